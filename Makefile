@@ -1,0 +1,34 @@
+# One obvious command for each thing a newcomer does. Every target makes .venv first when it is missing.
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+BIN := .venv/bin
+STUDY ?= config.yaml
+SOURCES := awnlib workflow/scripts tests
+
+.PHONY: demo test lint report clean
+
+demo: .venv/installed  ## the Any-Width Networks paper in miniature, on 5,000 MNIST digits
+	$(BIN)/snakemake --cores $(CORES)
+	@echo "open results/demo/report.html"
+
+test: .venv/installed  ## the whole test suite, the one-minute study included
+	$(BIN)/pytest
+
+lint: .venv/installed  ## the checks that pre-commit and CI run
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	$(BIN)/codespell awnlib workflow tests docs configs profiles README.md CHANGELOG.md config.yaml Snakefile
+	$(BIN)/snakemake --lint
+
+report: .venv/installed  ## only the tables, figures and report of STUDY (a config file), from finished runs
+	$(BIN)/snakemake --cores $(CORES) --configfile $(STUDY) -- report
+
+clean:  ## results and the virtual environment
+	rm -rf results .venv
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[workflow,dev]'
+	touch $@

@@ -1,0 +1,283 @@
+"""The configuration of a study, checked before any job starts.
+
+``load_study`` and ``parse_study`` return a frozen ``StudyConfig``; every field says what it means. Hyper-parameters
+come from ``train`` and are changed for single cells by ``overrides``: data, not code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from awnlib.methods import Method, load_methods
+from awnlib.models import model_names
+from awnlib.settings import ConfigError, Settings, parse, read_yaml
+
+NAME = r"^[a-z0-9][a-z0-9_.-]*$"
+TABLES = ("table1", "table2")
+FIGURES = ("figure2", "figure4", "figure5", "figure6")
+
+
+class DatasetConfig(Settings):
+    """Where the images of a data set come from and how they are presented in training."""
+
+    source: Literal["mnist5k", "mnist", "fashion_mnist", "cifar10", "cifar100", "parquet", "image_folder"]
+    path: str | None = Field(
+        default=None, description="folder or file inside the data folder; null: the source's usual one"
+    )
+    download: bool = Field(default=False, description="fetch the data set if it is not in the data folder")
+    image_size: int | None = Field(
+        default=None, ge=8, description="resize to this many pixels; null: as stored"
+    )
+    augment: Literal["none", "crop_flip"] = Field(
+        default="none", description="random crop after padding by 4, random flip"
+    )
+    train_size: int | None = Field(
+        default=None, ge=1, description="train on this many images, balanced over the classes"
+    )
+    test_size: int | None = Field(
+        default=None, ge=1, description="test on this many images, balanced over the classes"
+    )
+
+    @model_validator(mode="after")
+    def _needs_path(self) -> DatasetConfig:
+        if self.source in ("parquet", "image_folder") and self.path is None:
+            raise ValueError(f"source '{self.source}' needs a path inside the data folder")
+        return self
+
+
+class TrainConfig(Settings):
+    """Hyper-parameters of one training run. Defaults: Any-Width Networks, section 5.1, LeNet-3C1L."""
+
+    num_epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=128, ge=2)
+    lr: float = Field(default=0.01, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay_on: Literal["all", "weights"] = Field(
+        default="all", description="every parameter, or convolution and linear weights only"
+    )
+    schedule: Literal["multistep", "linear", "constant"] = "multistep"
+    milestones: list[float] = Field(
+        default_factory=lambda: [0.5, 0.75],
+        description="multistep: fractions of the training at which lr falls",
+    )
+    gamma: float = Field(
+        default=0.1, gt=0, le=1, description="multistep: factor of the learning rate at a milestone"
+    )
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = Field(default=False, description="torch.compile the network")
+
+    @field_validator("milestones")
+    @classmethod
+    def _rising_fractions(cls, value: list[float]) -> list[float]:
+        if sorted(set(value)) != value or any(not 0 < fraction < 1 for fraction in value):
+            raise ValueError(f"milestones must rise within (0, 1), found {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> TrainConfig:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class ModelConfig(Settings):
+    """Options of a model's width rule."""
+
+    divisor: int = Field(default=1, ge=1, description="active channel counts are multiples of this")
+
+
+class RecalibrationConfig(Settings):
+    """How BN statistics are computed after training (US-Nets, section 3.2)."""
+
+    averaging: Literal["exact", "moving"] = "exact"
+    num_images: int = Field(default=1024, ge=2, description="training images used, drawn by the run's seed")
+    batch_size: int = Field(default=128, ge=2)
+
+
+class SweepConfig(Settings):
+    """How the dense width sweep is run. It changes no result beyond rounding."""
+
+    batch_size: int = Field(default=500, ge=1)
+
+
+class TrackConfig(Settings):
+    """What figure 2 needs: BN statistics of one layer during training."""
+
+    layer: str | None = Field(default=None, description="name of the norm layer; null: the model's last one")
+    num_points: int = Field(default=100, ge=1, description="about how many iterations to record in a run")
+
+
+class PanelConfig(Settings):
+    """One model on one data set, compared with the paper's numbers for `paper_dataset`."""
+
+    model: str
+    dataset: str
+    paper_dataset: str | None = Field(default=None, description="null: the data set's own name")
+
+
+class ExhibitConfig(Settings):
+    """A table or a figure: which methods on which panels."""
+
+    panels: list[PanelConfig] = Field(min_length=1)
+    methods: list[str] = Field(min_length=1)
+
+
+class OverrideConfig(Settings):
+    """Settings for the cells that match; of two matching overrides the later one wins."""
+
+    model: str | None = None
+    dataset: str | None = None
+    method: str | None = None
+    widths: list[float] | None = None
+    train: dict[str, Any] = Field(default_factory=dict)
+
+    def matches(self, *, model: str, dataset: str, method: str) -> bool:
+        """Whether the override speaks of this cell; a key that is not given matches everything."""
+        return (
+            self.model in (None, model) and self.dataset in (None, dataset) and self.method in (None, method)
+        )
+
+
+def _check_widths(widths: list[float]) -> list[float]:
+    if len(widths) < 1 or sorted(set(widths), reverse=True) != widths:
+        raise ValueError(f"widths must fall strictly from 1.0, found {widths}")
+    if widths[0] != 1.0 or widths[-1] <= 0:
+        raise ValueError(f"widths must start at 1.0 and stay above 0, found {widths}")
+    return widths
+
+
+class StudyConfig(Settings):
+    """A whole study: every table and figure, and through them every training run."""
+
+    study: str = Field(pattern=NAME, description="results go to results/<study>/")
+    description: str = ""
+    seeds: list[int] = Field(min_length=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    data_folder: str | None = Field(
+        default=None, description="null: the environment variable AWN_DATA, else ./data"
+    )
+    datasets: dict[str, DatasetConfig] = Field(min_length=1)
+    models: dict[str, ModelConfig] = Field(default_factory=dict)
+    widths: list[float] = Field(
+        default_factory=lambda: [1.0, 0.75, 0.5, 0.25],
+        description="fixed widths; the last is the smallest allowed",
+    )
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict, description="changed and added methods")
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    overrides: list[OverrideConfig] = Field(default_factory=list)
+    recalibration: RecalibrationConfig = Field(default_factory=RecalibrationConfig)
+    sweep: SweepConfig = Field(default_factory=SweepConfig)
+    track: TrackConfig = Field(default_factory=TrackConfig)
+    tables: dict[Literal["table1", "table2"], ExhibitConfig] = Field(default_factory=dict)
+    figures: dict[Literal["figure2", "figure4", "figure5", "figure6"], ExhibitConfig] = Field(
+        default_factory=dict
+    )
+
+    _widths = field_validator("widths")(_check_widths)
+
+    @property
+    def exhibits(self) -> dict[str, ExhibitConfig]:
+        """Tables and figures by name."""
+        return {**self.tables, **self.figures}
+
+    @field_validator("seeds")
+    @classmethod
+    def _unique_seeds(cls, value: list[int]) -> list[int]:
+        if len(set(value)) != len(value) or min(value) < 0:
+            raise ValueError(f"seeds must be different and not negative, found {value}")
+        return value
+
+    @field_validator("datasets")
+    @classmethod
+    def _names_are_folders(cls, value: dict[str, DatasetConfig]) -> dict[str, DatasetConfig]:
+        for name in value:
+            _check_name(name)
+        return value
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> StudyConfig:
+        if not self.exhibits:
+            raise ValueError(
+                f"ask for at least one of tables ({', '.join(TABLES)}) or figures ({', '.join(FIGURES)})"
+            )
+        methods = self.resolved_methods()
+        for name in methods:
+            _check_name(name)
+        _check_known("models", self.models, model_names())
+        for kind, exhibits in (("tables", self.tables), ("figures", self.figures)):
+            for name, exhibit in exhibits.items():
+                where = f"{kind}.{name}"
+                _check_known(f"{where}.methods", exhibit.methods, methods)
+                _check_known(
+                    f"{where}.panels.dataset", (panel.dataset for panel in exhibit.panels), self.datasets
+                )
+                _check_known(
+                    f"{where}.panels.model", (panel.model for panel in exhibit.panels), model_names()
+                )
+        for index, override in enumerate(self.overrides):
+            where = f"overrides.{index}"
+            _check_known(f"{where}.method", filter(None, [override.method]), methods)
+            _check_known(f"{where}.dataset", filter(None, [override.dataset]), self.datasets)
+            _check_known(f"{where}.model", filter(None, [override.model]), model_names())
+            parse(TrainConfig, {**self.train.model_dump(), **override.train}, prefix=f"{where}.train")
+            if override.widths is not None:
+                _check_widths(override.widths)
+        return self
+
+    def resolved_methods(self) -> dict[str, Method]:
+        """Return every method that the study may name."""
+        return load_methods(self.methods)
+
+    def train_settings(self, *, model: str, dataset: str, method: str) -> TrainConfig:
+        """Return the hyper-parameters of one cell, overrides applied in order."""
+        settings = self.train.model_dump()
+        for override in self._matching(model=model, dataset=dataset, method=method):
+            settings.update(override.train)
+        return parse(TrainConfig, settings, prefix=f"train, with overrides for {model}/{dataset}/{method},")
+
+    def width_settings(self, *, model: str, dataset: str, method: str) -> list[float]:
+        """Return the fixed widths of one cell, largest first; the last one is the smallest width allowed."""
+        widths = self.widths
+        for override in self._matching(model=model, dataset=dataset, method=method):
+            widths = override.widths or widths
+        return widths
+
+    def _matching(self, **cell: str) -> Iterable[OverrideConfig]:
+        return (override for override in self.overrides if override.matches(**cell))
+
+
+def parse_study(data: dict[str, Any], *, origin: str = "config") -> StudyConfig:
+    """Validate plain data as a study; raises ``ConfigError`` with every problem found."""
+    return parse(StudyConfig, data, origin=origin)
+
+
+def load_study(path: str | Path) -> StudyConfig:
+    """Read and validate the YAML file of a study."""
+    path = Path(path)
+    return parse_study(read_yaml(path), origin=str(path))
+
+
+def _check_name(name: str) -> None:
+    if not re.match(NAME, name):
+        raise ValueError(f"'{name}' becomes a folder name: use lower-case letters, digits, '_', '-' and '.'")
+
+
+def _check_known(where: str, names: Iterable[str], known: Iterable[str]) -> None:
+    names = list(names)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{where}: unknown name '{name}' (allowed: {', '.join(sorted(known))})")
+    repeated = [name for name, count in Counter(names).items() if count > 1 and where.endswith("methods")]
+    if repeated:
+        raise ValueError(f"{where}: named twice: {', '.join(repeated)}")
+
+
+__all__ = ["ConfigError", "StudyConfig", "load_study", "parse_study"]

@@ -1,0 +1,102 @@
+"""Methods as data: what distinguishes AWN, S-Net, US-Net and the others is a row of settings.
+
+The rows are in ``methods.yaml``; a study's config adds or changes rows without touching code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from awnlib.settings import ConfigError, Settings, parse, read_yaml
+
+BUILT_IN = Path(__file__).with_name("methods.yaml")
+
+
+class Method(Settings):
+    """One way to build, train and evaluate a network of selectable width."""
+
+    label: str = Field(description="name in tables and figures")
+    source: str = Field(default="", description="paper and section")
+    layer: Literal["triangular", "sliced"] = Field(
+        description="weights below the staircase only, or all of the active block"
+    )
+    norm: Literal["shared", "switchable", "recalibrated"] = Field(
+        description="BN statistics: one set; one per trained width; computed after training"
+    )
+    widths: Literal["fixed", "sandwich", "random"] = Field(
+        default="fixed",
+        description="widths of a step: a fixed list; largest, smallest and random ones; random ones only",
+    )
+    num_widths: int | None = Field(
+        default=None, ge=1, description="widths per step; null: as many as the study's `widths`"
+    )
+    base_width_mult: float = Field(
+        default=1.0, gt=0, description="channel counts relative to the plain network"
+    )
+    dense_base: bool = Field(
+        default=False, description="triangular layers: a full block up to the smallest width"
+    )
+    distillation: bool = Field(
+        default=False, description="narrower widths learn from the largest one's output"
+    )
+    recalibration: list[int] = Field(
+        default_factory=list,
+        description="numbers of evenly spaced widths to recalibrate BN at, one evaluation each",
+    )
+    individual: bool = Field(default=False, description="a plain network per width instead of one for all")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Method:
+        if (self.norm == "recalibrated") != bool(self.recalibration):
+            raise ValueError("norm 'recalibrated' and a list of recalibration points go together")
+        if any(points < 2 for points in self.recalibration):
+            raise ValueError("recalibration needs at least 2 widths (the smallest and the largest)")
+        if self.widths != "fixed" and self.num_widths == 1:
+            raise ValueError(f"widths '{self.widths}' needs num_widths of 2 or more")
+        if self.distillation and (self.widths == "random" or self.num_widths == 1):
+            raise ValueError("distillation needs the largest width and a narrower one in every step")
+        if self.individual and (
+            self.norm != "shared" or self.widths != "fixed" or self.num_widths or self.distillation
+        ):
+            raise ValueError("individual networks have one width: norm 'shared', no widths, no distillation")
+        if self.dense_base and self.layer != "triangular":
+            raise ValueError("dense_base is an option of triangular layers")
+        return self
+
+
+def load_methods(changes: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Method]:
+    """Return the built-in methods with a study's changes and additions.
+
+    Parameters
+    ----------
+    changes
+        Rows by method name. A row of a built-in name changes that method's fields; a new name starts from the row
+        named by ``base`` or from nothing.
+
+    Raises
+    ------
+    ConfigError
+        If a row names an unknown base, derives from itself, or does not validate.
+    """
+    rows = {name: dict(row) for name, row in read_yaml(BUILT_IN).items()}
+    for name, row in (changes or {}).items():
+        rows[name] = {**rows.get(name, {}), **row}
+    return {name: parse(Method, _resolve(name, rows), prefix=f"methods.{name}") for name in rows}
+
+
+def _resolve(name: str, rows: Mapping[str, Mapping[str, Any]], seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    if name in seen:
+        raise ConfigError([f"methods.{name}.base: refers back to itself ({' -> '.join((*seen, name))})"])
+    row = dict(rows[name])
+    base = row.pop("base", None)
+    if base is None:
+        return row
+    if base not in rows:
+        raise ConfigError(
+            [f"methods.{name}.base: unknown name '{base}' (allowed: {', '.join(sorted(rows))})"]
+        )
+    return {**_resolve(base, rows, (*seen, name)), **row}

@@ -1,0 +1,127 @@
+"""The run table of a study: which training runs and evaluations its tables and figures need.
+
+A *run* is one training: (dataset, model, method, seed), and the width for individually trained networks. An
+*evaluation* is one dense width sweep of a run: as trained, or with BN recalibrated at a number of widths.
+Both are named by a path, ``dataset/model/method/seed0`` and ``dataset/model/method/seed0/recal10``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from awnlib.config import (
+    DatasetConfig,
+    ModelConfig,
+    PanelConfig,
+    StudyConfig,
+    TrackConfig,
+    TrainConfig,
+)
+from awnlib.methods import Method
+from awnlib.settings import Settings
+
+AS_TRAINED = "as_trained"
+
+
+class RunConfig(Settings):
+    """Everything that one training run depends on, apart from the images themselves."""
+
+    dataset: str
+    augment: str
+    model: str
+    model_settings: ModelConfig
+    method: str
+    method_settings: Method
+    widths: list[float] = Field(
+        description="fixed widths, largest first; the last one is the smallest allowed"
+    )
+    individual_width: float | None = Field(
+        default=None, description="the one width of an individually trained network"
+    )
+    seed: int
+    train: TrainConfig
+    track: TrackConfig
+
+    @property
+    def name(self) -> str:
+        """The run's path below ``runs/``: dataset/model/method/seed."""
+        width = "" if self.individual_width is None else f"_w{self.individual_width:g}"
+        return f"{self.dataset}/{self.model}/{self.method}{width}/seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One dense width sweep of a trained run."""
+
+    run: RunConfig
+    variant: str  # "as_trained" or "recal<number of widths>"
+
+    @property
+    def name(self) -> str:
+        """The evaluation's path: the run's path and the variant."""
+        return f"{self.run.name}/{self.variant}"
+
+    @property
+    def label(self) -> str:
+        """The name in tables and figures, as the papers write it: US-Net(10w)."""
+        points = recalibration_points(self.variant)
+        return self.run.method_settings.label + (f"({points}w)" if points else "")
+
+
+def recalibration_points(variant: str) -> int | None:
+    """Return the number of recalibrated widths of a variant; None if it is evaluated as trained."""
+    return None if variant == AS_TRAINED else int(variant.removeprefix("recal"))
+
+
+def cells(study: StudyConfig) -> list[tuple[PanelConfig, str]]:
+    """Return the (panel, method) pairs that the study's tables and figures show, without repeats."""
+    found = {
+        (panel.dataset, panel.model, method): (panel, method)
+        for exhibit in study.exhibits.values()
+        for panel in exhibit.panels
+        for method in exhibit.methods
+    }
+    return list(found.values())
+
+
+def runs(study: StudyConfig) -> list[RunConfig]:
+    """Return every training run of a study."""
+    return [
+        run
+        for panel, method in cells(study)
+        for seed in study.seeds
+        for run in _cell_runs(study, panel, method, seed)
+    ]
+
+
+def evaluations(run_table: Iterable[RunConfig]) -> list[Evaluation]:
+    """Return every dense sweep of the given runs."""
+    return [Evaluation(run, variant) for run in run_table for variant in _variants(run.method_settings)]
+
+
+def _cell_runs(study: StudyConfig, panel: PanelConfig, method: str, seed: int) -> Iterator[RunConfig]:
+    cell = {"model": panel.model, "dataset": panel.dataset, "method": method}
+    settings = study.resolved_methods()[method]
+    widths = study.width_settings(**cell)
+    dataset: DatasetConfig = study.datasets[panel.dataset]
+    for individual_width in widths if settings.individual else [None]:
+        yield RunConfig(
+            dataset=panel.dataset,
+            augment=dataset.augment,
+            model=panel.model,
+            model_settings=study.models.get(panel.model, ModelConfig()),
+            method=method,
+            method_settings=settings,
+            widths=widths,
+            individual_width=individual_width,
+            seed=seed,
+            train=study.train_settings(**cell),
+            track=study.track,
+        )
+
+
+def _variants(method: Method) -> list[str]:
+    return [f"recal{points}" for points in method.recalibration] or [AS_TRAINED]
