@@ -31,18 +31,14 @@ class DatasetConfig(Settings):
         default=None, description="folder or file inside the data folder; null: the source's usual one"
     )
     download: bool = Field(default=False, description="fetch the data set if it is not in the data folder")
-    image_size: int | None = Field(
-        default=None, ge=8, description="resize to this many pixels; null: as stored"
-    )
+    image_size: int | None = Field(default=None, ge=8, description="resize to this many pixels; null: as stored")
     augment: Literal["none", "crop_flip"] = Field(
         default="none", description="random crop after padding by 4, random flip"
     )
     train_size: int | None = Field(
         default=None, ge=1, description="train on this many images, balanced over the classes"
     )
-    test_size: int | None = Field(
-        default=None, ge=1, description="test on this many images, balanced over the classes"
-    )
+    test_size: int | None = Field(default=None, ge=1, description="test on this many images, balanced over the classes")
 
     @model_validator(mode="after")
     def _needs_path(self) -> DatasetConfig:
@@ -68,9 +64,7 @@ class TrainConfig(Settings):
         default_factory=lambda: [0.5, 0.75],
         description="multistep: fractions of the training at which lr falls",
     )
-    gamma: float = Field(
-        default=0.1, gt=0, le=1, description="multistep: factor of the learning rate at a milestone"
-    )
+    gamma: float = Field(default=0.1, gt=0, le=1, description="multistep: factor of the learning rate at a milestone")
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = Field(default=False, description="torch.compile the network")
 
@@ -141,9 +135,7 @@ class OverrideConfig(Settings):
 
     def matches(self, *, model: str, dataset: str, method: str) -> bool:
         """Whether the override speaks of this cell; a key that is not given matches everything."""
-        return (
-            self.model in (None, model) and self.dataset in (None, dataset) and self.method in (None, method)
-        )
+        return self.model in (None, model) and self.dataset in (None, dataset) and self.method in (None, method)
 
 
 def _check_widths(widths: list[float]) -> list[float]:
@@ -161,9 +153,7 @@ class StudyConfig(Settings):
     description: str = ""
     seeds: list[int] = Field(min_length=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    data_folder: str | None = Field(
-        default=None, description="null: the environment variable AWN_DATA, else ./data"
-    )
+    data_folder: str | None = Field(default=None, description="null: the environment variable AWN_DATA, else ./data")
     datasets: dict[str, DatasetConfig] = Field(min_length=1)
     models: dict[str, ModelConfig] = Field(default_factory=dict)
     widths: list[float] = Field(
@@ -177,16 +167,14 @@ class StudyConfig(Settings):
     sweep: SweepConfig = Field(default_factory=SweepConfig)
     track: TrackConfig = Field(default_factory=TrackConfig)
     tables: dict[Literal["table1", "table2"], ExhibitConfig] = Field(default_factory=dict)
-    figures: dict[Literal["figure2", "figure4", "figure5", "figure6"], ExhibitConfig] = Field(
-        default_factory=dict
-    )
+    figures: dict[Literal["figure2", "figure4", "figure5", "figure6"], ExhibitConfig] = Field(default_factory=dict)
 
     _widths = field_validator("widths")(_check_widths)
 
     @property
     def exhibits(self) -> dict[str, ExhibitConfig]:
         """Tables and figures by name."""
-        return {**self.tables, **self.figures}
+        return dict([*self.tables.items(), *self.figures.items()])
 
     @field_validator("seeds")
     @classmethod
@@ -205,9 +193,7 @@ class StudyConfig(Settings):
     @model_validator(mode="after")
     def _names_are_known(self) -> StudyConfig:
         if not self.exhibits:
-            raise ValueError(
-                f"ask for at least one of tables ({', '.join(TABLES)}) or figures ({', '.join(FIGURES)})"
-            )
+            raise ValueError(f"ask for at least one of tables ({', '.join(TABLES)}) or figures ({', '.join(FIGURES)})")
         methods = self.resolved_methods()
         for name in methods:
             _check_name(name)
@@ -216,12 +202,8 @@ class StudyConfig(Settings):
             for name, exhibit in exhibits.items():
                 where = f"{kind}.{name}"
                 _check_known(f"{where}.methods", exhibit.methods, methods)
-                _check_known(
-                    f"{where}.panels.dataset", (panel.dataset for panel in exhibit.panels), self.datasets
-                )
-                _check_known(
-                    f"{where}.panels.model", (panel.model for panel in exhibit.panels), model_names()
-                )
+                _check_known(f"{where}.panels.dataset", (panel.dataset for panel in exhibit.panels), self.datasets)
+                _check_known(f"{where}.panels.model", (panel.model for panel in exhibit.panels), model_names())
         for index, override in enumerate(self.overrides):
             where = f"overrides.{index}"
             _check_known(f"{where}.method", filter(None, [override.method]), methods)

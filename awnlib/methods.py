@@ -34,15 +34,9 @@ class Method(Settings):
     num_widths: int | None = Field(
         default=None, ge=1, description="widths per step; null: as many as the study's `widths`"
     )
-    base_width_mult: float = Field(
-        default=1.0, gt=0, description="channel counts relative to the plain network"
-    )
-    dense_base: bool = Field(
-        default=False, description="triangular layers: a full block up to the smallest width"
-    )
-    distillation: bool = Field(
-        default=False, description="narrower widths learn from the largest one's output"
-    )
+    base_width_mult: float = Field(default=1.0, gt=0, description="channel counts relative to the plain network")
+    dense_base: bool = Field(default=False, description="triangular layers: a full block up to the smallest width")
+    distillation: bool = Field(default=False, description="narrower widths learn from the largest one's output")
     recalibration: list[int] = Field(
         default_factory=list,
         description="numbers of evenly spaced widths to recalibrate BN at, one evaluation each",
@@ -96,7 +90,5 @@ def _resolve(name: str, rows: Mapping[str, Mapping[str, Any]], seen: tuple[str, 
     if base is None:
         return row
     if base not in rows:
-        raise ConfigError(
-            [f"methods.{name}.base: unknown name '{base}' (allowed: {', '.join(sorted(rows))})"]
-        )
+        raise ConfigError([f"methods.{name}.base: unknown name '{base}' (allowed: {', '.join(sorted(rows))})"])
     return {**_resolve(base, rows, (*seen, name)), **row}

@@ -91,9 +91,7 @@ def _explain(kind: type[Settings], detail: Any, prefix: str) -> list[str]:
         cause = detail["ctx"]["error"]
         return cause.problems if isinstance(cause, ConfigError) else [f"{path}: {cause}".removeprefix(": ")]
     found = detail["input"]
-    message = (
-        f"{path}: {detail['msg'][0].lower()}{detail['msg'][1:]}, found {found!r} ({type(found).__name__})"
-    )
+    message = f"{path}: {detail['msg'][0].lower()}{detail['msg'][1:]}, found {found!r} ({type(found).__name__})"
     if isinstance(found, str) and _is_number(found):
         message += "; YAML reads this as text: write it unquoted and with a decimal point, such as 1.0e-3"
     return [message.replace(".[key]: ", ": as a key, ")]

@@ -35,12 +35,8 @@ class RunConfig(Settings):
     model_settings: ModelConfig
     method: str
     method_settings: Method
-    widths: list[float] = Field(
-        description="fixed widths, largest first; the last one is the smallest allowed"
-    )
-    individual_width: float | None = Field(
-        default=None, description="the one width of an individually trained network"
-    )
+    widths: list[float] = Field(description="fixed widths, largest first; the last one is the smallest allowed")
+    individual_width: float | None = Field(default=None, description="the one width of an individually trained network")
     seed: int
     train: TrainConfig
     track: TrackConfig
@@ -90,10 +86,7 @@ def cells(study: StudyConfig) -> list[tuple[PanelConfig, str]]:
 def runs(study: StudyConfig) -> list[RunConfig]:
     """Return every training run of a study."""
     return [
-        run
-        for panel, method in cells(study)
-        for seed in study.seeds
-        for run in _cell_runs(study, panel, method, seed)
+        run for panel, method in cells(study) for seed in study.seeds for run in _cell_runs(study, panel, method, seed)
     ]
 
 
