@@ -40,6 +40,10 @@ class DatasetConfig(Settings):
     )
     test_size: int | None = Field(default=None, ge=1, description="test on this many images, balanced over the classes")
 
+    def prepare_settings(self) -> dict[str, Any]:
+        """Return the settings that decide which images a data set has; how they are augmented is not one."""
+        return self.model_dump(exclude={"augment"})
+
     @model_validator(mode="after")
     def _needs_path(self) -> DatasetConfig:
         if self.source in ("parquet", "image_folder") and self.path is None:

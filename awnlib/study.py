@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import Field
 
@@ -46,6 +47,10 @@ class RunConfig(Settings):
         """The run's path below ``runs/``: dataset/model/method/seed."""
         width = "" if self.individual_width is None else f"_w{self.individual_width:g}"
         return f"{self.dataset}/{self.model}/{self.method}{width}/seed{self.seed}"
+
+    def training_settings(self) -> dict[str, Any]:
+        """Return the settings that decide what is trained: not the method's name in figures or its evaluations."""
+        return self.model_dump(exclude={"method_settings": {"label", "source", "recalibration"}})
 
 
 @dataclass(frozen=True)
@@ -118,3 +123,19 @@ def _cell_runs(study: StudyConfig, panel: PanelConfig, method: str, seed: int) -
 
 def _variants(method: Method) -> list[str]:
     return [f"recal{points}" for points in method.recalibration] or [AS_TRAINED]
+
+
+def find_run(study: StudyConfig, name: str) -> RunConfig:
+    """Return the run of this name; raise a ValueError if the study has none."""
+    for run in runs(study):
+        if run.name == name:
+            return run
+    raise ValueError(f"study {study.study} has no run '{name}'")
+
+
+def find_evaluation(study: StudyConfig, name: str) -> Evaluation:
+    """Return the evaluation of this name; raise a ValueError if the study has none."""
+    for evaluation in evaluations(runs(study)):
+        if evaluation.name == name:
+            return evaluation
+    raise ValueError(f"study {study.study} has no evaluation '{name}'")

@@ -1,6 +1,6 @@
 """Networks of selectable width, by name: each model is one file of this package, named after it.
 
-A model file ``awnlib/models/<name>.py`` defines ``build(family, options) -> SlimmableModel``; adding a file adds
+A model file ``awnlib/models/<name>.py`` defines ``build(spec: ModelSpec) -> SlimmableModel``; adding a file adds
 the model. Listing the names imports neither torch nor the models.
 """
 
@@ -19,3 +19,34 @@ __all__ = ["create_model", "model_names"]
 def model_names() -> list[str]:
     """Return the names that ``create_model`` knows."""
     return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
+
+
+def create_model(name: str, **options: Any) -> SlimmableModel:
+    """Build a network of selectable width.
+
+    Parameters
+    ----------
+    name
+        One of ``model_names()``.
+    **options
+        The other fields of ``awnlib.models._spec.ModelSpec``: ``input_shape``, ``num_classes``, ``layer``, ``norm``,
+        ``switches``, ``base_width_mult``, ``min_width_mult``, ``divisor``, ``channels`` and so on.
+
+    Examples
+    --------
+    >>> model = create_model("lenet_3c1l", layer="triangular", base_width_mult=2**0.5)
+    >>> model.set_width_mult(0.35)
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, option or value; the message lists what is allowed.
+    """
+    from awnlib.models._spec import ModelSpec
+    from awnlib.settings import parse
+
+    if name not in model_names():
+        raise ValueError(f"unknown model '{name}' (allowed: {', '.join(model_names())})")
+    spec = parse(ModelSpec, {"name": name, **options}, origin=f"model {name}")
+    model: SlimmableModel = import_module(f"awnlib.models.{name}").build(spec)
+    return model

@@ -1,0 +1,55 @@
+# The workflow: from images to the tables and figures of the papers.
+#
+#   snakemake --cores 2                                        the study of config.yaml
+#   snakemake --cores 2 --configfile configs/ci.yaml           another study
+#   snakemake --cores 2 -n                                     what would be done
+#
+# Results go to results/<study>/. Rules are in workflow/rules, one file a stage.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+if "study" not in config:
+
+    configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+
+
+# Everything, and an exit code that tells whether every cell succeeded.
+rule all:
+    default_target: True
+    input:
+        "<results>/report.html",
+        "<results>/complete.json",
+    localrule: True
+
+
+# The study's tables only.
+rule tables:
+    input:
+        collect(
+            "<results>/tables/{name}.{suffix}",
+            name=STUDY.tables,
+            suffix=["parquet", "csv", "md"],
+        ),
+    localrule: True
+
+
+# The study's figures only.
+rule figures:
+    input:
+        collect(
+            "<results>/figures/{name}.{suffix}",
+            name=FIGURE_FILES,
+            suffix=["png", "svg"],
+        ),
+    localrule: True

@@ -1,0 +1,171 @@
+"""`Channels`: one slimmable dimension of a network.
+
+Every dimension whose size follows the width is one `Channels` object, and layers that must agree (a residual sum, a
+depthwise convolution after its expansion) hold the *same* object. Staircase masks, MACs and width vectors all read
+it, so that coupling is decided in one place, the model definition.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left
+from functools import lru_cache
+
+Steps = tuple[tuple[float, int], ...]
+
+
+class Channels:
+    """A number of channels that follows the width multiplier: always the first `active` of `full`.
+
+    Parameters
+    ----------
+    full
+        Channels at `width_mult` 1.
+    min_width_mult
+        Smallest width multiplier that `set_width_mult` accepts.
+    divisor
+        Counts are rounded to the nearest multiple of this, but not below 90 % of the exact value
+        (US-Nets, section 5); with divisor 1 they are simply rounded, halves up.
+    min_channels
+        No count falls below this (a layer never dies).
+    fixed
+        The count stays `full` at every width: an image's colours, the classes.
+    name
+        The dimension's name in its model and in width vectors.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+    """
+
+    def __init__(
+        self,
+        full: int,
+        *,
+        min_width_mult: float = 0.25,
+        divisor: int = 1,
+        min_channels: int = 1,
+        fixed: bool = False,
+        name: str = "",
+    ) -> None:
+        if full < 1 or divisor < 1:
+            raise ValueError(f"full and divisor must be 1 or more, found {full} and {divisor}")
+        if not 1 <= min_channels <= full:
+            raise ValueError(f"min_channels must be in [1, {full}], found {min_channels}")
+        if not 0 < min_width_mult <= 1:
+            raise ValueError(f"min_width_mult must be in (0, 1], found {min_width_mult}")
+        self.full = full
+        self.min_width_mult = min_width_mult
+        self.divisor = divisor
+        self.min_channels = min_channels
+        self.fixed = fixed
+        self.name = name
+        self.width_mult = 1.0
+        self.active = full
+
+    @classmethod
+    def of(cls, channels: Channels | int) -> Channels:
+        """Return `channels` itself, or a fixed dimension for a plain number."""
+        return channels if isinstance(channels, Channels) else cls(channels, fixed=True)
+
+    def count(self, width_mult: float) -> int:
+        """Return the number of channels at a width multiplier; it never falls when the width grows."""
+        if self.fixed:
+            return self.full
+        return _count(width_mult, self.full, self.divisor, self.min_channels)
+
+    def set_width_mult(self, width_mult: float) -> None:
+        """Activate the first `count(width_mult)` channels.
+
+        Raises
+        ------
+        ValueError
+            If the width is outside `[min_width_mult, 1]`.
+        """
+        check_width_mult(width_mult, self.min_width_mult)
+        self.width_mult = width_mult
+        self.active = self.count(width_mult)
+
+    @property
+    def steps(self) -> Steps:
+        """All counts from width 0 to 1 as `(width_mult, count)`: the smallest width that gives each count.
+
+        Exact: below each listed width, by however little, the count is smaller.
+        """
+        if self.fixed:
+            return ((0.0, self.full),)
+        return _steps(self.full, self.divisor, self.min_channels)
+
+    def __repr__(self) -> str:
+        label = f"{self.name}: " if self.name else ""
+        return f"Channels({label}{self.active}/{self.full}{', fixed' if self.fixed else ''})"
+
+
+def check_width_mult(width_mult: float, min_width_mult: float) -> None:
+    """Raise a ValueError that names the range if a width multiplier is outside `[min_width_mult, 1]`."""
+    if not min_width_mult <= width_mult <= 1:
+        raise ValueError(f"width_mult must be in [{min_width_mult:g}, 1], found {width_mult:g}")
+
+
+def staircase(in_channels: Channels, out_channels: Channels, *, dense_base: bool = False) -> list[int]:
+    """Return for each output channel how many of the first inputs it may read: the rows of a triangular layer.
+
+    Row `s` may read input `t` iff `t < in_channels.count(w_s)`, where `w_s` is the smallest width that keeps row
+    `s` (Any-Width Networks, section 4.1, for layers of any shape and any rounding). So whatever the width, a row
+    that is active reads only inputs that are active, and always the same ones.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        The two dimensions of the layer; either may be fixed.
+    dense_base
+        Let every row that the smallest allowed width keeps read all inputs of that width: more weights, equally
+        exact for all allowed widths. By default the staircase begins at the first channel, as in the paper.
+
+    Returns
+    -------
+    list of int
+        `out_channels.full` limits, rising, the last at most `in_channels.full`.
+    """
+    start = 0.0
+    if dense_base or out_channels.fixed:  # a fixed output keeps all its rows at the smallest width already
+        start = max((c.min_width_mult for c in (in_channels, out_channels) if not c.fixed), default=0.0)
+    limits: list[int] = []
+    for width_mult, count in out_channels.steps:
+        limits += [in_channels.count(max(width_mult, start))] * (count - len(limits))
+    return limits
+
+
+def _count(width_mult: float, full: int, divisor: int, min_channels: int) -> int:
+    if width_mult >= 1:
+        return full
+    exact = width_mult * full
+    count = int(exact + divisor / 2) // divisor * divisor
+    if divisor > 1 and count < 0.9 * exact:
+        count += divisor
+    return min(max(count, min_channels), full)
+
+
+@lru_cache(maxsize=4096)
+def _steps(full: int, divisor: int, min_channels: int) -> Steps:
+    def count(bits: int) -> int:
+        return _count(_float_of(bits), full, divisor, min_channels)
+
+    # Positive floats are ordered as their bit patterns are, so a bisection over the bits finds the exact float.
+    every_float = range(_bits_of(1.0) + 1)
+    steps = [(0.0, count(0))]
+    while steps[-1][1] < full:
+        bits = bisect_left(every_float, steps[-1][1] + 1, key=count)
+        steps.append((_float_of(bits), count(bits)))
+    return tuple(steps)
+
+
+def _bits_of(value: float) -> int:
+    bits: int = struct.unpack("<q", struct.pack("<d", value))[0]
+    return bits
+
+
+def _float_of(bits: int) -> float:
+    value: float = struct.unpack("<d", struct.pack("<q", bits))[0]
+    return value

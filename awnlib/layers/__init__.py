@@ -1,0 +1,14 @@
+"""Layers whose width is chosen at run time."""
+
+from awnlib.layers.batchnorm import SharedBatchNorm2d, SwitchableBatchNorm2d
+from awnlib.layers.conv import SlimmableConv2d, TriangularConv2d
+from awnlib.layers.linear import SlimmableLinear, TriangularLinear
+
+__all__ = [
+    "SharedBatchNorm2d",
+    "SlimmableConv2d",
+    "SlimmableLinear",
+    "SwitchableBatchNorm2d",
+    "TriangularConv2d",
+    "TriangularLinear",
+]

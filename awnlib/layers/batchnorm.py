@@ -1,0 +1,183 @@
+"""Batch normalisation for networks of selectable width: one set of statistics for all widths, or one per width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from awnlib.channels import Channels
+
+
+class SharedBatchNorm2d(nn.BatchNorm2d):
+    """One set of parameters and statistics for every width: the first active entries are used and updated.
+
+    Right for triangular layers, whose features do not depend on the width. Over sliced layers the statistics mix
+    those of all widths and fit none (Any-Width Networks, section 3): the "Standard BN" of its table 1.
+
+    Parameters
+    ----------
+    channels
+        The dimension that is normalised.
+    eps, momentum
+        As in `torch.nn.BatchNorm2d`; momentum None averages over all batches since the last reset.
+
+    Shapes
+    ------
+    input and output `[N, active, H, W]`
+    """
+
+    def __init__(self, channels: Channels, *, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
+        super().__init__(channels.full, eps=eps, momentum=momentum)
+        self.channels = channels
+
+    @property
+    def statistics(self) -> nn.BatchNorm2d:
+        """The layer that stores the statistics in use: itself."""
+        return self
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise at the active width; in training mode update the statistics of the active channels."""
+        return _normalise(input, statistics=self, affine=self)
+
+
+class SwitchableBatchNorm2d(nn.Module):
+    """One set of statistics for each of a list of widths ("S-BN"; Slimmable Neural Networks, section 3).
+
+    In evaluation a width between two listed ones uses the statistics of the next larger one, first channels
+    (Any-Width Networks, section 5.1). In training a width that is not listed is normalised by its batch and
+    tracked nowhere (US-Nets, section 3.2, compute its statistics after training).
+
+    Parameters
+    ----------
+    channels
+        The dimension that is normalised.
+    width_mults
+        The widths that have statistics of their own.
+    affine
+        Scale and shift: "private" to each width as in S-Nets, or "shared" by all as in US-Nets.
+
+    Shapes
+    ------
+    input and output `[N, active, H, W]`
+
+    Raises
+    ------
+    ValueError
+        If a width is outside the dimension's range or listed twice; in evaluation, if the active width is larger
+        than every listed one.
+    """
+
+    def __init__(
+        self,
+        channels: Channels,
+        width_mults: Sequence[float],
+        *,
+        affine: Literal["private", "shared"] = "private",
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.eps = eps
+        self.momentum = momentum
+        self.private = affine == "private"
+        if not self.private:
+            self.weight = nn.Parameter(torch.ones(channels.full))
+            self.bias = nn.Parameter(torch.zeros(channels.full))
+        self.width_mults: list[float] = []
+        self.norms = nn.ModuleList()
+        self._create(width_mults)
+
+    def set_switches(self, width_mults: Sequence[float]) -> None:
+        """Replace the list of widths; all statistics start anew.
+
+        Raises
+        ------
+        ValueError
+            If scale and shift are private: they would be lost with the statistics.
+        """
+        if self.private:
+            raise ValueError("switches with private scale and shift are trained, they cannot be replaced")
+        self._create(width_mults)
+
+    @property
+    def switch_width_mult(self) -> float:
+        """The listed width whose statistics are used in evaluation: the next larger one."""
+        return next_larger(self.channels.width_mult, self.width_mults)
+
+    @property
+    def statistics(self) -> nn.BatchNorm2d:
+        """The layer that stores the statistics in use in evaluation."""
+        norm = self.norms[self.width_mults.index(self.switch_width_mult)]
+        assert isinstance(norm, nn.BatchNorm2d)
+        return norm
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise at the active width with the statistics of its switch."""
+        if self.training and self.channels.width_mult not in self.width_mults:
+            return F.batch_norm(input, None, None, *self._affine_of_batch(), training=True, eps=self.eps)
+        statistics = self.statistics
+        return _normalise(input, statistics=statistics, affine=statistics if self.private else self)
+
+    def extra_repr(self) -> str:
+        """Say which widths have statistics."""
+        return f"{self.channels}, width_mults={self.width_mults}, affine={'private' if self.private else 'shared'}"
+
+    def _create(self, width_mults: Sequence[float]) -> None:
+        for width_mult in width_mults:
+            if not self.channels.min_width_mult <= width_mult <= 1:
+                allowed = f"[{self.channels.min_width_mult:g}, 1]"
+                raise ValueError(f"width_mults must be in {allowed}, found {width_mult:g}")
+        if not width_mults or len(set(width_mults)) != len(width_mults):
+            raise ValueError(f"width_mults must be one or more different widths, found {list(width_mults)}")
+        self.width_mults = sorted(width_mults)
+        device = self.norms[0].running_mean.device if self.norms else None
+        counts = [self.channels.count(width_mult) for width_mult in self.width_mults]
+        self.norms = nn.ModuleList(
+            nn.BatchNorm2d(count, self.eps, self.momentum, affine=self.private, device=device) for count in counts
+        )
+
+    def _affine_of_batch(self) -> tuple[Tensor, Tensor]:
+        source = self.statistics if self.private else self
+        return source.weight[: self.channels.active], source.bias[: self.channels.active]
+
+
+def next_larger(width_mult: float, width_mults: Sequence[float]) -> float:
+    """Return the smallest of `width_mults` that is not below `width_mult`.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    larger = [candidate for candidate in width_mults if candidate >= width_mult]
+    if not larger:
+        raise ValueError(f"no BN statistics for width_mult {width_mult:g}: the largest is {max(width_mults):g}")
+    return min(larger)
+
+
+def _normalise(input: Tensor, *, statistics: nn.BatchNorm2d, affine: nn.BatchNorm2d | SwitchableBatchNorm2d) -> Tensor:
+    """`F.batch_norm` with the first entries of all vectors; the momentum rule is that of `torch.nn.BatchNorm2d`."""
+    active = input.shape[1]
+    momentum = statistics.momentum
+    if statistics.training:
+        assert statistics.num_batches_tracked is not None
+        statistics.num_batches_tracked.add_(1)
+        if momentum is None:
+            momentum = 1.0 / float(statistics.num_batches_tracked)
+    assert statistics.running_mean is not None
+    assert statistics.running_var is not None
+    return F.batch_norm(
+        input,
+        statistics.running_mean[:active],
+        statistics.running_var[:active],
+        affine.weight[:active],
+        affine.bias[:active],
+        statistics.training,
+        momentum or 0.0,
+        statistics.eps,
+    )

@@ -1,0 +1,140 @@
+"""Convolutions of selectable width: prefix-sliced (`SlimmableConv2d`) and triangular (`TriangularConv2d`)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from awnlib.channels import Channels
+from awnlib.layers.triangle import count_connections, mask_weight, register_staircase
+
+
+class SlimmableConv2d(nn.Conv2d):
+    r"""A convolution that uses the first active input and output channels (Slimmable Neural Networks, section 3).
+
+    $$ y_s = b_s + \sum_{t < k_{in}} w_{st} * x_t, \qquad s < k_{out} $$
+
+    Its features change with the width: the same output channel sums over more inputs when the network is wider.
+    That is why such networks need BN statistics for each width.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        `Channels` that follow the width, or a number for a fixed dimension.
+    kernel_size, stride, padding, bias
+        As in `torch.nn.Conv2d`.
+    groups
+        1, or the full number of channels for a depthwise convolution, whose input and output are the same
+        `Channels` object.
+
+    Shapes
+    ------
+    input `[N, in active, H, W]`, output `[N, out active, H', W']`
+
+    Raises
+    ------
+    ValueError
+        For any other grouping.
+    """
+
+    def __init__(
+        self,
+        in_channels: Channels | int,
+        out_channels: Channels | int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        self_in, self_out = Channels.of(in_channels), Channels.of(out_channels)
+        if groups != 1 and not (groups == self_in.full and in_channels is out_channels):
+            raise ValueError(
+                f"groups must be 1, or {self_in.full} with one Channels object for input and output, found {groups}"
+            )
+        super().__init__(
+            self_in.full, self_out.full, kernel_size, stride=stride, padding=padding, groups=groups, bias=bias
+        )
+        self.channels_in, self.channels_out = self_in, self_out
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether every channel is convolved alone."""
+        return self.groups > 1
+
+    def active_weight(self) -> Tensor:
+        """Return the weights in use, `[out active, in active (depthwise: 1), k, k]`."""
+        fan_in = 1 if self.depthwise else self.channels_in.active
+        return self.weight[: self.channels_out.active, :fan_in]
+
+    def active_connections(self) -> int:
+        """Return the number of weights that an output position needs; each costs one MAC."""
+        return self.active_weight().numel()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve at the active width."""
+        bias = None if self.bias is None else self.bias[: self.channels_out.active]
+        groups = self.channels_out.active if self.depthwise else 1
+        return F.conv2d(input, self.active_weight(), bias, self.stride, self.padding, self.dilation, groups)
+
+
+class TriangularConv2d(SlimmableConv2d):
+    r"""A convolution whose outputs read only inputs that are active whenever the output is ("TriConv").
+
+    $$ y_s = b_s + \sum_{t < \ell_s} w_{st} * x_t, \qquad s < k_{out} $$
+
+    with the staircase limits $\ell_s$ of `awnlib.channels.staircase`. So the first $k$ features are the same numbers
+    at every width that keeps them, and one set of BN statistics serves all widths. Weights above the staircase are
+    exactly zero and get no gradient. They are masked, not skipped: the layer costs what a full one costs, while
+    `active_connections` counts the weights below the staircase.
+
+    The equality holds when all dimensions have the same width multiplier; with widths set one by one
+    (`SlimmableModel.set_widths`) a row reads those of its inputs that are active.
+
+    Parameters
+    ----------
+    dense_base
+        As in `awnlib.channels.staircase`. All others as in `SlimmableConv2d`. Weights start as in `torch.nn.Conv2d`
+        (with the fan-in of the full layer), then those above the staircase are set to zero.
+
+    References
+    ----------
+    Any-Width Networks, section 4.1 and equation 7.
+    """
+
+    limits: Tensor
+    mask: Tensor
+
+    def __init__(
+        self,
+        in_channels: Channels | int,
+        out_channels: Channels | int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dense_base: bool = False,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride=stride, padding=padding, groups=groups, bias=bias
+        )
+        if not self.depthwise:
+            register_staircase(self, self.channels_in, self.channels_out, dense_base=dense_base)
+
+    def active_weight(self) -> Tensor:
+        """Return the weights in use, zero above the staircase."""
+        weight = super().active_weight()
+        return weight if self.depthwise else mask_weight(weight, self.mask)
+
+    def active_connections(self) -> int:
+        """Return the number of weights at or below the staircase that an output position needs."""
+        if self.depthwise:
+            return super().active_connections()
+        return (
+            count_connections(self.limits, self.channels_in, self.channels_out)
+            * self.kernel_size[0]
+            * self.kernel_size[1]
+        )

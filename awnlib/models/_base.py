@@ -1,0 +1,116 @@
+"""`SlimmableModel`: what every network of selectable width can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from torch import nn
+
+from awnlib.channels import Channels, check_width_mult
+from awnlib.layers import SharedBatchNorm2d, SwitchableBatchNorm2d
+from awnlib.models._spec import ModelSpec
+
+Norm = SharedBatchNorm2d | SwitchableBatchNorm2d
+
+
+class SlimmableModel(nn.Module):
+    """A network whose width is chosen at run time.
+
+    Subclasses create their `channels` and layers from a `ModelSpec`.
+
+    Attributes
+    ----------
+    spec
+        What the model was built from.
+    channels
+        Its slimmable dimensions by name, in the order of the layers.
+    """
+
+    def __init__(self, spec: ModelSpec, channels: dict[str, Channels]) -> None:
+        super().__init__()
+        self.spec = spec
+        self.channels = channels
+
+    def set_width_mult(self, width_mult: float) -> None:
+        """Set every dimension to one width multiplier.
+
+        Raises
+        ------
+        ValueError
+            If it is outside `[min_width_mult, 1]`.
+        """
+        check_width_mult(width_mult, self.spec.min_width_mult)
+        for channels in self.channels.values():
+            channels.set_width_mult(width_mult)
+
+    def set_widths(self, width_mults: Mapping[str, float]) -> None:
+        """Set each dimension to a multiplier of its own (a width vector).
+
+        Raises
+        ------
+        ValueError
+            If a dimension is missing or unknown, or a multiplier is outside the range; nothing is changed then.
+        """
+        self._check_names(width_mults)
+        for width_mult in width_mults.values():
+            check_width_mult(width_mult, self.spec.min_width_mult)
+        for name, width_mult in width_mults.items():
+            self.channels[name].set_width_mult(width_mult)
+
+    def distinct_width_mults(self, include: Sequence[float] = ()) -> list[float]:
+        """Return one width multiplier for each distinct set of channel counts, from the smallest to 1.
+
+        Between two widths at which some count changes all multipliers give the same network. Each such interval is
+        represented by its middle; the first one by the smallest width, the last one by 1.
+
+        Parameters
+        ----------
+        include
+            Widths that represent their interval instead (the largest one, if several fall into it): those that a
+            network was trained or calibrated at.
+        """
+        low = self.spec.min_width_mult
+        changes = {width_mult for channels in self.channels.values() for width_mult, _ in channels.steps}
+        starts = [low, *sorted(width_mult for width_mult in changes if low < width_mult <= 1)]
+        ends = [*starts[1:], None]
+        return [_representative(start, end, low, include) for start, end in zip(starts, ends, strict=True)]
+
+    def norms(self) -> Iterator[tuple[str, Norm]]:
+        """Yield the BN layers with their names, in the order of the layers."""
+        for name, module in self.named_modules():
+            if isinstance(module, SharedBatchNorm2d | SwitchableBatchNorm2d):
+                yield name, module
+
+    def set_switches(self, width_mults: Sequence[float] | Mapping[str, float]) -> None:
+        """Replace the widths that have BN statistics of their own, or make a width vector the only one.
+
+        All statistics start anew: call `awnlib.recalibrate.recalibrate_bn` rather than this.
+
+        Raises
+        ------
+        ValueError
+            If the norms are not switchable or their scale and shift are private to each width.
+        """
+        if self.spec.norm != "switchable":
+            raise ValueError("only a model with norm 'switchable' has switches")
+        if isinstance(width_mults, Mapping):
+            self._check_names(width_mults)
+        switches = dict(width_mults) if isinstance(width_mults, Mapping) else sorted(width_mults)
+        spec = self.spec.model_copy(update={"switches": switches})
+        for _, norm in self.norms():
+            assert isinstance(norm, SwitchableBatchNorm2d)
+            norm.set_switches(spec.switches_of(norm.channels))
+        self.spec = spec
+
+    def _check_names(self, names: Mapping[str, float]) -> None:
+        if set(names) != set(self.channels):
+            raise ValueError(f"a width vector names {', '.join(self.channels)}, found {', '.join(names) or 'nothing'}")
+
+
+def _representative(start: float, end: float | None, low: float, include: Sequence[float]) -> float:
+    inside = [width_mult for width_mult in include if start <= width_mult < (end or 2.0)]
+    if inside:
+        return max(inside)
+    if start == low:
+        return low
+    return 1.0 if end is None else (start + end) / 2

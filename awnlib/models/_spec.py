@@ -1,0 +1,90 @@
+"""What a model is built from, as data: saved with its weights, so that a file can be turned back into a model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import nn
+
+from awnlib.channels import Channels
+from awnlib.layers import SharedBatchNorm2d, SlimmableConv2d, SwitchableBatchNorm2d, TriangularConv2d
+from awnlib.settings import Settings
+
+Width = float | dict[str, float]
+"""A width: one multiplier for the whole network, or one for each of its `Channels` by name."""
+
+
+class ModelSpec(Settings):
+    """Name and options of a model; its methods make the layers that the options ask for."""
+
+    name: str
+    input_shape: tuple[int, int, int] = Field(default=(1, 28, 28), strict=False, description="channels, height, width")
+    num_classes: int = Field(default=10, ge=2)
+    layer: Literal["triangular", "sliced"] = "triangular"
+    norm: Literal["shared", "switchable"] = "shared"
+    switches: list[float] | dict[str, float] = Field(
+        default_factory=lambda: [1.0, 0.75, 0.5, 0.25], description="switchable norm: widths with statistics"
+    )
+    affine: Literal["private", "shared"] = Field(default="private", description="switchable norm: scale and shift")
+    dense_base: bool = False
+    base_width_mult: float = Field(default=1.0, gt=0, description="channel counts relative to the plain network")
+    min_width_mult: float = Field(default=0.25, gt=0, le=1)
+    divisor: int = Field(default=1, ge=1)
+    channels: dict[str, int] = Field(
+        default_factory=dict, description="full counts by name, in place of the model's own times base_width_mult"
+    )
+
+    def make_channels(self, **counts: int) -> dict[str, Channels]:
+        """Return one `Channels` for each of the plain network's counts.
+
+        Raises
+        ------
+        ValueError
+            If `channels` names a dimension that the model does not have.
+        """
+        unknown = sorted(set(self.channels) - set(counts))
+        if unknown:
+            raise ValueError(f"{self.name} has no channels {', '.join(unknown)} (it has: {', '.join(counts)})")
+        return {
+            name: self._make(name, self.channels.get(name) or self._scaled(count)) for name, count in counts.items()
+        }
+
+    def conv(
+        self,
+        in_channels: Channels | int,
+        out_channels: Channels | int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+    ) -> SlimmableConv2d:
+        """Return a convolution of the asked kind, without bias: a norm layer follows, which would remove it."""
+        shape = {"stride": stride, "padding": padding, "groups": groups}
+        if self.layer == "sliced":
+            return SlimmableConv2d(in_channels, out_channels, kernel_size, **shape, bias=False)
+        return TriangularConv2d(in_channels, out_channels, kernel_size, **shape, bias=False, dense_base=self.dense_base)
+
+    def norm_layer(self, channels: Channels) -> nn.Module:
+        """Return a BN layer of the asked kind."""
+        if self.norm == "shared":
+            return SharedBatchNorm2d(channels)
+        return SwitchableBatchNorm2d(channels, self.switches_of(channels), affine=self.affine)
+
+    def switches_of(self, channels: Channels) -> list[float]:
+        """Return the widths at which one dimension has BN statistics."""
+        return [self.switches[channels.name]] if isinstance(self.switches, dict) else self.switches
+
+    def _scaled(self, count: int) -> int:
+        exact = count * self.base_width_mult
+        return max(self.divisor, int(exact + self.divisor / 2) // self.divisor * self.divisor)
+
+    def _make(self, name: str, full: int) -> Channels:
+        return Channels(
+            full,
+            name=name,
+            min_width_mult=self.min_width_mult,
+            divisor=self.divisor,
+            min_channels=min(self.divisor, full),
+        )

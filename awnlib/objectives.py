@@ -1,0 +1,113 @@
+"""What one training step asks of the network: which widths, and which loss at each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from awnlib.methods import Method
+from awnlib.models._base import SlimmableModel
+
+
+def fixed_widths(method: Method, widths: Sequence[float]) -> list[float]:
+    """Return the widths that a method trains in every step, largest first.
+
+    All of the study's `widths`, or `num_widths` of them evenly spaced from the largest to the smallest when that
+    number differs (Any-Width Networks, figure 4); for sampled widths only the ends.
+    """
+    if method.widths == "random":
+        return []
+    if method.widths == "sandwich":
+        return [widths[0], widths[-1]]
+    count = method.num_widths or len(widths)
+    if count == len(widths):
+        return list(widths)
+    return torch.linspace(widths[0], widths[-1], count, dtype=torch.float64).tolist()
+
+
+def sample_widths(method: Method, widths: Sequence[float], generator: torch.Generator) -> list[float]:
+    """Return the widths of one step, largest first where the method has the largest.
+
+    Parameters
+    ----------
+    method
+        `widths: fixed` gives always the same; `sandwich` the largest, the smallest and `num_widths - 2` drawn
+        uniformly between them (US-Nets, section 4.1; Any-Width Networks, Algorithm 1); `random` `num_widths`
+        uniform draws.
+    widths
+        The study's fixed widths, largest first. The ends are the range of random widths; their number is the
+        default of `num_widths`.
+    generator
+        Source of the random widths.
+    """
+    always = fixed_widths(method, widths)
+    if method.widths == "fixed":
+        return always
+    count = (method.num_widths or len(widths)) - len(always)
+    low, high = widths[-1], widths[0]
+    drawn = low + (high - low) * torch.rand(max(count, 0), generator=generator, dtype=torch.float64)
+    return always + drawn.tolist()
+
+
+def inplace_distillation(logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """Return the mean cross-entropy between the widest network's output and a narrower one's.
+
+    Parameters
+    ----------
+    logits, teacher_logits
+        `[N, classes]`; no gradient reaches the teacher.
+
+    References
+    ----------
+    US-Nets, section 4.2.
+    """
+    return F.cross_entropy(logits, teacher_logits.detach().softmax(dim=1))
+
+
+def backward_widths(
+    model: SlimmableModel,
+    images: Tensor,
+    labels: Tensor,
+    width_mults: Sequence[float],
+    *,
+    distillation: bool = False,
+    forward: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Add the gradients of the unweighted sum of the losses of several widths, one pass for each.
+
+    Parameters
+    ----------
+    model
+        In training mode; its width is that of the last pass afterwards.
+    images, labels
+        One batch, `[N, C, H, W]` and `[N]`.
+    width_mults
+        The widths of the step. With distillation the first one is the teacher.
+    distillation
+        All but the first width learn from the first one's output instead of the labels (US-Nets, Algorithm 1).
+    forward
+        What to call instead of `model` (its compiled form, say).
+
+    Returns
+    -------
+    losses, corrects
+        `[len(width_mults)]` each: the loss, and how many images were classified correctly. No gradient.
+    """
+    forward = forward or model
+    losses, corrects = [], []
+    teacher_logits: Tensor | None = None
+    for width_mult in width_mults:
+        model.set_width_mult(width_mult)
+        logits = forward(images)
+        if distillation and teacher_logits is not None:
+            loss = inplace_distillation(logits, teacher_logits)
+        else:
+            loss = F.cross_entropy(logits, labels)
+            teacher_logits = logits.detach()
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
+        corrects.append((logits.detach().argmax(dim=1) == labels).sum())
+    return torch.stack(losses), torch.stack(corrects)

@@ -1,0 +1,104 @@
+"""BN statistics computed after training, for any width ("BN calibration", "post-statistics", "PreciseBN").
+
+A network of sliced layers needs statistics for each width that it is used at (US-Nets, section 3.2). They are computed
+from training images without labels; weights stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from awnlib.models._base import SlimmableModel
+
+
+class RecalibrationError(RuntimeError):
+    """Recalibration left statistics that cannot be right."""
+
+
+@torch.no_grad()
+def recalibrate_bn(
+    model: SlimmableModel,
+    batches: Sequence[Tensor],
+    widths: Sequence[float] | Mapping[str, float],
+    *,
+    averaging: Literal["exact", "moving"] = "exact",
+    momentum: float = 0.1,
+) -> None:
+    """Compute the BN statistics of every norm layer anew, for a list of widths or for one width vector.
+
+    Parameters
+    ----------
+    model
+        With switchable norms (shared scale and shift), the given widths become its switches. With shared norms one
+        width or one width vector can be given.
+    batches
+        Normalised training images, `[N, C, H, W]` each. About 1,000 images are enough (US-Nets, figure 8).
+    widths
+        Width multipliers, or a multiplier for each of the model's `channels`.
+    averaging
+        "exact": the mean over batches of their means and unbiased variances (US-Nets, equation 8). "moving": the
+        moving average that training keeps (equation 5), which still remembers its start after few batches.
+    momentum
+        Of the moving average.
+
+    Raises
+    ------
+    ValueError
+        If there is no image or no width, a width is outside the model's range, or a model with shared norms is
+        given several widths.
+    RecalibrationError
+        If the statistics of a layer did not change, or are not finite.
+    """
+    settings: list[float | Mapping[str, float]] = [widths] if isinstance(widths, Mapping) else list(widths)
+    if not batches or not settings:
+        raise ValueError("recalibration needs at least one batch of images and one width")
+    if model.spec.norm == "switchable":
+        model.set_switches(widths)
+    elif len(settings) > 1:
+        raise ValueError(f"shared norms keep statistics for one width at a time, found {len(settings)} widths")
+    for width in settings:
+        model.set_widths(width) if isinstance(width, Mapping) else model.set_width_mult(width)
+        with _renewed_statistics(model, None if averaging == "exact" else momentum):
+            for images in batches:
+                model(images)
+        _check(model, width)
+
+
+@contextmanager
+def _renewed_statistics(model: SlimmableModel, momentum: float | None) -> Iterator[None]:
+    """Reset the statistics of the active width, and let forward passes update them and nothing else."""
+    training = model.training
+    model.eval()
+    layers = [(norm, norm.statistics) for _, norm in model.norms()]
+    momenta = [statistics.momentum for _, statistics in layers]
+    for norm, statistics in layers:
+        statistics.reset_running_stats()
+        statistics.momentum = momentum
+        norm.train()
+    try:
+        yield
+    finally:
+        for (_, statistics), before in zip(layers, momenta, strict=True):
+            statistics.momentum = before
+        model.train(training)
+
+
+def _check(model: SlimmableModel, width: float | Mapping[str, float]) -> None:
+    """Refuse statistics that are still those of the reset: a model that never updates them fails silently else."""
+    for name, norm in model.norms():
+        mean, var = _active_statistics(norm.statistics, norm.channels.active)
+        if not (mean.isfinite().all() and var.isfinite().all()):
+            raise RecalibrationError(f"the statistics of {name} at width {width} are not finite")
+        if not mean.any() and bool((var == 1).all()):
+            raise RecalibrationError(f"the statistics of {name} at width {width} did not change")
+
+
+def _active_statistics(statistics: nn.BatchNorm2d, active: int) -> tuple[Tensor, Tensor]:
+    assert statistics.running_mean is not None
+    assert statistics.running_var is not None
+    return statistics.running_mean[:active], statistics.running_var[:active]

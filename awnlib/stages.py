@@ -1,0 +1,181 @@
+"""The jobs of a study, from files to files: train a run, recalibrate it, sweep its widths.
+
+Each function does the work of one workflow rule and writes a status record (`awnlib.records`) beside its files.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from awnlib.auc import auc_pct
+from awnlib.checkpoint import load_model, save_model
+from awnlib.config import RecalibrationConfig, SweepConfig
+from awnlib.cost import plain_params, stored_params
+from awnlib.data import ImageData, evaluation_batches
+from awnlib.drift import bn_drift
+from awnlib.layers import SwitchableBatchNorm2d
+from awnlib.models._base import SlimmableModel
+from awnlib.objectives import fixed_widths
+from awnlib.provenance import provenance
+from awnlib.recalibrate import recalibrate_bn
+from awnlib.records import Record, read_record, recorded_file, run_job
+from awnlib.schemas import write_table
+from awnlib.seeding import rng
+from awnlib.study import Evaluation, RunConfig, recalibration_points
+from awnlib.sweep import sweep_widths
+from awnlib.train import train
+
+MODEL, HISTORY, STATISTICS, DRIFT, SWEEP = (
+    "model.safetensors",
+    "history.parquet",
+    "bn_statistics.parquet",
+    "bn_drift.parquet",
+    "sweep.parquet",
+)
+DRIFT_IMAGES = 512
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that "auto", "cpu" or "cuda" means here; raise a ValueError if there is no CUDA device."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device 'cuda' was asked for, but torch sees no CUDA device (allowed here: auto, cpu)")
+    return torch.device(name)
+
+
+def train_model(run: RunConfig, data: Path, record: Path, *, device: str, checkpoint: Path, study: str) -> Record:
+    """Train one run; leave its model, training history, tracked BN statistics and BN drift beside the record."""
+    on = choose_device(device)
+    origin = _origin(study, on)
+
+    def work(folder: Path) -> Mapping[str, Any]:
+        images = ImageData.load(data)
+        result = train(run, images, device=on, checkpoint=checkpoint)
+        save_model(folder / MODEL, result.model, run=run.model_dump())
+        write_table(folder / HISTORY, "history", _named(run, result.history), origin)
+        write_table(folder / STATISTICS, "bn_statistics", _named(run, result.bn_statistics), origin)
+        drift = [] if run.individual_width is not None else _drift(result.model, run, images, on)
+        write_table(folder / DRIFT, "bn_drift", _named(run, drift), origin)
+        checkpoint.unlink(missing_ok=True)
+        return {
+            "num_steps": result.num_steps,
+            "train_time_s": result.train_time_s,
+            "resumed": result.resumed,
+            "params_stored": stored_params(result.model),
+            "params_full": plain_params(result.model),
+        }
+
+    return run_job(record, "train_model", work, cell={"run": run.model_dump()}, provenance=origin)
+
+
+def recalibrate_model(
+    evaluation: Evaluation,
+    settings: RecalibrationConfig,
+    data: Path,
+    trained: Path,
+    record: Path,
+    *,
+    device: str,
+    study: str,
+) -> Record:
+    """Recalibrate a trained run at evenly spaced widths; leave the model with the new statistics."""
+    run, on = evaluation.run, choose_device(device)
+    points = recalibration_points(evaluation.variant)
+    if points is None:
+        raise ValueError(f"evaluation '{evaluation.name}' needs no recalibration")
+
+    def work(folder: Path) -> Mapping[str, Any]:
+        model, _ = load_model(recorded_file(trained, MODEL))
+        batches = _training_batches(ImageData.load(data), settings.num_images, settings.batch_size, run.seed, on)
+        widths = torch.linspace(run.widths[-1], run.widths[0], points, dtype=torch.float64).tolist()
+        started = time.monotonic()
+        recalibrate_bn(model.to(on), batches, widths, averaging=settings.averaging)
+        seconds = time.monotonic() - started
+        save_model(folder / MODEL, model, run=run.model_dump())
+        return {"recalibration_time_s": seconds}
+
+    origin = _origin(study, on)
+    return run_job(record, "recalibrate_bn", work, cell=_cell(evaluation), needs=[trained], provenance=origin)
+
+
+def sweep_model(
+    evaluation: Evaluation,
+    settings: SweepConfig,
+    data: Path,
+    trained: Path,
+    record: Path,
+    *,
+    device: str,
+    study: str,
+) -> Record:
+    """Sweep all widths of a trained or recalibrated run; leave the table `sweep`."""
+    run, on = evaluation.run, choose_device(device)
+    origin = _origin(study, on)
+
+    def work(folder: Path) -> Mapping[str, Any]:
+        images = ImageData.load(data)
+        model, _ = load_model(recorded_file(trained, MODEL))
+        batches = evaluation_batches(
+            images.test_images, images.test_labels, images.mean, images.std, settings.batch_size, on
+        )
+        fixed = [1.0] if run.individual_width is not None else fixed_widths(run.method_settings, run.widths)
+        started = time.monotonic()
+        rows = sweep_widths(model.to(on), batches, trained=fixed)
+        seconds = time.monotonic() - started
+        if run.individual_width is not None:
+            rows = [{**row, "width_mult": run.individual_width} for row in rows]
+        names = {"variant": evaluation.variant, "label": evaluation.label}
+        write_table(folder / SWEEP, "sweep", [{**row, **names} for row in _named(run, rows)], origin)
+        recalibration = read_record(trained).measured.get("recalibration_time_s")
+        return {"sweep_time_s": seconds, "recalibration_time_s": recalibration, **_summary(model, rows)}
+
+    return run_job(record, "sweep_widths", work, cell=_cell(evaluation), needs=[trained], provenance=origin)
+
+
+def _cell(evaluation: Evaluation) -> dict[str, Any]:
+    return {"run": evaluation.run.model_dump(), "variant": evaluation.variant, "label": evaluation.label}
+
+
+def _origin(study: str, device: torch.device) -> dict[str, str]:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return provenance(study=study, device=name, threads=str(torch.get_num_threads()))
+
+
+def _named(run: RunConfig, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with the columns that name the cell."""
+    names = {"dataset": run.dataset, "model": run.model, "method": run.method}
+    return [{**names, "label": run.method_settings.label, "seed": run.seed, **row} for row in rows]
+
+
+def _summary(model: SlimmableModel, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    widths = [row["width_mult"] for row in rows]
+    norm = next(norm for _, norm in model.norms())
+    return {
+        "auc_pct": auc_pct(widths, [row["test_top1_pct"] for row in rows]) if len(rows) > 1 else None,
+        "min_width_mult": min(widths),
+        "max_width_mult": max(widths),
+        "num_widths": len(widths),
+        "params_stored": stored_params(model),
+        "num_switches": len(norm.width_mults) if isinstance(norm, SwitchableBatchNorm2d) else 1,
+    }
+
+
+def _drift(model: SlimmableModel, run: RunConfig, data: ImageData, device: torch.device) -> list[dict[str, Any]]:
+    return bn_drift(model, _training_batches(data, DRIFT_IMAGES, DRIFT_IMAGES, run.seed, device), run.widths)
+
+
+def _training_batches(
+    data: ImageData, num_images: int, batch_size: int, seed: int, device: torch.device
+) -> list[Tensor]:
+    """Return normalised training images without augmentation, drawn at random by the seed."""
+    drawn = torch.randperm(len(data.train_labels), generator=rng(seed, "recalibration"))[:num_images]
+    images, labels = data.train_images[drawn], data.train_labels[drawn]
+    batches = evaluation_batches(images, labels, data.mean, data.std, batch_size, device)
+    return [batch for batch, _ in batches]

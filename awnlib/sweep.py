@@ -1,0 +1,93 @@
+"""Dense width sweeps: accuracy and cost at every distinct width of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from awnlib.cost import cost, output_positions
+from awnlib.layers import SwitchableBatchNorm2d
+from awnlib.models._base import SlimmableModel
+
+
+@torch.no_grad()
+def sweep_widths(
+    model: SlimmableModel,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    width_mults: Sequence[float] | None = None,
+    *,
+    trained: Sequence[float] = (),
+) -> list[dict[str, Any]]:
+    """Evaluate a network at many widths.
+
+    Parameters
+    ----------
+    model
+        Is put into evaluation mode.
+    batches
+        Normalised test images `[N, C, H, W]` with labels `[N]`; read once.
+    width_mults
+        Widths to evaluate; by default every distinct one, represented by the trained widths and by those with BN
+        statistics of their own where there are any (`SlimmableModel.distinct_width_mults`).
+    trained
+        The fixed widths that were trained.
+
+    Returns
+    -------
+    list of dict
+        One row for each width: `width_mult`, `switch_width_mult` (whose BN statistics were used; None when one set
+        serves all), `is_trained`, `test_loss` (nats), `test_top1_pct`, `num_images`, `macs`, `macs_dense`, `params`.
+
+    Raises
+    ------
+    ValueError
+        If there is no image, or a width is outside the model's range.
+    """
+    model.eval()
+    if width_mults is None:
+        width_mults = model.distinct_width_mults(include=[*trained, *_switches(model)])
+    losses, corrects = torch.zeros(2, len(width_mults), dtype=torch.float64)
+    num_images = 0
+    for images, labels in batches:
+        num_images += len(labels)
+        for index, width_mult in enumerate(width_mults):
+            model.set_width_mult(width_mult)
+            logits = model(images)
+            losses[index] += float(F.cross_entropy(logits, labels, reduction="sum"))
+            corrects[index] += int((logits.argmax(dim=1) == labels).sum())
+    if num_images == 0:
+        raise ValueError("a sweep needs at least one test image")
+    return [
+        {
+            **row,
+            "is_trained": row["width_mult"] in trained,
+            "test_loss": float(loss) / num_images,
+            "test_top1_pct": 100 * float(correct) / num_images,
+            "num_images": num_images,
+        }
+        for row, loss, correct in zip(_costs(model, width_mults), losses, corrects, strict=True)
+    ]
+
+
+def _switches(model: SlimmableModel) -> list[float]:
+    norms = [norm for _, norm in model.norms() if isinstance(norm, SwitchableBatchNorm2d)]
+    return norms[0].width_mults if norms else []
+
+
+def _costs(model: SlimmableModel, width_mults: Sequence[float]) -> Iterable[dict[str, Any]]:
+    positions = output_positions(model)
+    norm = next(norm for _, norm in model.norms())
+    for width_mult in width_mults:
+        model.set_width_mult(width_mult)
+        width_cost = cost(model, positions)
+        yield {
+            "width_mult": width_mult,
+            "switch_width_mult": norm.switch_width_mult if isinstance(norm, SwitchableBatchNorm2d) else None,
+            "macs": width_cost.macs,
+            "macs_dense": width_cost.macs_dense,
+            "params": width_cost.params,
+        }

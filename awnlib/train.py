@@ -1,0 +1,284 @@
+"""Training: one engine for every method.
+
+`train` runs one cell of a study from its `RunConfig`. Everything random follows from the seed and the iteration
+number alone, so that a run that was killed continues from its last checkpoint to the same bits as an
+uninterrupted one (same machine, same number of threads).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from awnlib.checkpoint import load_tensors, save_tensors
+from awnlib.config import TrainConfig
+from awnlib.data import ImageData
+from awnlib.data.batches import TrainingImages, epoch_order
+from awnlib.models import create_model
+from awnlib.models._base import SlimmableModel
+from awnlib.objectives import backward_widths, fixed_widths, sample_widths
+from awnlib.progress import Progress
+from awnlib.seeding import rng
+from awnlib.study import RunConfig
+from awnlib.tracking import StatisticsTracker
+
+CHECK_EVERY = 20  # steps between two looks at the loss: each look waits for the device
+
+
+class DivergedError(ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training run leaves.
+
+    Attributes
+    ----------
+    model
+        The network after the last step.
+    history, bn_statistics
+        Rows of the tables of these names, without the columns that name the cell.
+    num_steps, train_time_s, resumed
+        Optimiser steps, seconds in all (earlier parts of a resumed run included), and how often it was resumed.
+    """
+
+    model: SlimmableModel
+    history: list[dict[str, Any]]
+    bn_statistics: list[dict[str, Any]]
+    num_steps: int
+    train_time_s: float
+    resumed: int
+
+
+def train(
+    run: RunConfig,
+    data: ImageData,
+    *,
+    device: torch.device | str = "cpu",
+    checkpoint: Path | None = None,
+    checkpoint_every_s: float = 30.0,
+) -> TrainResult:
+    """Train one network.
+
+    Parameters
+    ----------
+    run
+        What to train and how.
+    data
+        The images; the test set is not touched.
+    device
+        Where to train.
+    checkpoint
+        A file to resume from, if it is there and belongs to the same run and data, and to save to from time to time.
+    checkpoint_every_s
+        Seconds between two checkpoints.
+
+    Raises
+    ------
+    DivergedError
+        If the loss becomes infinite or not a number; the message names the iteration.
+    ValueError
+        If run and data do not fit together (image size, tracked layer, batch size).
+    """
+    training = _Training(run, data, torch.device(device))
+    if checkpoint is not None:
+        training.restore(checkpoint)
+    progress = Progress(training.total_steps, initial=training.step, title=run.name)
+    saved = time.monotonic()
+    for loss in training.steps():
+        if training.step % CHECK_EVERY == 0 or training.step == training.total_steps:
+            _check_finite(loss, training.step)
+            progress.update(training.step, loss=float(loss), lr=training.optimizer.param_groups[0]["lr"])
+            if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_s:
+                training.save(checkpoint)
+                saved = time.monotonic()
+    progress.close()
+    return training.result()
+
+
+def build_model(run: RunConfig, input_shape: tuple[int, int, int], num_classes: int) -> SlimmableModel:
+    """Return the run's network with the initial weights of its seed."""
+    method = run.method_settings
+    ends = [run.widths[0], run.widths[-1]]
+    with torch.random.fork_rng():
+        torch.manual_seed(rng(run.seed, "weights").initial_seed())
+        return create_model(
+            run.model,
+            input_shape=input_shape,
+            num_classes=num_classes,
+            layer=method.layer,
+            norm="shared" if method.norm == "shared" else "switchable",
+            switches=fixed_widths(method, run.widths) if method.norm == "switchable" else ends,
+            affine="private" if method.norm == "switchable" else "shared",
+            dense_base=method.dense_base,
+            base_width_mult=method.base_width_mult * (run.individual_width or 1.0),
+            min_width_mult=run.widths[-1] if run.individual_width is None else 1.0,
+            divisor=run.model_settings.divisor,
+        )
+
+
+def learning_rate(settings: TrainConfig, progress: float) -> float:
+    """Return the learning rate after a fraction `progress` in [0, 1) of all steps."""
+    if settings.schedule == "linear":
+        return settings.lr * (1 - progress)
+    if settings.schedule == "constant":
+        return settings.lr
+    return settings.lr * settings.gamma ** sum(progress >= milestone for milestone in settings.milestones)
+
+
+def create_optimizer(model: nn.Module, settings: TrainConfig) -> torch.optim.SGD:
+    """Return SGD with momentum; with `weight_decay_on: weights` norms and biases do not decay (US-Nets, section 5)."""
+    decay_all = settings.weight_decay_on == "all"
+    decayed = [parameter for parameter in model.parameters() if decay_all or parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if not (decay_all or parameter.ndim > 1)]
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.SGD(
+        [group for group in groups if group["params"]],
+        lr=settings.lr,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+    )
+
+
+class _Training:
+    """A training run between two steps: all that a checkpoint holds, and how to go on."""
+
+    def __init__(self, run: RunConfig, data: ImageData, device: torch.device) -> None:
+        self.run, self.device, self.settings = run, device, run.train
+        self.widths = [1.0] if run.individual_width is not None else run.widths
+        self.images = TrainingImages(data, run.augment, device)
+        self.model = build_model(run, data.image_shape, data.num_classes)
+        self.model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.forward = torch.compile(self.model, dynamic=False) if self.settings.compile else self.model
+        self.optimizer = create_optimizer(self.model, self.settings)
+        self.epoch_steps = len(self._order(0))
+        self.total_steps = self.epoch_steps * self.settings.num_epochs
+        self.tracker = StatisticsTracker(self.model, run.track.layer, max(self.total_steps // run.track.num_points, 1))
+        self.identity = [run.model_dump_json(), data.source, list(data.train_images.shape), torch.__version__]
+        self.step = 0
+        self.resumed = 0
+        self.seconds_before, self.started = 0.0, time.monotonic()
+        self.history: list[dict[str, Any]] = []
+        self._reset_meters()
+
+    def steps(self) -> Iterator[Tensor]:
+        """Take all remaining steps; yield the loss of each at its first width."""
+        while self.step < self.total_steps:
+            epoch, first = divmod(self.step, self.epoch_steps)
+            for indices in self._order(epoch)[first:]:
+                loss = self._take_step(indices)
+                self.step += 1
+                if self.step % self.epoch_steps == 0:
+                    self._end_epoch(epoch + 1)
+                yield loss
+
+    def _take_step(self, indices: Tensor) -> Tensor:
+        lr = learning_rate(self.settings, self.step / self.total_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        images, labels = self.images.batch(indices, rng(self.run.seed, "augment", self.step))
+        images = images.contiguous(memory_format=torch.channels_last)
+        widths = sample_widths(self.run.method_settings, self.widths, rng(self.run.seed, "widths", self.step))
+        self.tracker.start(self.step)
+        self.optimizer.zero_grad()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+            losses, corrects = backward_widths(
+                self.model,
+                images,
+                labels,
+                widths,
+                distillation=self.run.method_settings.distillation,
+                forward=self.forward,
+            )
+        self.optimizer.step()
+        self.losses += losses
+        self.corrects += corrects
+        return losses[0]
+
+    def _order(self, epoch: int) -> list[Tensor]:
+        return list(epoch_order(len(self.images), self.settings.batch_size, seed=self.run.seed, epoch=epoch))
+
+    def _reset_meters(self) -> None:
+        width_count = len(sample_widths(self.run.method_settings, self.widths, torch.Generator()))
+        self.losses = torch.zeros(width_count, dtype=torch.float64, device=self.device)
+        self.corrects = torch.zeros(width_count, dtype=torch.float64, device=self.device)
+
+    def _end_epoch(self, epoch: int) -> None:
+        """Add the epoch's rows to the history: one for each fixed width, one for all random widths together."""
+        fixed = fixed_widths(self.run.method_settings, self.widths)
+        loss = (self.losses / self.epoch_steps).tolist()
+        top1 = (100 * self.corrects / (self.epoch_steps * self.settings.batch_size)).tolist()
+        slots: list[tuple[float | None, slice]] = [(width, slice(i, i + 1)) for i, width in enumerate(fixed)]
+        if len(loss) > len(fixed):
+            slots.append((None, slice(len(fixed), None)))
+        lr = self.optimizer.param_groups[0]["lr"]
+        for width_mult, slot in slots:
+            values = {"train_loss": _mean(loss[slot]), "train_top1_pct": _mean(top1[slot])}
+            if width_mult is not None and self.run.individual_width is not None:
+                width_mult = self.run.individual_width
+            self.history.append({"epoch": epoch, "step": self.step, "lr": lr, "width_mult": width_mult, **values})
+        self._reset_meters()
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.monotonic() - self.started
+
+    def save(self, path: Path) -> None:
+        """Write everything that the remaining steps depend on."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            momentum = self.optimizer.state[parameter].get("momentum_buffer")
+            if momentum is not None:
+                tensors[f"momentum.{name}"] = momentum
+        tensors |= {"losses": self.losses, "corrects": self.corrects}
+        save_tensors(
+            path,
+            tensors,
+            {
+                "identity": self.identity,
+                "step": self.step,
+                "resumed": self.resumed,
+                "seconds": self._seconds(),
+                "history": self.history,
+                "bn_statistics": self.tracker.rows,
+            },
+        )
+
+    def restore(self, path: Path) -> None:
+        """Continue from a checkpoint, if there is one of this very run."""
+        if not path.exists():
+            return
+        tensors, metadata = load_tensors(path)
+        if metadata["identity"] != self.identity:
+            return
+        self.model.load_state_dict(
+            {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+        )
+        for name, parameter in self.model.named_parameters():
+            if f"momentum.{name}" in tensors:
+                momentum = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
+                self.optimizer.state[parameter]["momentum_buffer"] = momentum
+        self.losses.copy_(tensors["losses"])
+        self.corrects.copy_(tensors["corrects"])
+        self.step, self.resumed = metadata["step"], metadata["resumed"] + 1
+        self.seconds_before = metadata["seconds"]
+        self.history, self.tracker.rows = metadata["history"], metadata["bn_statistics"]
+
+    def result(self) -> TrainResult:
+        """Return what the finished run leaves."""
+        return TrainResult(self.model.eval(), self.history, self.tracker.rows, self.step, self._seconds(), self.resumed)
+
+
+def _check_finite(loss: Tensor, step: int) -> None:
+    if not torch.isfinite(loss):
+        raise DivergedError(f"the loss is {float(loss)} at iteration {step}: lower the learning rate (train.lr)")
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,57 @@
+# The study, checked before any job starts, and what the rules ask of it.
+from awnlib.collect import COLLECTED
+from awnlib.config import ConfigError, parse_study
+from awnlib.digest import code_digest
+from awnlib.study import evaluations, runs
+
+try:
+    STUDY = parse_study(config)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+RUNS = {run.name: run for run in runs(STUDY)}
+EVALUATIONS = {evaluation.name: evaluation for evaluation in evaluations(RUNS.values())}
+FIGURE_FILES = [
+    *STUDY.figures,
+    *(["figure5_macs"] if "figure5" in STUDY.figures else []),
+]
+
+
+pathvars:
+    results=f"results/{STUDY.study}",
+
+
+wildcard_constraints:
+    run=r"[^/]+/[^/]+/[^/]+/seed\d+",
+    variant=r"as_trained|recal\d+",
+    dataset=r"[^/]+",
+
+
+def run_settings(wildcards):
+    """What a training run depends on: a change here trains it again."""
+    return RUNS[wildcards.run].training_settings()
+
+
+def dataset_of(wildcards):
+    """The prepared images of a run's data set."""
+    return f"<results>/data/{RUNS[wildcards.run].dataset}.safetensors"
+
+
+def trained_of(wildcards):
+    """The record of the model that an evaluation sweeps: recalibrated, or as it was trained."""
+    folder = (
+        "runs/{run}"
+        if wildcards.variant == "as_trained"
+        else "recalibrated/{run}/{variant}"
+    )
+    return f"<results>/{folder}/record.json".format(**wildcards)
+
+
+def train_code(wildcards):
+    """The code that a training run depends on."""
+    return code_digest("train", "stages", f"models.{RUNS[wildcards.run].model}")
+
+
+def exhibit(name):
+    """What a table or figure of this study shows; None if the study does not ask for it."""
+    return STUDY.exhibits[name].model_dump() if name in STUDY.exhibits else None

@@ -1,0 +1,48 @@
+# One job for each evaluation: a whole dense width sweep, after recalibration where the method needs it.
+
+
+rule recalibrate_bn:
+    input:
+        data=dataset_of,
+        trained="<results>/runs/{run}/record.json",
+    output:
+        record="<results>/recalibrated/{run}/{variant}/record.json",
+    log:
+        "<results>/logs/recalibrate_bn/{run}/{variant}.log",
+    conda:
+        "../envs/awnlib.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+        gpu=int(STUDY.device == "cuda"),
+    params:
+        settings=STUDY.recalibration.model_dump(),
+        code=code_digest("recalibrate"),
+    message:
+        "recalibrating {wildcards.run} ({wildcards.variant})"
+    script:
+        "../scripts/recalibrate_bn.py"
+
+
+rule sweep_widths:
+    input:
+        data=dataset_of,
+        trained=trained_of,
+    output:
+        record="<results>/sweeps/{run}/{variant}/record.json",
+    log:
+        "<results>/logs/sweep_widths/{run}/{variant}.log",
+    conda:
+        "../envs/awnlib.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+        gpu=int(STUDY.device == "cuda"),
+    params:
+        code=code_digest("sweep", "auc"),
+    message:
+        "sweeping {wildcards.run} ({wildcards.variant})"
+    script:
+        "../scripts/sweep_widths.py"

@@ -1,0 +1,56 @@
+# Study-wide tables from the records of all jobs, and the papers' tables from them.
+
+
+rule collect_results:
+    input:
+        runs=collect("<results>/runs/{run}/record.json", run=RUNS),
+        sweeps=collect(
+            "<results>/sweeps/{evaluation}/record.json", evaluation=EVALUATIONS
+        ),
+    output:
+        collect("<results>/tables/{table}.parquet", table=COLLECTED),
+    log:
+        "<results>/logs/collect_results.log",
+    conda:
+        "../envs/awnlib.yaml"
+    params:
+        labels={name: evaluation.label for name, evaluation in EVALUATIONS.items()},
+        code=code_digest("collect"),
+    message:
+        "collecting {STUDY.study}"
+    script:
+        "../scripts/collect_results.py"
+
+
+rule table1:
+    input:
+        history="<results>/tables/history.parquet",
+        sweep="<results>/tables/sweep.parquet",
+        runs="<results>/tables/runs.parquet",
+    output:
+        multiext("<results>/tables/table1", ".parquet", ".csv", ".md"),
+    log:
+        "<results>/logs/table1.log",
+    conda:
+        "../envs/awnlib.yaml"
+    params:
+        exhibit=exhibit("table1"),
+        code=code_digest("tables"),
+    script:
+        "../scripts/make_table.py"
+
+
+rule table2:
+    input:
+        evaluations="<results>/tables/evaluations.parquet",
+    output:
+        multiext("<results>/tables/table2", ".parquet", ".csv", ".md"),
+    log:
+        "<results>/logs/table2.log",
+    conda:
+        "../envs/awnlib.yaml"
+    params:
+        exhibit=exhibit("table2"),
+        code=code_digest("tables"),
+    script:
+        "../scripts/make_table.py"

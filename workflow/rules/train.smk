@@ -1,0 +1,25 @@
+# One job for each training run. Its resume point is no declared output, so that it survives a killed job.
+
+
+rule train_model:
+    input:
+        data=dataset_of,
+    output:
+        record="<results>/runs/{run}/record.json",
+    log:
+        "<results>/logs/train_model/{run}.log",
+    conda:
+        "../envs/awnlib.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=720,
+        gpu=int(STUDY.device == "cuda"),
+    params:
+        checkpoint="<results>/checkpoints/{run}.safetensors",
+        settings=run_settings,
+        code=train_code,
+    message:
+        "training {wildcards.run}"
+    script:
+        "../scripts/train_model.py"

@@ -1,0 +1,12 @@
+"""Say whether every cell of the study succeeded."""
+
+import sys
+from pathlib import Path
+
+from awnlib.verdict import StudyFailedError, check_study
+
+try:
+    check_study([*map(Path, [*snakemake.input.runs, *snakemake.input.sweeps])], Path(snakemake.output[0]))
+except StudyFailedError as error:
+    Path(snakemake.log[0]).write_text(f"{error}\n")
+    sys.exit(f"\n{error}\n")

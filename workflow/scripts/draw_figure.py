@@ -1,0 +1,16 @@
+"""Draw one of the paper's figures from the study's tables; the rule's name says which."""
+
+from pathlib import Path
+
+from awnlib import figures
+from awnlib.config import parse_study
+from awnlib.logs import log_to
+from awnlib.schemas import read_table
+
+log_to(snakemake.log[0])
+study = parse_study(snakemake.config)
+name = snakemake.rule
+exhibit = study.figures[name.removesuffix("_macs")]
+frames = [read_table(path) for path in snakemake.input]
+figure = getattr(figures, name)(exhibit, study.resolved_methods(), *frames)
+figures.save_figure(figure, Path(snakemake.output[0]).with_suffix(""))

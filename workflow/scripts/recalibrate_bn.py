@@ -1,0 +1,23 @@
+"""Recalibrate the BN statistics of a trained run."""
+
+from pathlib import Path
+
+import torch
+
+from awnlib.config import parse_study
+from awnlib.logs import log_to
+from awnlib.stages import recalibrate_model
+from awnlib.study import find_evaluation
+
+log_to(snakemake.log[0])
+torch.set_num_threads(snakemake.threads)
+study = parse_study(snakemake.config)
+recalibrate_model(
+    find_evaluation(study, f"{snakemake.wildcards.run}/{snakemake.wildcards.variant}"),
+    study.recalibration,
+    Path(snakemake.input.data),
+    Path(snakemake.input.trained),
+    Path(snakemake.output.record),
+    device=study.device,
+    study=study.study,
+)

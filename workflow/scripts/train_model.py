@@ -1,0 +1,22 @@
+"""Train one run of the study."""
+
+from pathlib import Path
+
+import torch
+
+from awnlib.config import parse_study
+from awnlib.logs import log_to
+from awnlib.stages import train_model
+from awnlib.study import find_run
+
+log_to(snakemake.log[0])
+torch.set_num_threads(snakemake.threads)
+study = parse_study(snakemake.config)
+train_model(
+    find_run(study, snakemake.wildcards.run),
+    Path(snakemake.input.data),
+    Path(snakemake.output.record),
+    device=study.device,
+    checkpoint=Path(snakemake.params.checkpoint),
+    study=study.study,
+)

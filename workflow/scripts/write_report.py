@@ -1,0 +1,23 @@
+"""Write the report of the study."""
+
+from pathlib import Path
+
+from awnlib.config import parse_study
+from awnlib.logs import log_to
+from awnlib.report import write_report
+from awnlib.schemas import read_provenance, read_table
+
+log_to(snakemake.log[0])
+study = parse_study(snakemake.config)
+paths = {Path(path).stem: Path(path) for path in snakemake.input.tables}
+write_report(
+    snakemake.output[0],
+    study=study,
+    tables={name: read_table(paths[name]) for name in study.tables},
+    figures={Path(path).stem: Path(path) for path in snakemake.input.figures},
+    evaluations=read_table(paths["evaluations"]),
+    runs=read_table(paths["runs"]),
+    bn_drift=read_table(paths["bn_drift"]),
+    provenance=read_provenance(paths["runs"]),
+    files=map(Path, [*snakemake.input.tables, *snakemake.input.pictures]),
+)
