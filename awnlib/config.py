@@ -28,7 +28,7 @@ class DatasetConfig(Settings):
 
     source: Literal["mnist5k", "mnist", "fashion_mnist", "cifar10", "cifar100", "parquet", "image_folder"]
     path: str | None = Field(
-        default=None, description="folder or file inside the data folder; null: the source's usual one"
+        default=None, description="folder inside the data folder; null: the usual name of the source"
     )
     download: bool = Field(default=False, description="fetch the data set if it is not in the data folder")
     image_size: int | None = Field(default=None, ge=8, description="resize to this many pixels; null: as stored")

@@ -203,7 +203,7 @@ class _Training:
         return losses[0]
 
     def _order(self, epoch: int) -> list[Tensor]:
-        return list(epoch_order(len(self.images), self.settings.batch_size, seed=self.run.seed, epoch=epoch))
+        return epoch_order(len(self.images), self.settings.batch_size, seed=self.run.seed, epoch=epoch)
 
     def _reset_meters(self) -> None:
         width_count = len(sample_widths(self.run.method_settings, self.widths, torch.Generator()))

@@ -1,0 +1,133 @@
+"""Batches by tensor operations: the whole data set lies on the device as uint8, and there is no DataLoader.
+
+A training epoch is ``for indices in epoch_order(...): images, labels = train_images.batch(indices, generator)``;
+for evaluation there is ``evaluation_batches``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from awnlib.data.image_data import ImageData
+from awnlib.seeding import rng
+
+PADDING = 4
+AUGMENTS = ("none", "crop_flip")
+
+
+class TrainingImages:
+    """The training images of a data set, on a device.
+
+    Parameters
+    ----------
+    data
+        The data set.
+    augment
+        ``"none"`` or ``"crop_flip"``: pad by 4 black pixels on every side, crop at a random place, and mirror every
+        other image, by chance (as for CIFAR in He et al., Deep Residual Learning for Image Recognition, section 4.2).
+    device
+        Where the images are kept, uint8, and batches are made.
+    """
+
+    def __init__(self, data: ImageData, augment: str, device: torch.device) -> None:
+        if augment not in AUGMENTS:
+            raise ValueError(f"unknown augment '{augment}' (allowed: {', '.join(AUGMENTS)})")
+        self.augment = augment
+        self.labels = data.train_labels.to(device)
+        self._scale, self._shift = _scale_and_shift(data.mean, data.std, device)
+        self._images = data.train_images.to(device)
+        if augment == "crop_flip":
+            _, height, width = data.image_shape
+            # Every crop of every image, as a view: [N, C, row offset, column offset, H, W].
+            self._images = F.pad(self._images, [PADDING] * 4).unfold(2, height, 1).unfold(3, width, 1)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return a batch of images, augmented and normalised, with its labels.
+
+        Parameters
+        ----------
+        indices
+            int64 [B], on the CPU.
+        generator
+            A CPU generator for the augmentation, so that every device draws the same. ``augment="none"`` draws
+            nothing.
+
+        Returns
+        -------
+        tuple
+            Images, float32 [B, C, H, W], and labels, int64 [B], on the device.
+        """
+        device = self.labels.device
+        if self.augment == "none":
+            indices = indices.to(device, non_blocking=True)
+            images = self._images[indices]
+        else:
+            offsets = torch.randint(2 * PADDING + 1, (2, len(indices)), generator=generator)
+            flips = torch.randint(2, (1, len(indices)), generator=generator)
+            # One transfer to the device instead of four, and without waiting for the device.
+            draws = torch.cat([indices[None], offsets, flips]).to(device, non_blocking=True)
+            indices, rows, columns, flip = draws
+            images = self._images[indices, :, rows, columns]
+            images = torch.where(flip.bool()[:, None, None, None], images.flip(-1), images)
+        return _normalise(images, self._scale, self._shift), self.labels[indices]
+
+
+def epoch_order(num_images: int, batch_size: int, *, seed: int, epoch: int) -> list[Tensor]:
+    """Return the indices of an epoch's batches: a permutation that depends on seed and epoch only.
+
+    The images of a last batch that would be smaller are left out of this epoch.
+
+    Returns
+    -------
+    list
+        ``num_images // batch_size`` tensors, int64 [batch_size].
+
+    Raises
+    ------
+    ValueError
+        If there are fewer images than one batch needs.
+    """
+    if num_images < batch_size:
+        raise ValueError(f"batch_size {batch_size} is more than the {num_images} training images")
+    order = torch.randperm(num_images, generator=rng(seed, "epoch_order", epoch))
+    return list(torch.split(order[: num_images - num_images % batch_size], batch_size))
+
+
+def evaluation_batches(
+    images: Tensor, labels: Tensor, mean: Sequence[float], std: Sequence[float], batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield all images in order, normalised and without augmentation, with their labels; the last batch may be small.
+
+    Parameters
+    ----------
+    images
+        uint8 [N, C, H, W].
+    labels
+        int64 [N].
+    mean, std
+        Per channel, of images scaled to [0, 1].
+    batch_size
+        Images in a batch, 1 or more.
+    device
+        Where the batches are made.
+    """
+    scale, shift = _scale_and_shift(mean, std, device)
+    for some, their_labels in zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True):
+        yield _normalise(some.to(device), scale, shift), their_labels.to(device)
+
+
+def _scale_and_shift(mean: Sequence[float], std: Sequence[float], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return what ``(images / 255 - mean) / std`` multiplies by and adds, float32 [C, 1, 1] each."""
+    means, stds = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (mean, std))
+    return (1 / (255 * stds)).to(device, torch.float32), (-means / stds).to(device, torch.float32)
+
+
+def _normalise(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return images.to(torch.float32).mul_(scale).add_(shift)
