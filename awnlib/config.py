@@ -26,7 +26,9 @@ FIGURES = ("figure2", "figure4", "figure5", "figure6")
 class DatasetConfig(Settings):
     """Where the images of a data set come from and how they are presented in training."""
 
-    source: Literal["mnist5k", "mnist", "fashion_mnist", "cifar10", "cifar100", "parquet", "image_folder"]
+    source: Literal["mnist5k", "mnist", "fashion_mnist", "cifar10", "cifar100", "parquet", "image_folder"] = Field(
+        description="what to read, see docs/data.md"
+    )
     path: str | None = Field(
         default=None, description="folder inside the data folder; null: the usual name of the source"
     )
@@ -45,31 +47,41 @@ class DatasetConfig(Settings):
         return self.model_dump(exclude={"augment"})
 
     @model_validator(mode="after")
-    def _needs_path(self) -> DatasetConfig:
+    def _source_has_files(self) -> DatasetConfig:
         if self.source in ("parquet", "image_folder") and self.path is None:
             raise ValueError(f"source '{self.source}' needs a path inside the data folder")
+        if self.source == "mnist5k" and (self.path is not None or self.download):
+            raise ValueError("source 'mnist5k' comes with a package: it has no path and no download")
+        if self.source in ("parquet", "image_folder") and self.download:
+            raise ValueError(f"source '{self.source}' cannot be downloaded: put the files into the data folder")
         return self
 
 
 class TrainConfig(Settings):
     """Hyper-parameters of one training run. Defaults: Any-Width Networks, section 5.1, LeNet-3C1L."""
 
-    num_epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=128, ge=2)
-    lr: float = Field(default=0.01, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    nesterov: bool = False
-    weight_decay: float = Field(default=0.0, ge=0)
+    num_epochs: int = Field(default=20, ge=1, description="passes over the training images")
+    batch_size: int = Field(
+        default=128, ge=2, description="images per step; an epoch's last, smaller batch is left out"
+    )
+    lr: float = Field(default=0.01, gt=0, description="learning rate at the start")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of SGD")
+    nesterov: bool = Field(default=False, description="Nesterov's momentum")
+    weight_decay: float = Field(default=0.0, ge=0, description="weight decay (the factor in the gradient)")
     weight_decay_on: Literal["all", "weights"] = Field(
         default="all", description="every parameter, or convolution and linear weights only"
     )
-    schedule: Literal["multistep", "linear", "constant"] = "multistep"
+    schedule: Literal["multistep", "linear", "constant"] = Field(
+        default="multistep", description="lr falls at the milestones, in every step down to 0, or never"
+    )
     milestones: list[float] = Field(
         default_factory=lambda: [0.5, 0.75],
         description="multistep: fractions of the training at which lr falls",
     )
     gamma: float = Field(default=0.1, gt=0, le=1, description="multistep: factor of the learning rate at a milestone")
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="bfloat16: autocast of the forward passes"
+    )
     compile: bool = Field(default=False, description="torch.compile the network")
 
     @field_validator("milestones")
@@ -95,15 +107,17 @@ class ModelConfig(Settings):
 class RecalibrationConfig(Settings):
     """How BN statistics are computed after training (US-Nets, section 3.2)."""
 
-    averaging: Literal["exact", "moving"] = "exact"
+    averaging: Literal["exact", "moving"] = Field(
+        default="exact", description="mean over all batches, or the moving average of training"
+    )
     num_images: int = Field(default=1024, ge=2, description="training images used, drawn by the run's seed")
-    batch_size: int = Field(default=128, ge=2)
+    batch_size: int = Field(default=128, ge=2, description="images per batch")
 
 
 class SweepConfig(Settings):
     """How the dense width sweep is run. It changes no result beyond rounding."""
 
-    batch_size: int = Field(default=500, ge=1)
+    batch_size: int = Field(default=500, ge=1, description="test images per batch")
 
 
 class TrackConfig(Settings):
@@ -116,26 +130,26 @@ class TrackConfig(Settings):
 class PanelConfig(Settings):
     """One model on one data set, compared with the paper's numbers for `paper_dataset`."""
 
-    model: str
-    dataset: str
+    model: str = Field(description="a model of the library, such as lenet_3c1l")
+    dataset: str = Field(description="a data set of this study")
     paper_dataset: str | None = Field(default=None, description="null: the data set's own name")
 
 
 class ExhibitConfig(Settings):
     """A table or a figure: which methods on which panels."""
 
-    panels: list[PanelConfig] = Field(min_length=1)
-    methods: list[str] = Field(min_length=1)
+    panels: list[PanelConfig] = Field(min_length=1, description="models and data sets, a row or a subplot each")
+    methods: list[str] = Field(min_length=1, description="methods by name")
 
 
 class OverrideConfig(Settings):
     """Settings for the cells that match; of two matching overrides the later one wins."""
 
-    model: str | None = None
-    dataset: str | None = None
-    method: str | None = None
-    widths: list[float] | None = None
-    train: dict[str, Any] = Field(default_factory=dict)
+    model: str | None = Field(default=None, description="only cells of this model; null: any")
+    dataset: str | None = Field(default=None, description="only cells of this data set; null: any")
+    method: str | None = Field(default=None, description="only cells of this method; null: any")
+    widths: list[float] | None = Field(default=None, description="fixed widths of these cells")
+    train: dict[str, Any] = Field(default_factory=dict, description="keys of `train` with their values here")
 
     def matches(self, *, model: str, dataset: str, method: str) -> bool:
         """Whether the override speaks of this cell; a key that is not given matches everything."""
@@ -154,24 +168,28 @@ class StudyConfig(Settings):
     """A whole study: every table and figure, and through them every training run."""
 
     study: str = Field(pattern=NAME, description="results go to results/<study>/")
-    description: str = ""
-    seeds: list[int] = Field(min_length=1)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    description: str = Field(default="", description="what the study is for; opens its report")
+    seeds: list[int] = Field(min_length=1, description="every cell is trained once for each seed")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a CUDA device if there is one")
     data_folder: str | None = Field(default=None, description="null: the environment variable AWN_DATA, else ./data")
-    datasets: dict[str, DatasetConfig] = Field(min_length=1)
-    models: dict[str, ModelConfig] = Field(default_factory=dict)
+    datasets: dict[str, DatasetConfig] = Field(min_length=1, description="data sets by a name of your choice")
+    models: dict[str, ModelConfig] = Field(default_factory=dict, description="options of models, by model")
     widths: list[float] = Field(
         default_factory=lambda: [1.0, 0.75, 0.5, 0.25],
         description="fixed widths; the last is the smallest allowed",
     )
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict, description="changed and added methods")
-    train: TrainConfig = Field(default_factory=TrainConfig)
-    overrides: list[OverrideConfig] = Field(default_factory=list)
-    recalibration: RecalibrationConfig = Field(default_factory=RecalibrationConfig)
-    sweep: SweepConfig = Field(default_factory=SweepConfig)
-    track: TrackConfig = Field(default_factory=TrackConfig)
-    tables: dict[Literal["table1", "table2"], ExhibitConfig] = Field(default_factory=dict)
-    figures: dict[Literal["figure2", "figure4", "figure5", "figure6"], ExhibitConfig] = Field(default_factory=dict)
+    train: TrainConfig = Field(default_factory=TrainConfig, description="hyper-parameters of every cell")
+    overrides: list[OverrideConfig] = Field(default_factory=list, description="changes for some cells")
+    recalibration: RecalibrationConfig = Field(
+        default_factory=RecalibrationConfig, description="BN statistics after training"
+    )
+    sweep: SweepConfig = Field(default_factory=SweepConfig, description="dense width sweeps")
+    track: TrackConfig = Field(default_factory=TrackConfig, description="BN statistics during training")
+    tables: dict[Literal["table1", "table2"], ExhibitConfig] = Field(default_factory=dict, description="tables to make")
+    figures: dict[Literal["figure2", "figure4", "figure5", "figure6"], ExhibitConfig] = Field(
+        default_factory=dict, description="figures to draw"
+    )
 
     _widths = field_validator("widths")(_check_widths)
 

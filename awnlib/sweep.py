@@ -1,8 +1,11 @@
-"""Dense width sweeps: accuracy and cost at every distinct width of a network."""
+"""Dense width sweeps: accuracy and cost at every distinct width of a network.
+
+An any-width network is swept in one pass (`awnlib.one_pass`), any other one width by width.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +15,7 @@ from torch.nn import functional as F
 from awnlib.cost import cost, output_positions
 from awnlib.layers import SwitchableBatchNorm2d
 from awnlib.models._base import SlimmableModel
+from awnlib.one_pass import is_any_width, running_logits
 
 
 @torch.no_grad()
@@ -45,18 +49,17 @@ def sweep_widths(
     Raises
     ------
     ValueError
-        If there is no image, or a width is outside the model's range.
+        If there is no image or no width, or a width is outside the model's range.
     """
     model.eval()
     if width_mults is None:
         width_mults = model.distinct_width_mults(include=[*trained, *_switches(model)])
+    logits_of = _logits_from_one_pass if is_any_width(model) else _logits_width_by_width
     losses, corrects = torch.zeros(2, len(width_mults), dtype=torch.float64)
     num_images = 0
     for images, labels in batches:
         num_images += len(labels)
-        for index, width_mult in enumerate(width_mults):
-            model.set_width_mult(width_mult)
-            logits = model(images)
+        for index, logits in logits_of(model, images, width_mults):
             losses[index] += float(F.cross_entropy(logits, labels, reduction="sum"))
             corrects[index] += int((logits.argmax(dim=1) == labels).sum())
     if num_images == 0:
@@ -71,6 +74,27 @@ def sweep_widths(
         }
         for row, loss, correct in zip(_costs(model, width_mults), losses, corrects, strict=True)
     ]
+
+
+def _logits_width_by_width(
+    model: SlimmableModel, images: Tensor, width_mults: Sequence[float]
+) -> Iterator[tuple[int, Tensor]]:
+    for index, width_mult in enumerate(width_mults):
+        model.set_width_mult(width_mult)
+        yield index, model(images)
+
+
+def _logits_from_one_pass(
+    model: SlimmableModel, images: Tensor, width_mults: Sequence[float]
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield the logits of every width from one pass at the largest (`awnlib.one_pass`)."""
+    indices: dict[int, list[int]] = {}
+    for index, width_mult in enumerate(width_mults):
+        indices.setdefault(model.classifier.channels_in.count(width_mult), []).append(index)
+    model.set_width_mult(max(width_mults))
+    for count, logits in running_logits(model.classifier, model.features(images), sorted(indices)):
+        for index in indices[count]:
+            yield index, logits
 
 
 def _switches(model: SlimmableModel) -> list[float]:

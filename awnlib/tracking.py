@@ -44,9 +44,10 @@ class StatisticsTracker:
         self._step: int | None = None
         self.norm.register_forward_hook(self._record)
 
-    def start(self, step: int) -> None:
-        """Say which iteration comes next; its passes are recorded if it is one of the chosen."""
+    def start(self, step: int) -> bool:
+        """Say which iteration comes next; return whether it is one of the chosen, whose passes are recorded."""
         self._step = step if step % self.every == 0 else None
+        return self._step is not None
 
     @torch.no_grad()
     def _record(self, _: nn.Module, inputs: tuple[Tensor], __: Tensor) -> None:

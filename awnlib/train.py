@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from awnlib.data.batches import TrainingImages, epoch_order
 from awnlib.models import create_model
 from awnlib.models._base import SlimmableModel
 from awnlib.objectives import backward_widths, fixed_widths, sample_widths
+from awnlib.one_pass import backward_one_pass, is_any_width
 from awnlib.progress import Progress
 from awnlib.seeding import rng
 from awnlib.study import RunConfig
@@ -156,7 +158,8 @@ class _Training:
         self.images = TrainingImages(data, run.augment, device)
         self.model = build_model(run, data.image_shape, data.num_classes)
         self.model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self.forward = torch.compile(self.model, dynamic=False) if self.settings.compile else self.model
+        compiled = partial(torch.compile, dynamic=False) if self.settings.compile else _as_it_is
+        self.forward, self.features = compiled(self.model), compiled(self.model.features)
         self.optimizer = create_optimizer(self.model, self.settings)
         self.epoch_steps = len(self._order(0))
         self.total_steps = self.epoch_steps * self.settings.num_epochs
@@ -186,17 +189,13 @@ class _Training:
         images, labels = self.images.batch(indices, rng(self.run.seed, "augment", self.step))
         images = images.contiguous(memory_format=torch.channels_last)
         widths = sample_widths(self.run.method_settings, self.widths, rng(self.run.seed, "widths", self.step))
-        self.tracker.start(self.step)
         self.optimizer.zero_grad()
+        distillation = self.run.method_settings.distillation
+        # Recorded iterations make one pass for each width, so that figure 2 shows what was measured at each.
+        one_pass = not self.tracker.start(self.step) and is_any_width(self.model)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
-            losses, corrects = backward_widths(
-                self.model,
-                images,
-                labels,
-                widths,
-                distillation=self.run.method_settings.distillation,
-                forward=self.forward,
-            )
+            backward, forward = (backward_one_pass, self.features) if one_pass else (backward_widths, self.forward)
+            losses, corrects = backward(self.model, images, labels, widths, distillation=distillation, forward=forward)
         self.optimizer.step()
         self.losses += losses
         self.corrects += corrects
@@ -282,3 +281,7 @@ def _check_finite(loss: Tensor, step: int) -> None:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
+
+
+def _as_it_is(forward: Any) -> Any:
+    return forward

@@ -25,6 +25,12 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     eps, momentum
         As in `torch.nn.BatchNorm2d`; momentum None averages over all batches since the last reset.
 
+    Attributes
+    ----------
+    updates
+        How often one pass in training mode updates the statistics of each channel, `[active]`; None for once.
+        It lets one pass stand for passes at several widths, each of which would update the channels that it keeps.
+
     Shapes
     ------
     input and output `[N, active, H, W]`
@@ -33,6 +39,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     def __init__(self, channels: Channels, *, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
         super().__init__(channels.full, eps=eps, momentum=momentum)
         self.channels = channels
+        self.updates: Tensor | None = None
 
     @property
     def statistics(self) -> nn.BatchNorm2d:
@@ -41,7 +48,24 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise at the active width; in training mode update the statistics of the active channels."""
+        if self.training and self.updates is not None:
+            return self._normalise_with_updates(input, self.updates)
         return _normalise(input, statistics=self, affine=self)
+
+    def _normalise_with_updates(self, input: Tensor, updates: Tensor) -> Tensor:
+        """Update each channel's statistics c times with the same batch: weight 1 - (1 - momentum)^c for the batch."""
+        active = input.shape[1]
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        mean, var = torch.zeros_like(self.running_mean[:active]), torch.zeros_like(self.running_var[:active])
+        output = F.batch_norm(input, mean, var, self.weight[:active], self.bias[:active], True, 1.0, self.eps)
+        share = 1 - (1 - self.momentum) ** updates.to(mean.dtype)
+        self.running_mean[:active].lerp_(mean, share)
+        self.running_var[:active].lerp_(var, share)
+        self.num_batches_tracked += updates.max()
+        return output
 
 
 class SwitchableBatchNorm2d(nn.Module):

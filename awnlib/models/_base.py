@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from awnlib.channels import Channels, check_width_mult
-from awnlib.layers import SharedBatchNorm2d, SwitchableBatchNorm2d
+from awnlib.layers import SharedBatchNorm2d, SlimmableLinear, SwitchableBatchNorm2d
 from awnlib.models._spec import ModelSpec
 
 Norm = SharedBatchNorm2d | SwitchableBatchNorm2d
@@ -16,7 +16,7 @@ Norm = SharedBatchNorm2d | SwitchableBatchNorm2d
 class SlimmableModel(nn.Module):
     """A network whose width is chosen at run time.
 
-    Subclasses create their `channels` and layers from a `ModelSpec`.
+    Subclasses create their `channels` and layers from a `ModelSpec` and define `features`.
 
     Attributes
     ----------
@@ -24,12 +24,25 @@ class SlimmableModel(nn.Module):
         What the model was built from.
     channels
         Its slimmable dimensions by name, in the order of the layers.
+    classifier
+        The last layer. `forward(images)` is `classifier(features(images))`.
     """
+
+    classifier: SlimmableLinear
 
     def __init__(self, spec: ModelSpec, channels: dict[str, Channels]) -> None:
         super().__init__()
         self.spec = spec
         self.channels = channels
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the classifier's input at the active width, `[N, active * features_per_channel]`."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits at the active width, `[N, classes]`."""
+        logits: Tensor = self.classifier(self.features(images))
+        return logits
 
     def set_width_mult(self, width_mult: float) -> None:
         """Set every dimension to one width multiplier.

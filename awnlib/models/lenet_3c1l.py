@@ -40,11 +40,6 @@ class LeNet3C1L(SlimmableModel):
         x = self.pool(F.relu(self.norm3(self.conv3(x))))
         return torch.flatten(x, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits at the active width."""
-        logits: Tensor = self.classifier(self.features(images))
-        return logits
-
 
 def _pooled(size: int) -> int:
     """Return the side of the last feature map; raise a ValueError if nothing is left of the image."""

@@ -1,0 +1,94 @@
+"""The configuration's documentation, made from its definition: `python -m awnlib.config_docs > docs/config.md`."""
+
+from __future__ import annotations
+
+import json
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from awnlib import config
+from awnlib.methods import Method
+from awnlib.settings import Settings
+
+INTRODUCTION = """\
+# Configuration
+
+<!-- Made by `python -m awnlib.config_docs`; do not edit by hand. -->
+
+A study is one YAML file: `config.yaml` is the demo, `configs/` holds others. It is checked before any job starts;
+an unknown key or a value of the wrong type is refused with its path and what is allowed. Numbers such as 1e-3 need
+a decimal point (`1.0e-3`), or YAML takes them for text.
+
+Only what the tables and figures show is trained. A cell is (data set, model, method, seed). Methods are rows of
+`awnlib/methods.yaml`; a study changes or adds rows under `methods:`:
+
+```yaml
+methods:
+  us_net: {recalibration: [4, 10, 20, 40]}   # changes a row
+  awn_rs_8: {base: awn_rs, label: AWN+RS(8), num_widths: 8}   # adds one
+overrides:
+  - {dataset: cifar10, train: {num_epochs: 100, weight_decay: 5.0e-4}}
+```
+"""
+WORDS: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    NoneType: "null",
+    Any: "any value",
+}
+SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
+    ("The study", config.StudyConfig),
+    ("`datasets.<name>`", config.DatasetConfig),
+    ("`models.<name>`", config.ModelConfig),
+    ("`methods.<name>`", Method),
+    ("`train`", config.TrainConfig),
+    ("`overrides[]`", config.OverrideConfig),
+    ("`recalibration`", config.RecalibrationConfig),
+    ("`sweep`", config.SweepConfig),
+    ("`track`", config.TrackConfig),
+    ("`tables.<name>`, `figures.<name>`", config.ExhibitConfig),
+    ("`panels[]`", config.PanelConfig),
+)
+
+
+def describe_config() -> str:
+    """Return the Markdown page with every key, its type, default and meaning."""
+    return "\n".join([INTRODUCTION, *(_section(title, kind) for title, kind in SECTIONS)])
+
+
+def _section(title: str, kind: type[Settings]) -> str:
+    summary = (kind.__doc__ or "").splitlines()[0]
+    rows = [f"## {title}\n", f"{summary}\n", "| key | type | default | meaning |", "|---|---|---|---|"]
+    for name, field in kind.model_fields.items():
+        default = "required" if field.is_required() else _text(field.get_default(call_default_factory=True))
+        kind_name = _type_name(field.annotation)
+        rows.append(f"| `{name}` | {kind_name} | {default} | {field.description or ''} |")
+    return "\n".join(rows) + "\n"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Settings):
+        return "see below"
+    return f"`{json.dumps(value)}`"
+
+
+def _type_name(annotation: Any) -> str:
+    """Return a type as a reader of YAML thinks of it."""
+    if annotation in WORDS:
+        return WORDS[annotation]
+    kind, arguments = get_origin(annotation), get_args(annotation)
+    if kind is Literal:
+        return ", ".join(f"`{argument}`" for argument in arguments)
+    if kind in (Union, UnionType):
+        return " or ".join(_type_name(argument) for argument in arguments)
+    if kind is list:
+        return f"list of {_type_name(arguments[0])}"
+    if kind is dict:
+        return f"mapping: {_type_name(arguments[0])} to {_type_name(arguments[1])}"
+    return f"`{annotation.__name__}`"
+
+
+if __name__ == "__main__":
+    print(describe_config(), end="")

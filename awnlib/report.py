@@ -1,0 +1,227 @@
+"""The report of a study: one HTML page that holds everything it shows and loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from awnlib.config import StudyConfig
+from awnlib.files import atomic_path
+from awnlib.findings import model_sizes, orders, worst_drift
+from awnlib.layout import HOLE, Block, blocks
+from awnlib.names import display_name, panel_title
+
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+MAIN_FIGURE = "figure5"
+MIME = {".svg": "image/svg+xml", ".png": "image/png"}
+CAPTIONS = {
+    "figure2": (
+        "BN statistics during training",
+        "Mean and variance of one feature, measured in each training batch at every width. If the lines of the widths "
+        "lie apart, one stored value (dashed) cannot serve them all. In a triangular network they coincide by design; "
+        "wide widths are drawn thicker, so that equal lines stay visible.",
+    ),
+    "figure4": (
+        "More widths in training",
+        "Test accuracy at every width for triangular networks trained at one width or at several together. The paper "
+        "finds that the more widths are trained, the better a network works at those in between.",
+    ),
+    "figure5": (
+        "Accuracy at every width",
+        "Test accuracy when one trained network is run at any fraction of its width. Lines are means over the seeds, "
+        "bands reach from the lowest to the highest seed. Markers sit at the widths that have BN statistics of their "
+        "own; in between, such a network uses those of the next larger width.",
+    ),
+    "figure5_macs": (
+        "Accuracy for a given amount of computation",
+        "The same curves over the multiply-adds that one image needs. Zeros of triangular layers are not counted.",
+    ),
+    "figure6": (
+        "Trained at full width only",
+        "Both networks were trained at full width alone and then narrowed. The paper finds that a triangular one loses "
+        "accuracy more gracefully: its features never read those that are switched off.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure ready for the page."""
+
+    name: str
+    title: str
+    caption: str
+    source: str  # data URI
+    link: str
+
+
+def write_report(
+    path: str | Path,
+    *,
+    study: StudyConfig,
+    tables: Mapping[str, pd.DataFrame],
+    figures: Mapping[str, Path],
+    evaluations: pd.DataFrame,
+    runs: pd.DataFrame,
+    bn_drift: pd.DataFrame,
+    provenance: Mapping[str, str],
+    files: Iterable[Path] = (),
+) -> None:
+    """Write the report of a study as one self-contained HTML page.
+
+    Parameters
+    ----------
+    path
+        The HTML file.
+    study
+        The configuration, shown in full.
+    tables
+        The tidy frames of "table1" and "table2", as far as the study has them.
+    figures
+        SVG or PNG files by name ("figure5", ...); they are put into the page.
+    evaluations, runs, bn_drift
+        The study's tables of these names; may be empty.
+    provenance
+        Where the numbers come from.
+    files
+        Further files to link to.
+
+    Raises
+    ------
+    ValueError
+        If a figure is neither SVG nor PNG.
+    """
+    folder = Path(path).parent
+    pictures = {name: _picture(name, Path(file), folder) for name, file in sorted(figures.items())}
+    main = pictures.pop(MAIN_FIGURE, None) or (pictures.pop(next(iter(pictures))) if pictures else None)
+    content = {
+        "study": study,
+        "summary": _summary(study, runs),
+        "orders": orders(tables["table2"]) if "table2" in tables else [],
+        "main": main,
+        "pictures": list(pictures.values()),
+        "tables": _table_blocks(tables),
+        "cells": _cells(runs),
+        "drift": _drift(bn_drift),
+        "sizes": _sizes(evaluations, runs),
+        "failures": [*_failures(runs, "training"), *_failures(evaluations, "evaluation")],
+        "provenance": {name: value for name, value in provenance.items() if value},
+        "configuration": yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        "files": [_link(Path(file), folder) for file in files],
+    }
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE.parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    html = environment.get_template(TEMPLATE.name).render(content)
+    with atomic_path(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+
+
+def format_time(seconds: float) -> str:
+    """Return a duration for readers: ``45 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def _picture(name: str, file: Path, folder: Path) -> Picture:
+    if file.suffix not in MIME:
+        raise ValueError(f"figure {name}: {file} cannot be put into the report (allowed: {', '.join(MIME)})")
+    title, caption = CAPTIONS.get(name, (name, ""))
+    data = base64.b64encode(file.read_bytes()).decode()
+    return Picture(name, title, caption, f"data:{MIME[file.suffix]};base64,{data}", _link(file, folder))
+
+
+def _link(file: Path, folder: Path) -> str:
+    """Return a link that stays valid when the results are moved as a whole."""
+    return Path(os.path.relpath(file, folder)).as_posix()
+
+
+def _summary(study: StudyConfig, runs: pd.DataFrame) -> dict[str, str]:
+    """Return the key figures at the top of the page."""
+    good = int((runs["state"] == "ok").sum())
+    return {
+        "training runs that succeeded": f"{good} of {len(runs)}",
+        "data sets": str(runs["dataset"].nunique()),
+        "seeds": str(len(study.seeds)),
+        "training time, all runs": format_time(float(runs["train_time_s"].astype(float).sum())),
+        "trained on": ", ".join(sorted(runs["device"].dropna().unique())) or HOLE,
+    }
+
+
+def _table_blocks(tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, list[Block]]]:
+    titles = {"table1": "Table 1: accuracy at the trained widths", "table2": "Table 2: accuracy over all widths"}
+    return [(titles[name], blocks(tables[name], name)) for name in titles if name in tables]
+
+
+def _cells(runs: pd.DataFrame) -> list[list[str]]:
+    """Return a row per panel and method: what was trained, for how long."""
+    rows = []
+    for (model, dataset, label), group in runs.groupby(["model", "dataset", "label"], sort=False):
+        times = group["train_time_s"].astype(float).dropna()
+        epochs = "/".join(str(number) for number in sorted(group["num_epochs"].unique()))
+        rate = "/".join(f"{number:g}" for number in sorted(group["lr"].unique()))
+        mean = format_time(float(times.mean())) if len(times) else HOLE
+        runs_text = f"{(group['state'] == 'ok').sum()} of {len(group)}"
+        rows.append([panel_title(str(model), str(dataset)), str(label), runs_text, epochs, rate, mean])
+    return _by_panel(rows)
+
+
+def _by_panel(rows: list[list[str]]) -> list[list[str]]:
+    """Bring the rows of a panel (their first entry) together, panels in the order in which they first occur."""
+    panels = list(dict.fromkeys(row[0] for row in rows))
+    return sorted(rows, key=lambda row: panels.index(row[0]))
+
+
+def _drift(bn_drift: pd.DataFrame) -> list[list[str]]:
+    rows = [
+        [panel_title(row["model"], row["dataset"]), row["label"], row["layer"], _small(row["drift"])]
+        for _, row in worst_drift(bn_drift).iterrows()
+    ]
+    return _by_panel(rows)
+
+
+def _sizes(evaluations: pd.DataFrame, runs: pd.DataFrame) -> list[list[str]]:
+    rows = [
+        [
+            panel_title(row["model"], row["dataset"]),
+            row["label"],
+            _number(row["num_switches"], ".0f"),
+            _number(row["params_stored"], ",.0f"),
+            _number(row["extra_pct"], "+.1f", " %"),
+            _number(row["paper_extra_pct"], "+.0f", " %"),
+            _number(row["auc_pct"], ".2f"),
+        ]
+        for _, row in model_sizes(evaluations, runs).iterrows()
+    ]
+    return _by_panel(rows)
+
+
+def _small(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _number(value: float, spec: str, unit: str = "") -> str:
+    return HOLE if pd.isna(value) else format(value, spec) + unit
+
+
+def _failures(frame: pd.DataFrame, kind: str) -> list[list[str]]:
+    """Return what did not succeed, with its error."""
+    rows = []
+    for _, row in frame[frame["state"] != "ok"].iterrows():
+        where = f"{display_name(row['model'])}, {display_name(row['dataset'])}"
+        error = "" if pd.isna(row["error"]) else str(row["error"])
+        rows.append([kind, where, str(row["label"]), str(row["seed"]), str(row["state"]), error])
+    return rows

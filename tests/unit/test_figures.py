@@ -1,0 +1,223 @@
+"""Figures: what is drawn, what is said about holes, and files that do not change from run to run."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from awnlib.columns import TABLES
+from awnlib.config import ExhibitConfig
+from awnlib.figures import figure2, figure4, figure5, figure5_macs, figure6, save_figure
+from awnlib.figures.style import STYLES, style_of
+from awnlib.methods import load_methods
+
+METHODS = load_methods({"mine": {"base": "awn", "label": "Mine"}, "other": {"base": "s_net", "label": "Other"}})
+WIDTHS = [0.25, 0.5, 0.75, 1.0]
+
+
+def exhibit(*methods, datasets=("cifar10",)):
+    return ExhibitConfig(panels=[{"model": "lenet_3c1l", "dataset": name} for name in datasets], methods=list(methods))
+
+
+def cell(method, label=None, **values):
+    return {"dataset": "cifar10", "model": "lenet_3c1l", "method": method, "label": label or METHODS[method].label} | (
+        values
+    )
+
+
+def table(name, rows):
+    return pd.DataFrame(rows, columns=TABLES[name].names)
+
+
+def sweep(method, widths=WIDTHS, switches=None, variant="as_trained", label=None, seeds=(0, 1)):
+    """Return a line through 40 % and 70 %, seed 1 two points above seed 0."""
+    return [
+        cell(
+            method,
+            label,
+            variant=variant,
+            seed=seed,
+            width_mult=width,
+            switch_width_mult=min((s for s in switches if s >= width), default=None) if switches else None,
+            test_top1_pct=30 + 40 * width + 2 * seed,
+            macs=int(1e6 * width**2),
+        )
+        for seed in seeds
+        for width in widths
+    ]
+
+
+def evaluation(method, *aucs, variant="as_trained"):
+    return [cell(method, variant=variant, seed=seed, auc_pct=auc, state="ok") for seed, auc in enumerate(aucs)]
+
+
+def legend_texts(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def texts(figure):
+    return " ".join(text.get_text() for text in figure.findobj(mpl.text.Text))
+
+
+def lines_with_data(axes):
+    return [line for line in axes.lines if len(line.get_xdata())]
+
+
+@pytest.fixture
+def curves():
+    sweeps = [
+        *sweep("awn"),
+        *sweep("s_net", [0.25, 0.3, 0.5, 1.0], switches=[0.25, 0.5, 1.0]),
+        *sweep("us_net", switches=[0.25, 1.0], variant="recal4", label="US-Net(4w)"),
+        *sweep("i_net"),
+    ]
+    evaluations = [*evaluation("awn", 56, 58), *evaluation("us_net", 50.0, variant="recal4")]
+    return {"sweeps": table("sweep", sweeps), "evaluations": table("evaluations", evaluations)}
+
+
+def test_figure5_draws_means_with_bands_and_names_the_auc(curves):
+    figure = figure5(exhibit("awn", "s_net", "us_net", "i_net"), METHODS, **curves)
+    [axes] = figure.axes
+    assert legend_texts(axes) == ["AWN  57.00", "S-Net", "US-Net(4w)  50.00", "I-Net"]
+    awn = axes.lines[0]
+    assert awn.get_xdata().tolist() == WIDTHS
+    assert awn.get_ydata() == pytest.approx([41, 51, 61, 71])
+    band = axes.collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((40, 72))
+    assert axes.get_xlabel() == "width (fraction of full width)"
+    assert axes.get_ylabel() == "test accuracy (%)"
+
+
+def test_markers_sit_where_statistics_belong_and_individual_networks_are_points(curves):
+    [axes] = figure5(exhibit("s_net", "i_net"), METHODS, **curves).axes
+    line, marks, points = lines_with_data(axes)
+    assert line.get_linestyle() == "-"
+    assert marks.get_xdata().tolist() == [0.25, 0.5, 1.0]
+    assert (marks.get_linestyle(), points.get_linestyle()) == ("None", "None")
+
+
+def test_over_macs_the_curve_is_the_same(curves):
+    [axes] = figure5_macs(exhibit("awn"), METHODS, **curves).axes
+    assert axes.lines[0].get_xdata().tolist() == [62500, 250000, 562500, 1000000]
+    assert axes.lines[0].get_ydata() == pytest.approx([41, 51, 61, 71])
+    assert "multiply-adds" in axes.get_xlabel()
+
+
+def test_figure4_orders_and_names_by_the_number_of_trained_widths():
+    names = ["awn", "awn_2w", "full_width_triangular"]
+    numbers = dict(zip(names, (4, 2, 1), strict=True))
+    sweeps = table("sweep", [row for name in names for row in sweep(name)])
+    runs = table("runs", [cell(name, seed=0, num_widths=number) for name, number in numbers.items()])
+    figure = figure4(exhibit(*names), METHODS, sweeps, table("evaluations", evaluation("awn", 60.0)), runs)
+    assert legend_texts(figure.axes[0]) == ["TriConv(1w)", "TriConv(2w)", "TriConv(4w)  60.00"]
+
+
+def test_figure6_puts_the_papers_auc_beside_ours():
+    sweeps = table("sweep", [*sweep("full_width_dense"), *sweep("full_width_triangular")])
+    evaluations = table("evaluations", [*evaluation("full_width_dense", 21), *evaluation("full_width_triangular", 36)])
+    figure = figure6(exhibit("full_width_dense", "full_width_triangular"), METHODS, sweeps, evaluations)
+    expected = ["dense  21.00 (paper 20.51)", "triangular  36.00 (paper 35.85)"]
+    assert legend_texts(figure.axes[0]) == expected
+
+
+def test_a_missing_method_is_named_and_an_empty_panel_says_so(curves):
+    figure = figure5(exhibit("awn", "shared_bn", datasets=("cifar10", "cifar100")), METHODS, **curves)
+    assert len(figure.axes) == 2
+    assert "no results" in texts(figure)
+    note = " ".join(figure.get_supxlabel().split())
+    assert note == "missing: Standard BN (LeNet-3C1L, CIFAR-10)"
+
+
+def test_nothing_at_all_still_gives_every_figure(tmp_path):
+    empty = {name: table(name, []) for name in TABLES}
+    curves = (empty["sweep"], empty["evaluations"])
+    cells = exhibit("awn", "s_net")
+    figures = [
+        figure2(cells, METHODS, empty["bn_statistics"]),
+        figure4(cells, METHODS, *curves, empty["runs"]),
+        *(make(cells, METHODS, *curves) for make in (figure5, figure5_macs, figure6)),
+    ]
+    for figure in figures:
+        assert "no results" in texts(figure)
+        save_figure(figure, tmp_path / "figure")
+
+
+def statistics(method, offsets, seed=0, steps=range(5)):
+    """Return channel 1's means apart by ``offsets`` between the widths, channel 0's equal."""
+    return [
+        cell(
+            method,
+            seed=seed,
+            layer="bn3",
+            step=step,
+            width_mult=width,
+            channel=channel,
+            batch_mean=step + channel * offset,
+            batch_var=1.0,
+            running_mean=step / 2,
+            running_var=1.0,
+        )
+        for step in steps
+        for width, offset in zip((1.0, 0.5), offsets, strict=True)
+        for channel in (0, 1)
+    ]
+
+
+def test_figure2_shows_the_worst_channel_and_the_shared_statistic():
+    rows = [*statistics("shared_bn", (0.0, 3.0)), *statistics("shared_bn", (9.0, 0.0), seed=1)]
+    rows += statistics("s_net", (0.0, -2.0))
+    figure = figure2(exhibit("shared_bn", "s_net"), METHODS, table("bn_statistics", rows))
+    shared, switchable = figure.axes[:2]
+    assert [line.get_ydata().tolist() for line in shared.lines] == [
+        [0, 1, 2, 3, 4],
+        [3, 4, 5, 6, 7],
+        [0, 0.5, 1, 1.5, 2],
+    ]
+    assert [line.get_label() for line in shared.lines] == ["width 1", "width 0.5", "shared"]
+    assert [line.get_label() for line in switchable.lines] == ["width 1", "width 0.5"]
+    assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["Standard BN", "S-Net"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["mean of a feature", "", "variance of a feature", ""]
+
+
+def test_figure2_leaves_out_widths_that_do_not_occur_in_every_step():
+    rows = statistics("awn_rs", (0.0, 0.0))
+    rows = [row for row in rows if row["width_mult"] == 1.0 or row["step"] == 2]
+    figure = figure2(exhibit("awn_rs"), METHODS, table("bn_statistics", rows))
+    assert [line.get_label() for line in figure.axes[0].lines] == ["width 1", "shared"]
+
+
+def test_files_are_complete_and_the_same_every_time(tmp_path, curves):
+    for name in ("a", "b"):
+        save_figure(figure5(exhibit("awn", "s_net"), METHODS, **curves), tmp_path / "new" / name)
+    for suffix in ("svg", "png"):
+        assert (tmp_path / f"new/a.{suffix}").read_bytes() == (tmp_path / f"new/b.{suffix}").read_bytes()
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.png", "a.svg", "b.png", "b.svg"]
+    svg = tmp_path / "new" / "a.svg"
+    assert ET.parse(svg).getroot().tag.endswith("svg")
+    assert "<dc:date>" not in svg.read_text()
+
+
+def test_drawing_leaves_no_open_figure_and_no_changed_setting(curves):
+    before = dict(mpl.rcParams)
+    figure5(exhibit("awn"), METHODS, **curves)
+    assert dict(mpl.rcParams) == before
+    assert plt.get_fignums() == []
+
+
+def test_every_built_in_method_has_a_style_and_new_ones_get_their_own():
+    assert set(STYLES) == set(load_methods())
+    mine, other = (style_of(METHODS, name, "as_trained").color for name in ("mine", "other"))
+    assert len({mine, other, *(style.color for style in STYLES.values())}) == len(STYLES) + 2
+    assert all(re.fullmatch(r"#[0-9a-f]{6}", style.color) for style in STYLES.values())
+
+
+def test_variants_of_a_method_differ_in_line_marker_and_shade():
+    styles = [style_of(METHODS, "us_net", f"recal{points}") for points in (4, 10, 20)]
+    for values in zip(*((style.color, style.linestyle, style.marker) for style in styles), strict=True):
+        assert len(set(values)) == 3
+    lightness = [np.mean(mpl.colors.to_rgb(style.color)) for style in styles]
+    assert lightness == sorted(lightness, reverse=True)

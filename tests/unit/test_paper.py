@@ -1,0 +1,85 @@
+"""The paper's numbers: complete, named as the package names things, and equal to what the paper prints."""
+
+import csv
+from collections import Counter
+
+import pytest
+
+from awnlib.methods import load_methods
+from awnlib.paper import VALUES, paper_value, paper_widths
+
+TABLE1 = {"dataset": "mnist", "model": "lenet_3c1l", "variant": "as_trained"}
+# Table 2 of the paper, a row per model and data set: AWN, S-Net, AWN+RS, US-Net at 4, 10 and 20 widths.
+TABLE2 = {
+    ("lenet_3c1l", "fashion_mnist"): [90.67, 83.78, 91.06, 90.40, 90.70, 90.74],
+    ("lenet_3c1l", "cifar10"): [71.12, 56.99, 73.75, 67.84, 71.30, 72.45],
+    ("lenet_3c1l", "cifar100"): [42.69, 26.94, 43.65, 40.12, 41.38, 41.80],
+    ("mobilenet_v2", "cifar10"): [90.91, 50.97, 90.72, 90.10, 91.98, 92.09],
+    ("mobilenet_v2", "cifar100"): [70.16, 49.84, 67.28, 66.69, 71.62, 72.24],
+}
+COLUMNS = [
+    *[(name, "as_trained") for name in ("awn", "s_net", "awn_rs")],
+    *[("us_net", f"recal{points}") for points in (4, 10, 20)],
+]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    with VALUES.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_number_is_there_once(rows):
+    assert Counter(row["exhibit"] for row in rows) == {"table1": 24, "table2": 30, "figure6": 2, "model_size": 2}
+    keys = Counter(tuple(value for name, value in row.items() if name not in ("value", "source")) for row in rows)
+    assert set(keys.values()) == {1}
+    assert all(row["source"] for row in rows)
+
+
+def test_methods_and_variants_exist(rows):
+    methods = load_methods()
+    for row in rows:
+        points = methods[row["method"]].recalibration
+        assert row["variant"] in ([f"recal{n}" for n in points] or ["as_trained"])
+
+
+@pytest.mark.parametrize(("model", "dataset"), TABLE2)
+def test_table2(model, dataset):
+    cell = {"model": model, "dataset": dataset, "metric": "auc_pct"}
+    found = [paper_value("table2", method=method, variant=variant, **cell) for method, variant in COLUMNS]
+    assert found == TABLE2[model, dataset]
+
+
+@pytest.mark.parametrize(
+    ("method", "metric", "expected"),
+    [
+        ("shared_bn", "train_top1_pct", [99.29, 99.21, 99.02, 98.59]),
+        ("shared_bn", "test_top1_pct", [98.49, 98.78, 96.59, 98.49]),
+        ("s_net", "train_top1_pct", [99.30, 99.24, 99.03, 98.57]),
+        ("s_net", "test_top1_pct", [99.05, 98.93, 98.91, 98.69]),
+        ("awn", "train_top1_pct", [99.23, 99.19, 99.04, 98.50]),
+        ("awn", "test_top1_pct", [98.97, 98.87, 98.82, 98.43]),
+    ],
+)
+def test_table1(method, metric, expected):
+    widths = paper_widths("table1", dataset="mnist", model="lenet_3c1l")
+    assert widths == [1.0, 0.75, 0.5, 0.25]
+    found = [paper_value("table1", method=method, metric=metric, width_mult=width, **TABLE1) for width in widths]
+    assert found == expected
+
+
+def test_figure6_and_model_size():
+    figure6 = {"dataset": "cifar10", "model": "lenet_3c1l", "variant": "as_trained", "metric": "auc_pct"}
+    assert paper_value("figure6", method="full_width_dense", **figure6) == 20.51
+    assert paper_value("figure6", method="full_width_triangular", **figure6) == 35.85
+    size = {"model": "mobilenet_v2", "method": "us_net", "metric": "extra_size_pct"}
+    assert [paper_value("model_size", variant=f"recal{n}", **size) for n in (10, 20)] == [9, 18]
+
+
+def test_widths_are_compared_as_numbers_and_unknown_cells_have_no_value():
+    cell = {"method": "awn", "metric": "test_top1_pct", **TABLE1}
+    assert paper_value("table1", width_mult=0.1 + 0.4, **cell) == 98.82
+    assert paper_value("table1", width_mult=1, **cell) == 98.97
+    assert paper_value("table1", width_mult=0.35, **cell) is None
+    assert paper_value("table1", **cell) is None
+    assert paper_widths("table1", dataset="cifar10", model="lenet_3c1l") == []
