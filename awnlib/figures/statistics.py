@@ -64,14 +64,16 @@ def _every_step(rows: pd.DataFrame) -> pd.DataFrame:
 def _worst_channel(rows: pd.DataFrame) -> pd.DataFrame:
     """Keep the channel whose mean differs most between widths, relative to its standard deviation.
 
-    Of equal channels the first: for a triangular network, where all differences are rounding errors, any will do.
+    Of equal channels the one that varies most: for a triangular network, where all differences are rounding errors,
+    it shows a feature that is alive.
     """
     if rows.empty:
         return rows
     means = rows.groupby(["channel", "width_mult"])["batch_mean"].mean().groupby("channel")
-    deviation = np.sqrt(rows.groupby("channel")["batch_var"].mean().clip(lower=1e-12))
-    spread = (means.max() - means.min()) / deviation
-    worst: pd.DataFrame = rows[rows["channel"] == spread.round(3).idxmax()]
+    variance = rows.groupby("channel")["batch_var"].mean()
+    spread = (means.max() - means.min()) / np.sqrt(variance.clip(lower=1e-12))
+    ranking = pd.DataFrame({"spread": spread.round(3), "variance": variance}).sort_values(["spread", "variance"])
+    worst: pd.DataFrame = rows[rows["channel"] == ranking.index[-1]]
     return worst
 
 
