@@ -48,9 +48,9 @@ def output_positions(model: SlimmableModel) -> dict[str, int]:
 
         hooks.append(layer.register_forward_hook(record))
     training = model.training
-    device = next(model.parameters()).device
+    weight = next(model.parameters())
     with torch.no_grad():
-        model.eval()(torch.zeros(1, *model.spec.input_shape, device=device))
+        model.eval()(weight.new_zeros(1, *model.spec.input_shape))
     model.train(training)
     for hook in hooks:
         hook.remove()

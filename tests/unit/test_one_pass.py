@@ -1,0 +1,131 @@
+"""One pass for all widths against one pass for each (`awnlib.objectives.backward_widths` is the slow version)."""
+
+import copy
+
+import pytest
+import torch
+
+from awnlib.methods import load_methods
+from awnlib.models import create_model
+from awnlib.objectives import backward_widths, sample_widths
+from awnlib.one_pass import backward_one_pass, is_any_width, prefix_logits
+from awnlib.sweep import sweep_widths
+
+WIDTHS = [1.0, 0.75, 0.5, 0.25]
+DRAWS = {
+    "fixed": WIDTHS,
+    "sandwich": [1.0, 0.25, 0.61, 0.4],
+    "the same count twice": [1.0, 0.25, 0.5, 0.501],
+    "without the full width": [0.8, 0.3],
+    "one": [0.5],
+    "every width": [k / 12 for k in range(12, 2, -1)],
+}
+
+
+def small_lenet(**options):
+    torch.manual_seed(0)
+    counts = {"conv1": 7, "conv2": 12, "conv3": 9}
+    model = create_model("lenet_3c1l", input_shape=(1, 18, 18), num_classes=4, channels=counts, **options)
+    return model.double().train()
+
+
+def batch(step=0, size=6):
+    generator = torch.Generator().manual_seed(step)
+    images = torch.randn(size, 1, 18, 18, dtype=torch.float64, generator=generator)
+    return images, torch.randint(0, 4, (size,), generator=generator)
+
+
+def gradient(model):
+    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+
+
+def buffers(model):
+    return torch.cat([buffer.flatten().double() for buffer in model.buffers()])
+
+
+@pytest.mark.parametrize("distillation", [False, True], ids=["labels", "distillation"])
+@pytest.mark.parametrize("dense_base", [False, True], ids=["strict", "dense base"])
+@pytest.mark.parametrize("widths", DRAWS.values(), ids=DRAWS)
+def test_losses_gradients_and_statistics_are_those_of_separate_passes(widths, dense_base, distillation):
+    slow = small_lenet(dense_base=dense_base)
+    fast = copy.deepcopy(slow)
+    images, labels = batch()
+    losses, corrects = backward_widths(slow, images, labels, widths, distillation=distillation)
+    fast_losses, fast_corrects = backward_one_pass(fast, images, labels, widths, distillation=distillation)
+    torch.testing.assert_close(fast_losses, losses, rtol=1e-12, atol=0)
+    assert torch.equal(fast_corrects, corrects)
+    assert (gradient(fast) - gradient(slow)).norm() <= 1e-12 * gradient(slow).norm()
+    torch.testing.assert_close(buffers(fast), buffers(slow), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["awn", "awn_rs", "awn_3w"])
+def test_thirty_steps_end_at_the_same_weights(name):
+    method = load_methods()[name]
+    slow = small_lenet()
+    fast = copy.deepcopy(slow)
+    for model, backward in ((slow, backward_widths), (fast, backward_one_pass)):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
+        for step in range(30):
+            optimizer.zero_grad()
+            backward(model, *batch(step), sample_widths(method, WIDTHS, torch.Generator().manual_seed(step)))
+            optimizer.step()
+    for (key, value), other in zip(slow.state_dict().items(), fast.state_dict().values(), strict=True):
+        assert (value - other).double().norm() <= 1e-11 * value.double().norm(), key
+
+
+def test_float32_agrees_to_rounding():
+    slow = small_lenet().float()
+    fast = copy.deepcopy(slow)
+    images, labels = batch(size=32)
+    backward_widths(slow, images.float(), labels, WIDTHS)
+    backward_one_pass(fast, images.float(), labels, WIDTHS)
+    assert (gradient(fast) - gradient(slow)).norm() <= 1e-4 * gradient(slow).norm()
+
+
+def test_a_width_that_keeps_no_more_channels_than_another_counts_twice():
+    model = small_lenet()
+    before = model.norm3.running_mean.clone()
+    images, labels = batch()
+    backward_one_pass(model, images, labels, [1.0, 0.5, 0.501])
+    mean = model.norm3.running_mean
+    once, thrice = 0.1, 1 - 0.9**3
+    reference = small_lenet()
+    reference.norm3.momentum = 1.0
+    reference(images)
+    expected = reference.norm3.running_mean
+    kept = model.channels["conv3"].count(0.5)
+    torch.testing.assert_close(mean[:kept], before[:kept] + thrice * (expected - before)[:kept])
+    torch.testing.assert_close(mean[kept:], before[kept:] + once * (expected - before)[kept:])
+
+
+def test_networks_whose_features_depend_on_the_width_are_refused():
+    for options in ({"layer": "sliced"}, {"norm": "switchable"}):
+        model = small_lenet(**options)
+        assert not is_any_width(model)
+        with pytest.raises(ValueError, match="needs triangular layers and shared norms"):
+            backward_one_pass(model, *batch(), WIDTHS)
+
+
+def test_prefix_logits_are_the_logits_of_each_width():
+    model = small_lenet().eval()
+    images, _ = batch()
+    widths = [0.4, 1.0, 0.25, 0.4]
+    features = model.features(images)
+    logits = prefix_logits(model.classifier, features, widths)
+    for width, found in zip(widths, logits, strict=True):
+        model.set_width_mult(width)
+        torch.testing.assert_close(found, model(images), rtol=1e-12, atol=1e-12)
+
+
+def test_the_sweep_in_one_pass_equals_the_sweep_width_by_width(monkeypatch):
+    model = small_lenet()
+    batches = [batch(step) for step in range(3)]
+    for images, labels in batches:
+        backward_one_pass(model, images, labels, WIDTHS)
+    fast = sweep_widths(model, batches, trained=WIDTHS)
+    monkeypatch.setattr("awnlib.sweep.is_any_width", lambda model: False)
+    slow = sweep_widths(model, batches, trained=WIDTHS)
+    assert len(fast) == len(slow) > 10
+    for one, other in zip(fast, slow, strict=True):
+        assert one.pop("test_loss") == pytest.approx(other.pop("test_loss"), rel=1e-12)
+        assert one == other
