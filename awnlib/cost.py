@@ -49,11 +49,13 @@ def output_positions(model: SlimmableModel) -> dict[str, int]:
         hooks.append(layer.register_forward_hook(record))
     training = model.training
     weight = next(model.parameters())
-    with torch.no_grad():
-        model.eval()(weight.new_zeros(1, *model.spec.input_shape))
-    model.train(training)
-    for hook in hooks:
-        hook.remove()
+    try:
+        with torch.no_grad():
+            model.eval()(weight.new_zeros(1, *model.spec.input_shape))
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
     return positions
 
 
@@ -98,9 +100,12 @@ def plain_params(model: SlimmableModel) -> int:
 
 def _full_weights(model: SlimmableModel) -> int:
     """Return the number of weights and biases of all convolutions and linear layers at full width."""
+    widths = {name: channels.width_mult for name, channels in model.channels.items()}
     model.set_width_mult(1.0)
     layers = [layer for _, layer in _weighted_layers(model)]
-    return sum(layer.active_connections() + (0 if layer.bias is None else layer.bias.numel()) for layer in layers)
+    total = sum(layer.active_connections() + (0 if layer.bias is None else layer.bias.numel()) for layer in layers)
+    model.set_widths(widths)
+    return total
 
 
 def _weighted_layers(model: nn.Module) -> list[tuple[str, SlimmableConv2d | SlimmableLinear]]:

@@ -48,10 +48,12 @@ def bn_drift(model: SlimmableModel, batches: Sequence[Tensor], width_mults: Sequ
     Raises
     ------
     ValueError
-        If there are fewer than two widths.
+        If there are fewer than two widths, or no image.
     """
     if len(set(width_mults)) < 2:
         raise ValueError(f"drift compares two or more widths, found {list(width_mults)}")
+    if not sum(len(images) for images in batches):
+        raise ValueError("drift needs at least one image")
     moments = {width_mult: _moments(model, batches, width_mult) for width_mult in width_mults}
     rows: list[dict[str, Any]] = []
     for layer, norm in model.norms():

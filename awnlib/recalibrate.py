@@ -35,7 +35,8 @@ def recalibrate_bn(
     ----------
     model
         With switchable norms (shared scale and shift), the given widths become its switches. With shared norms one
-        width or one width vector can be given.
+        width or one width vector can be given; the statistics of channels that it does not keep are reset. The model
+        is left at the last of the widths.
     batches
         Normalised training images, `[N, C, H, W]` each. About 1,000 images are enough (US-Nets, figure 8).
     widths
@@ -55,8 +56,8 @@ def recalibrate_bn(
         If the statistics of a layer did not change, or are not finite.
     """
     settings: list[float | Mapping[str, float]] = [widths] if isinstance(widths, Mapping) else list(widths)
-    if not batches or not settings:
-        raise ValueError("recalibration needs at least one batch of images and one width")
+    if not settings or not batches or not all(len(images) for images in batches):
+        raise ValueError("recalibration needs at least one width and one batch, and no batch without images")
     if model.spec.norm == "switchable":
         model.set_switches(widths)
     elif len(settings) > 1:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from awnlib.channels import check_width_mult
 from awnlib.cost import cost, output_positions
 from awnlib.layers import SwitchableBatchNorm2d
 from awnlib.models._base import SlimmableModel
@@ -31,7 +32,7 @@ def sweep_widths(
     Parameters
     ----------
     model
-        Is put into evaluation mode.
+        Is put into evaluation mode, and left at the last width.
     batches
         Normalised test images `[N, C, H, W]` with labels `[N]`; read once.
     width_mults
@@ -51,9 +52,13 @@ def sweep_widths(
     ValueError
         If there is no image or no width, or a width is outside the model's range.
     """
-    model.eval()
     if width_mults is None:
         width_mults = model.distinct_width_mults(include=[*trained, *_switches(model)])
+    if not width_mults:
+        raise ValueError("a sweep needs at least one width")
+    for width_mult in width_mults:
+        check_width_mult(width_mult, model.spec.min_width_mult)
+    model.eval()
     logits_of = _logits_from_one_pass if is_any_width(model) else _logits_width_by_width
     losses, corrects = torch.zeros(2, len(width_mults), dtype=torch.float64)
     num_images = 0

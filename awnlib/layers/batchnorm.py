@@ -23,7 +23,8 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     channels
         The dimension that is normalised.
     eps, momentum
-        As in `torch.nn.BatchNorm2d`; momentum None averages over all batches since the last reset.
+        As in `torch.nn.BatchNorm2d`. `recalibrate_bn` sets the momentum to None for a while: an average over all
+        batches, right for one width at a time only.
 
     Attributes
     ----------
@@ -36,7 +37,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     input and output `[N, active, H, W]`
     """
 
-    def __init__(self, channels: Channels, *, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
+    def __init__(self, channels: Channels, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(channels.full, eps=eps, momentum=momentum)
         self.channels = channels
         self.updates: Tensor | None = None
@@ -159,10 +160,11 @@ class SwitchableBatchNorm2d(nn.Module):
         if not width_mults or len(set(width_mults)) != len(width_mults):
             raise ValueError(f"width_mults must be one or more different widths, found {list(width_mults)}")
         self.width_mults = sorted(width_mults)
-        device = self.norms[0].running_mean.device if self.norms else None
+        like = next(self.buffers()) if self.norms else torch.empty(0)
         counts = [self.channels.count(width_mult) for width_mult in self.width_mults]
         self.norms = nn.ModuleList(
-            nn.BatchNorm2d(count, self.eps, self.momentum, affine=self.private, device=device) for count in counts
+            nn.BatchNorm2d(count, self.eps, self.momentum, affine=self.private, device=like.device, dtype=like.dtype)
+            for count in counts
         )
 
     def _affine_of_batch(self) -> tuple[Tensor, Tensor]:

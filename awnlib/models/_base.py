@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -84,7 +84,7 @@ class SlimmableModel(nn.Module):
         """
         low = self.spec.min_width_mult
         changes = {width_mult for channels in self.channels.values() for width_mult, _ in channels.steps}
-        starts = [low, *sorted(width_mult for width_mult in changes if low < width_mult <= 1)]
+        starts = [low, *_apart(width_mult for width_mult in changes if low < width_mult <= 1)]
         ends = [*starts[1:], None]
         return [_representative(start, end, low, include) for start, end in zip(starts, ends, strict=True)]
 
@@ -102,12 +102,15 @@ class SlimmableModel(nn.Module):
         Raises
         ------
         ValueError
-            If the norms are not switchable or their scale and shift are private to each width.
+            If the norms are not switchable, their scale and shift are private to each width, or a width is outside the
+            range; nothing is changed then.
         """
         if self.spec.norm != "switchable":
             raise ValueError("only a model with norm 'switchable' has switches")
         if isinstance(width_mults, Mapping):
             self._check_names(width_mults)
+        for width_mult in width_mults.values() if isinstance(width_mults, Mapping) else width_mults:
+            check_width_mult(width_mult, self.spec.min_width_mult)
         switches = dict(width_mults) if isinstance(width_mults, Mapping) else sorted(width_mults)
         spec = self.spec.model_copy(update={"switches": switches})
         for _, norm in self.norms():
@@ -118,6 +121,15 @@ class SlimmableModel(nn.Module):
     def _check_names(self, names: Mapping[str, float]) -> None:
         if set(names) != set(self.channels):
             raise ValueError(f"a width vector names {', '.join(self.channels)}, found {', '.join(names) or 'nothing'}")
+
+
+def _apart(width_mults: Iterable[float]) -> list[float]:
+    """Return rising widths without those that differ by rounding only: counts that change at the same real width."""
+    apart: list[float] = []
+    for width_mult in sorted(width_mults):
+        if not apart or width_mult - apart[-1] > 1e-9:
+            apart.append(width_mult)
+    return apart
 
 
 def _representative(start: float, end: float | None, low: float, include: Sequence[float]) -> float:

@@ -41,14 +41,15 @@ class ModelSpec(Settings):
         Raises
         ------
         ValueError
-            If `channels` names a dimension that the model does not have.
+            If `channels` or `switches` name other dimensions than the model's, or a count is below 1.
         """
-        unknown = sorted(set(self.channels) - set(counts))
+        switches = self.switches if isinstance(self.switches, dict) else {}
+        unknown = sorted({*self.channels, *switches} - set(counts))
         if unknown:
             raise ValueError(f"{self.name} has no channels {', '.join(unknown)} (it has: {', '.join(counts)})")
-        return {
-            name: self._make(name, self.channels.get(name) or self._scaled(count)) for name, count in counts.items()
-        }
+        if switches and set(switches) != set(counts):
+            raise ValueError(f"switches must name {', '.join(counts)}, found {', '.join(switches)}")
+        return {name: self._make(name, self.channels.get(name, self._scaled(count))) for name, count in counts.items()}
 
     def conv(
         self,
@@ -86,5 +87,5 @@ class ModelSpec(Settings):
             name=name,
             min_width_mult=self.min_width_mult,
             divisor=self.divisor,
-            min_channels=min(self.divisor, full),
+            min_channels=max(1, min(self.divisor, full)),
         )

@@ -1,0 +1,154 @@
+"""Which widths a step trains, and the gradients of the sum of their losses."""
+
+import copy
+
+import pytest
+import torch
+
+from awnlib.methods import Method
+from awnlib.objectives import backward_widths, fixed_widths, inplace_distillation, sample_widths
+from tests.reference import float64, losses_of_widths, small_lenet
+
+WIDTHS = [1.0, 0.75, 0.5, 0.25]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _float64():
+    with float64():
+        yield
+
+
+def method(**changes):
+    return Method(**{"label": "", "layer": "sliced", "norm": "shared", **changes})
+
+
+def draws(row, widths=WIDTHS, seed=0, steps=1):
+    generator = torch.Generator().manual_seed(seed)
+    return [sample_widths(row, widths, generator) for _ in range(steps)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "widths", "expected"),
+    [
+        ({}, WIDTHS, WIDTHS),
+        ({}, [1.0, 0.9, 0.3], [1.0, 0.9, 0.3]),
+        ({"num_widths": 3}, [1.0, 0.9, 0.3], [1.0, 0.9, 0.3]),  # the study's own, not evenly spaced ones
+        ({"num_widths": 1}, WIDTHS, [1.0]),
+        ({"num_widths": 2}, WIDTHS, [1.0, 0.25]),
+        ({"num_widths": 3}, WIDTHS, [1.0, 0.625, 0.25]),
+        ({"num_widths": 7}, WIDTHS, [1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25]),
+        ({"widths": "sandwich"}, WIDTHS, [1.0, 0.25]),
+        ({"widths": "random"}, WIDTHS, []),
+    ],
+)
+def test_fixed_widths(changes, widths, expected):
+    assert fixed_widths(method(**changes), widths) == pytest.approx(expected, abs=1e-15)
+
+
+def test_fixed_methods_train_the_same_widths_in_every_step():
+    assert draws(method(), steps=3) == [WIDTHS] * 3
+    assert draws(method(num_widths=3), steps=2) == [[1.0, 0.625, 0.25]] * 2
+
+
+@pytest.mark.parametrize(("num_widths", "expected"), [(None, 4), (2, 2), (3, 3), (6, 6)])
+def test_sandwich_has_both_ends_and_random_widths_between(num_widths, expected):
+    steps = draws(method(widths="sandwich", num_widths=num_widths), steps=400)
+    assert all(step[:2] == [1.0, 0.25] and len(step) == expected for step in steps)
+    drawn = [width for step in steps for width in step[2:]]
+    assert all(0.25 <= width <= 1 for width in drawn)
+    assert len(set(drawn)) == len(drawn) == 400 * (expected - 2)
+    if drawn:  # uniform: mean 0.625, deviation 0.75 / sqrt(12 n)
+        assert sum(drawn) / len(drawn) == pytest.approx(0.625, abs=4 * 0.2165 / len(drawn) ** 0.5)
+        assert min(drawn) < 0.27
+        assert max(drawn) > 0.98
+
+
+def test_random_widths_fill_the_range():
+    steps = draws(method(widths="random", num_widths=3), widths=[0.9, 0.4], steps=300)
+    drawn = [width for step in steps for width in step]
+    assert len(drawn) == len(set(drawn)) == 900
+    assert 0.4 <= min(drawn) < 0.41
+    assert 0.89 < max(drawn) <= 0.9
+    assert len(draws(method(widths="random"))[0]) == 4
+
+
+def test_random_widths_follow_the_seed():
+    row = method(widths="sandwich")
+    assert draws(row, seed=3, steps=5) == draws(row, seed=3, steps=5)
+    assert draws(row, seed=3) != draws(row, seed=4)
+
+
+def test_distillation_is_the_cross_entropy_of_two_distributions():
+    logits = torch.randn(5, 4, requires_grad=True)
+    teacher = torch.randn(5, 4, requires_grad=True)
+    loss = inplace_distillation(logits, teacher)
+    p = teacher.exp() / teacher.exp().sum(dim=1, keepdim=True)
+    q = logits.exp() / logits.exp().sum(dim=1, keepdim=True)
+    expected = sum(-p[n, c] * q[n, c].log() for n in range(5) for c in range(4)) / 5
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert teacher.grad is None
+    torch.testing.assert_close(logits.grad, (q - p).detach() / 5)
+
+
+OPTIONS = [
+    {},
+    {"layer": "sliced"},
+    {"layer": "sliced", "norm": "switchable"},
+    {"layer": "sliced", "norm": "switchable", "affine": "shared"},
+]
+
+
+@pytest.mark.parametrize("distillation", [False, True])
+@pytest.mark.parametrize("options", OPTIONS)
+def test_gradients_are_those_of_the_explicit_sum(options, distillation):
+    model = small_lenet(**options)
+    slow = copy.deepcopy(model)
+    images, labels = torch.randn(8, 1, 16, 16), torch.arange(8) % 3
+    widths = [1.0, 0.25, 0.7, 0.45]
+    losses, corrects = backward_widths(model, images, labels, widths, distillation=distillation)
+    expected = losses_of_widths(copy.deepcopy(model), images, labels, widths, distillation=distillation)
+    torch.stack(losses_of_widths(slow, images, labels, widths, distillation=distillation)).sum().backward()
+    torch.testing.assert_close(losses, torch.stack(expected).detach())
+    assert not losses.requires_grad
+    for (name, own), other in zip(model.named_parameters(), slow.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, other.grad, rtol=1e-9, atol=1e-10, msg=name)
+    for own, other in zip(model.buffers(), slow.buffers(), strict=True):
+        torch.testing.assert_close(own, other)
+    with torch.no_grad():
+        for width_mult, correct in zip(widths, corrects, strict=True):
+            slow.set_width_mult(width_mult)
+            assert correct == (slow(images).argmax(dim=1) == labels).sum()
+    assert model.channels["conv1"].width_mult == 0.45
+
+
+def test_gradients_add_to_those_that_are_there():
+    model = small_lenet()
+    images, labels = torch.randn(8, 1, 16, 16), torch.arange(8) % 3
+    backward_widths(model, images, labels, [1.0])
+    once = model.conv1.weight.grad.clone()
+    backward_widths(model, images, labels, [1.0])
+    torch.testing.assert_close(model.conv1.weight.grad, 2 * once)
+
+
+def test_the_first_width_is_the_teacher_and_learns_from_the_labels():
+    model = small_lenet(layer="sliced")
+    images, labels = torch.randn(8, 1, 16, 16), torch.arange(8) % 3
+    of_labels, _ = backward_widths(model, images, labels, [1.0, 0.5])
+    distilled, _ = backward_widths(model, images, labels, [1.0, 0.5], distillation=True)
+    swapped, _ = backward_widths(model, images, labels, [0.5, 1.0], distillation=True)
+    assert distilled[0] == of_labels[0]
+    assert distilled[1] != of_labels[1]
+    assert swapped[0] == of_labels[1]
+
+
+def test_another_forward_is_called_in_place_of_the_model():
+    model = small_lenet()
+    calls = []
+
+    def forward(images):
+        calls.append(model.channels["conv1"].width_mult)
+        return model(images)
+
+    backward_widths(model, torch.randn(4, 1, 16, 16), torch.zeros(4).long(), [1.0, 0.5], forward=forward)
+    assert calls == [1.0, 0.5]
