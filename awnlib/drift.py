@@ -54,7 +54,7 @@ def bn_drift(model: SlimmableModel, batches: Sequence[Tensor], width_mults: Sequ
         raise ValueError(f"drift compares two or more widths, found {list(width_mults)}")
     if not sum(len(images) for images in batches):
         raise ValueError("drift needs at least one image")
-    moments = {width_mult: _moments(model, batches, width_mult) for width_mult in width_mults}
+    moments = {width_mult: layer_moments(model, batches, width_mult) for width_mult in width_mults}
     rows: list[dict[str, Any]] = []
     for layer, norm in model.norms():
         values = [moments[width_mult][layer] for width_mult in width_mults]
@@ -70,8 +70,12 @@ def bn_drift(model: SlimmableModel, batches: Sequence[Tensor], width_mults: Sequ
 Moments = tuple[Tensor, Tensor]  # mean and mean square of each active channel
 
 
-def _moments(model: SlimmableModel, batches: Sequence[Tensor], width_mult: float) -> dict[str, Moments]:
-    """Return the moments of every norm layer's input at one width, in float64."""
+@torch.no_grad()
+def layer_moments(model: SlimmableModel, batches: Sequence[Tensor], width_mult: float) -> dict[str, Moments]:
+    """Return mean and mean square of every norm layer's input at one width, `[active]` each, in float64.
+
+    The model is left as it is: a copy is run in training mode, normalising by the batches' own statistics.
+    """
     model = copy.deepcopy(model).train()
     model.set_width_mult(width_mult)
     sums: dict[str, Tensor] = {}

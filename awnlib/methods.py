@@ -27,12 +27,18 @@ class Method(Settings):
     norm: Literal["shared", "switchable", "recalibrated"] = Field(
         description="BN statistics: one set; one per trained width; computed after training"
     )
-    widths: Literal["fixed", "sandwich", "random"] = Field(
+    widths: Literal["fixed", "sandwich", "random", "all"] = Field(
         default="fixed",
-        description="widths of a step: a fixed list; largest, smallest and random ones; random ones only",
+        description="widths of a step: a fixed list; largest, smallest and random ones; random ones only; every one",
     )
     num_widths: int | None = Field(
-        default=None, ge=1, description="widths per step; null: as many as the study's `widths`"
+        default=None,
+        ge=1,
+        description="widths per step; null: as many as the study's `widths`. With all widths: the sum of their weights",
+    )
+    emphasis: Literal["uniform", "ends"] = Field(
+        default="uniform",
+        description="weights of the losses of all widths: equal, or as often as the sandwich rule draws them",
     )
     base_width_mult: float = Field(default=1.0, gt=0, description="channel counts relative to the plain network")
     dense_base: bool = Field(default=False, description="triangular layers: a full block up to the smallest width")
@@ -51,6 +57,10 @@ class Method(Settings):
             raise ValueError("recalibration needs at least 2 widths (the smallest and the largest)")
         if self.widths != "fixed" and self.num_widths == 1:
             raise ValueError(f"widths '{self.widths}' needs num_widths of 2 or more")
+        if self.widths == "all" and (self.layer != "triangular" or self.norm != "shared"):
+            raise ValueError("all widths in every step need triangular layers and a shared norm")
+        if self.emphasis != "uniform" and self.widths != "all":
+            raise ValueError("emphasis is an option of widths 'all'")
         if self.distillation and (self.widths == "random" or self.num_widths == 1):
             raise ValueError("distillation needs the largest width and a narrower one in every step")
         if self.individual and (

@@ -12,12 +12,23 @@ from awnlib.methods import Method
 from awnlib.models._base import SlimmableModel
 
 
-def fixed_widths(method: Method, widths: Sequence[float]) -> list[float]:
+def fixed_widths(method: Method, widths: Sequence[float], distinct: Sequence[float] = ()) -> list[float]:
     """Return the widths that a method trains in every step, largest first.
 
     All of the study's `widths`, or `num_widths` of them evenly spaced from the largest to the smallest when that
     number differs (Any-Width Networks, figure 4); for sampled widths only the ends.
+
+    Parameters
+    ----------
+    method
+        Its settings.
+    widths
+        The study's fixed widths, largest first.
+    distinct
+        Every distinct width of the model, needed for a method that trains all of them.
     """
+    if method.widths == "all":
+        return sorted(distinct, reverse=True)
     if method.widths == "random":
         return []
     if method.widths == "sandwich":
@@ -28,7 +39,9 @@ def fixed_widths(method: Method, widths: Sequence[float]) -> list[float]:
     return torch.linspace(widths[0], widths[-1], count, dtype=torch.float64).tolist()
 
 
-def sample_widths(method: Method, widths: Sequence[float], generator: torch.Generator) -> list[float]:
+def sample_widths(
+    method: Method, widths: Sequence[float], generator: torch.Generator, distinct: Sequence[float] = ()
+) -> list[float]:
     """Return the widths of one step, largest first where the method has the largest.
 
     Parameters
@@ -36,20 +49,44 @@ def sample_widths(method: Method, widths: Sequence[float], generator: torch.Gene
     method
         `widths: fixed` gives always the same; `sandwich` the largest, the smallest and `num_widths - 2` drawn
         uniformly between them (US-Nets, section 4.1; Any-Width Networks, Algorithm 1); `random` `num_widths`
-        uniform draws.
+        uniform draws; `all` every distinct width.
     widths
         The study's fixed widths, largest first. The ends are the range of random widths; their number is the
         default of `num_widths`.
     generator
         Source of the random widths.
+    distinct
+        As in `fixed_widths`.
     """
-    always = fixed_widths(method, widths)
-    if method.widths == "fixed":
+    always = fixed_widths(method, widths, distinct)
+    if method.widths in ("fixed", "all"):
         return always
     count = (method.num_widths or len(widths)) - len(always)
     low, high = widths[-1], widths[0]
     drawn = low + (high - low) * torch.rand(max(count, 0), generator=generator, dtype=torch.float64)
     return always + drawn.tolist()
+
+
+def loss_weights(method: Method, widths: Sequence[float], trained: Sequence[float]) -> list[float]:
+    """Return the factor of each trained width's loss.
+
+    One for every width, except when all widths are trained: then the weights sum to `num_widths`, so that one learning
+    rate fits both. With emphasis "uniform" they are equal; with "ends" the largest and the smallest weigh one each, and
+    all share the rest, which is what the sandwich rule does on average.
+
+    Parameters
+    ----------
+    method, widths
+        As in `fixed_widths`.
+    trained
+        The widths of a step, largest first.
+    """
+    if method.widths != "all":
+        return [1.0] * len(trained)
+    total = method.num_widths or len(widths)
+    ends = 1.0 if method.emphasis == "ends" else 0.0
+    inner = (total - 2 * ends) / len(trained)
+    return [inner + ends * (index in (0, len(trained) - 1)) for index in range(len(trained))]
 
 
 def inplace_distillation(logits: Tensor, teacher_logits: Tensor) -> Tensor:

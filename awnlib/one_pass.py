@@ -1,15 +1,18 @@
 r"""All widths of an any-width network from one pass.
 
 In a network of triangular layers with shared norms the features of a width are the first features of every larger
-one, in training mode too (`awnlib.layers.conv.TriangularConv2d`). So one forward pass at the largest width holds the
+one, in training mode too (`awnlib.layers.conv.TriangularConv2d`). So one forward pass at full width holds the
 classifier's input of every width, and the $n$ passes of Any-Width Networks, Algorithm 1, are one pass with $n$
 classifiers that read prefixes. Losses, gradients and BN statistics are those of the $n$ passes up to rounding.
+
+The sampled widths enter as a tensor of channel counts, so that no shape and no Python value depends on the draw: the
+step compiles to one graph.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,7 +20,8 @@ from torch.nn import functional as F
 
 from awnlib.layers import SharedBatchNorm2d, SlimmableLinear
 from awnlib.models._base import SlimmableModel
-from awnlib.objectives import inplace_distillation
+
+Updates = Literal["each", "once"]
 
 
 def is_any_width(model: SlimmableModel) -> bool:
@@ -32,23 +36,30 @@ def backward_one_pass(
     width_mults: Sequence[float],
     *,
     distillation: bool = False,
-    forward: Callable[[Tensor], Tensor] | None = None,
+    weights: Sequence[float] | None = None,
+    updates: Updates = "each",
+    forward: Callable[..., tuple[Tensor, Tensor]] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Do what `awnlib.objectives.backward_widths` does, in one pass at the largest of the widths.
+    """Do what `awnlib.objectives.backward_widths` does, in one pass at full width.
 
     Parameters
     ----------
     model
-        An any-width network in training mode.
+        An any-width network in training mode; it is set to full width.
     images, labels, width_mults, distillation
         As in `backward_widths`.
+    weights
+        Factor of each width's loss; by default 1.
+    updates
+        How often the BN statistics of a channel are updated: once for "each" width that keeps it, as Algorithm 1 does,
+        or "once".
     forward
-        What to call instead of `model.features` (its compiled form, say).
+        What to call instead of `width_losses` (its compiled form, say).
 
     Returns
     -------
     losses, corrects
-        `[len(width_mults)]` each.
+        `[len(width_mults)]` each; the losses without their weights.
 
     Raises
     ------
@@ -57,35 +68,84 @@ def backward_one_pass(
     """
     if not is_any_width(model):
         raise ValueError("one pass for all widths needs triangular layers and shared norms")
-    model.set_width_mult(max(width_mults))
-    with _standing_for(model, width_mults):
-        inputs = (forward or model.features)(images)
-    logits = prefix_logits(model.classifier, inputs, width_mults)
-    losses = _losses(logits, labels, distillation=distillation)
-    losses.sum().backward()  # type: ignore[no-untyped-call]
-    return losses.detach(), (logits.detach().argmax(dim=2) == labels).sum(dim=1)
+    model.set_width_mult(1.0)
+    counts = channel_counts(model, width_mults).to(images.device, non_blocking=True)
+    losses, corrects = (forward or width_losses)(
+        model, images, labels, counts, distillation=distillation, updates=updates
+    )
+    factors = losses.new_tensor(weights) if weights is not None else torch.ones_like(losses)
+    (losses * factors).sum().backward()  # type: ignore[no-untyped-call]
+    return losses.detach(), corrects
 
 
-def prefix_logits(classifier: SlimmableLinear, features: Tensor, width_mults: Sequence[float]) -> Tensor:
-    """Return the logits of several widths from the classifier's input at the largest of them.
+def channel_counts(model: SlimmableModel, width_mults: Sequence[float]) -> Tensor:
+    """Return the channel counts of several widths, `[len(model.channels), len(width_mults)]`."""
+    return torch.tensor([[c.count(width_mult) for width_mult in width_mults] for c in model.channels.values()])
+
+
+def width_losses(
+    model: SlimmableModel,
+    images: Tensor,
+    labels: Tensor,
+    counts: Tensor,
+    *,
+    distillation: bool,
+    updates: Updates,
+) -> tuple[Tensor, Tensor]:
+    """Return the loss and the number of correct classifications of each width, from one pass at full width.
+
+    Parameters
+    ----------
+    model
+        An any-width network in training mode, at full width.
+    images, labels
+        One batch, `[N, C, H, W]` and `[N]`.
+    counts
+        The widths, as `channel_counts` gives them, on the device.
+    distillation
+        All but the first width learn from the first one's output.
+    updates
+        As in `backward_one_pass`.
+    """
+    rows = dict(zip(model.channels, counts, strict=True))
+    for _, norm in model.norms():
+        assert isinstance(norm, SharedBatchNorm2d)
+        norm.updates = _kept(rows[norm.channels.name], norm.channels.full) if updates == "each" else None
+    features = model.features(images)
+    for _, norm in model.norms():
+        norm.updates = None
+    logits = prefix_logits(model.classifier, features, rows[model.classifier.channels_in.name])
+    targets = F.one_hot(labels, logits.shape[2]).to(logits.dtype).expand_as(logits)
+    if distillation:
+        teacher = logits[:1].detach().softmax(dim=2).expand_as(logits[1:])
+        targets = torch.cat([targets[:1], teacher])
+    losses = -(targets * logits.log_softmax(dim=2)).sum(dim=2).mean(dim=1)
+    return losses, (logits.detach().argmax(dim=2) == labels).sum(dim=1)
+
+
+def prefix_logits(classifier: SlimmableLinear, features: Tensor, counts: Tensor) -> Tensor:
+    """Return the logits of several widths from the classifier's input at full width.
 
     Parameters
     ----------
     classifier
         The network's last layer.
     features
-        Its input, `[N, channels * features_per_channel]`.
-    width_mults
-        Widths in any order, repeats allowed, none above that of `features`.
+        Its input, `[N, full * features_per_channel]`.
+    counts
+        How many channels each width keeps, `[n]`, in any order, repeats allowed.
 
     Returns
     -------
     Tensor
-        `[len(width_mults), N, classes]`
+        `[n, N, classes]`
     """
-    counts = [classifier.channels_in.count(width_mult) for width_mult in width_mults]
-    by_count = dict(running_logits(classifier, features, sorted(set(counts))))
-    return torch.stack([by_count[count] for count in counts])
+    area = classifier.features_per_channel
+    kept = torch.arange(classifier.in_features, device=features.device) < counts[:, None] * area
+    weights = (classifier.weight * kept[:, None, :]).flatten(0, 1)
+    bias = classifier.bias.repeat(len(counts)) if classifier.bias is not None else None
+    logits = F.linear(features, weights, bias)
+    return logits.reshape(len(features), len(counts), -1).transpose(0, 1)
 
 
 def running_logits(classifier: SlimmableLinear, features: Tensor, counts: list[int]) -> Iterator[tuple[int, Tensor]]:
@@ -104,22 +164,6 @@ def running_logits(classifier: SlimmableLinear, features: Tensor, counts: list[i
         yield count, logits
 
 
-def _losses(logits: Tensor, labels: Tensor, *, distillation: bool) -> Tensor:
-    hard = len(logits) if not distillation else 1
-    losses = [F.cross_entropy(one, labels) for one in logits[:hard]]
-    return torch.stack(losses + [inplace_distillation(one, logits[0]) for one in logits[hard:]])
-
-
-@contextmanager
-def _standing_for(model: SlimmableModel, width_mults: Sequence[float]) -> Iterator[None]:
-    """Let every norm update its statistics as one pass for each width would: a channel as often as it is kept."""
-    norms = [norm for _, norm in model.norms() if isinstance(norm, SharedBatchNorm2d)]
-    for norm in norms:
-        counts = torch.tensor([norm.channels.count(width_mult) for width_mult in width_mults])
-        kept = counts[:, None] > torch.arange(norm.channels.active)
-        norm.updates = kept.sum(dim=0).to(norm.weight.device)
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.updates = None
+def _kept(counts: Tensor, full: int) -> Tensor:
+    """Return how many of the widths keep each channel, `[full]`."""
+    return (counts[:, None] > torch.arange(full, device=counts.device)).sum(dim=0)

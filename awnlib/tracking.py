@@ -1,17 +1,22 @@
-"""BN statistics of one layer during training, at every width of a step: the data of figure 2."""
+"""BN statistics of one layer during training, at every width: the data of figure 2."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from awnlib.models._base import Norm, SlimmableModel
+from awnlib.drift import layer_moments
+from awnlib.models._base import SlimmableModel
 
 
 class StatisticsTracker:
-    """Records batch and stored statistics of a norm layer in chosen iterations.
+    """Measures the statistics of a norm layer's input in chosen iterations, and what the layer has stored.
+
+    Each width is measured by a forward pass of its own, on a copy of the network and without gradients, so that the
+    numbers do not depend on how the network is trained, and training does not depend on them.
 
     Parameters
     ----------
@@ -20,12 +25,15 @@ class StatisticsTracker:
     layer
         Name of the norm layer; None for the last one.
     every
-        Record each iteration whose number is a multiple of this, from 0.
+        Measure in each iteration whose number is a multiple of this, from 0.
+    width_mults
+        Widths to measure.
 
     Attributes
     ----------
     rows
-        One dictionary per recorded (iteration, width, channel), for the channels that every width keeps.
+        One dictionary per (iteration, width, channel), for the channels that every width keeps: `layer`, `step`,
+        `width_mult`, `channel`, `batch_mean`, `batch_var` (over the batch), `running_mean`, `running_var` (stored).
 
     Raises
     ------
@@ -33,34 +41,38 @@ class StatisticsTracker:
         If the model has no such norm layer; the message lists those it has.
     """
 
-    def __init__(self, model: SlimmableModel, layer: str | None, every: int) -> None:
+    def __init__(self, model: SlimmableModel, layer: str | None, every: int, width_mults: Sequence[float]) -> None:
         norms = dict(model.norms())
         self.layer = layer or list(norms)[-1]
         if self.layer not in norms:
             raise ValueError(f"track.layer: no norm layer '{self.layer}' (the model has: {', '.join(norms)})")
-        self.norm: Norm = norms[self.layer]
+        self.model = model
+        self.norm = norms[self.layer]
         self.every = every
+        self.width_mults = list(width_mults)
         self.rows: list[dict[str, Any]] = []
-        self._step: int | None = None
-        self.norm.register_forward_hook(self._record)
-
-    def start(self, step: int) -> bool:
-        """Say which iteration comes next; return whether it is one of the chosen, whose passes are recorded."""
-        self._step = step if step % self.every == 0 else None
-        return self._step is not None
 
     @torch.no_grad()
-    def _record(self, _: nn.Module, inputs: tuple[Tensor], __: Tensor) -> None:
-        if self._step is None or not self.norm.training:
+    def observe(self, step: int, images: Tensor) -> None:
+        """Measure on the batch of an iteration, before its step is taken, if it is one of the chosen."""
+        if step % self.every:
             return
-        channels = self.norm.channels
-        kept = channels.count(channels.min_width_mult)
-        var, mean = torch.var_mean(inputs[0][:, :kept].float(), dim=(0, 2, 3))
-        stored = self.norm.statistics
-        assert stored.running_mean is not None
-        assert stored.running_var is not None
-        columns = (mean, var, stored.running_mean, stored.running_var)
-        for channel, values in enumerate(zip(*(column[:kept].tolist() for column in columns), strict=True)):
-            names = ("batch_mean", "batch_var", "running_mean", "running_var")
-            row = {"layer": self.layer, "step": self._step, "width_mult": channels.width_mult, "channel": channel}
-            self.rows.append({**row, **dict(zip(names, values, strict=True))})
+        width_before = self.norm.channels.width_mult
+        kept = self.norm.channels.count(min(self.width_mults))
+        for width_mult in self.width_mults:
+            mean, square = (moment[:kept] for moment in layer_moments(self.model, [images], width_mult)[self.layer])
+            self.model.set_width_mult(width_mult)
+            stored = self.norm.statistics
+            assert stored.running_mean is not None
+            assert stored.running_var is not None
+            columns = {
+                "batch_mean": mean,
+                "batch_var": square - mean**2,
+                "running_mean": stored.running_mean[:kept],
+                "running_var": stored.running_var[:kept],
+            }
+            lists = [column.tolist() for column in columns.values()]
+            for channel, values in enumerate(zip(*lists, strict=True)):
+                row = {"layer": self.layer, "step": step, "width_mult": width_mult, "channel": channel}
+                self.rows.append({**row, **dict(zip(columns, values, strict=True))})
+        self.model.set_width_mult(width_before)

@@ -8,7 +8,7 @@ uninterrupted one (same machine, same number of threads).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,13 +23,14 @@ from awnlib.data import ImageData
 from awnlib.data.batches import TrainingImages, epoch_order
 from awnlib.models import create_model
 from awnlib.models._base import SlimmableModel
-from awnlib.objectives import backward_widths, fixed_widths, sample_widths
-from awnlib.one_pass import backward_one_pass, is_any_width
+from awnlib.objectives import backward_widths, fixed_widths, loss_weights, sample_widths
+from awnlib.one_pass import backward_one_pass, is_any_width, width_losses
 from awnlib.progress import Progress
 from awnlib.seeding import rng
 from awnlib.study import RunConfig
 from awnlib.tracking import StatisticsTracker
 
+Backward = Callable[[Tensor, Tensor, list[float]], tuple[Tensor, Tensor]]
 CHECK_EVERY = 20  # steps between two looks at the loss: each look waits for the device
 
 
@@ -158,15 +159,17 @@ class _Training:
         self.images = TrainingImages(data, run.augment, device)
         self.model = build_model(run, data.image_shape, data.num_classes)
         self.model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        compiled = partial(torch.compile, dynamic=False) if self.settings.compile else _as_it_is
-        self.forward, self.features = compiled(self.model), compiled(self.model.features)
         self.optimizer = create_optimizer(self.model, self.settings)
+        self.distinct = self.model.distinct_width_mults(include=self.widths)
+        self.fixed = fixed_widths(run.method_settings, self.widths, self.distinct)
         self.epoch_steps = len(self._order(0))
         self.total_steps = self.epoch_steps * self.settings.num_epochs
-        self.tracker = StatisticsTracker(self.model, run.track.layer, max(self.total_steps // run.track.num_points, 1))
+        every = max(self.total_steps // run.track.num_points, 1)
+        self.tracker = StatisticsTracker(self.model, run.track.layer, every, self.widths)
         self.identity = [run.model_dump_json(), data.source, list(data.train_images.shape), torch.__version__]
         self.step = 0
         self.resumed = 0
+        self.backward = self._choose_backward()
         self.seconds_before, self.started = 0.0, time.monotonic()
         self.history: list[dict[str, Any]] = []
         self._reset_meters()
@@ -188,35 +191,55 @@ class _Training:
             group["lr"] = lr
         images, labels = self.images.batch(indices, rng(self.run.seed, "augment", self.step))
         images = images.contiguous(memory_format=torch.channels_last)
-        widths = sample_widths(self.run.method_settings, self.widths, rng(self.run.seed, "widths", self.step))
+        self.tracker.observe(self.step, images)
         self.optimizer.zero_grad()
-        distillation = self.run.method_settings.distillation
-        # Recorded iterations make one pass for each width, so that figure 2 shows what was measured at each.
-        one_pass = not self.tracker.start(self.step) and is_any_width(self.model)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
-            backward, forward = (backward_one_pass, self.features) if one_pass else (backward_widths, self.forward)
-            losses, corrects = backward(self.model, images, labels, widths, distillation=distillation, forward=forward)
+            losses, corrects = self.backward(images, labels, self._sample_widths())
         self.optimizer.step()
         self.losses += losses
         self.corrects += corrects
         return losses[0]
 
+    def _sample_widths(self) -> list[float]:
+        generator = rng(self.run.seed, "widths", self.step)
+        return sample_widths(self.run.method_settings, self.widths, generator, self.distinct)
+
+    def _choose_backward(self) -> Backward:
+        """Return how a step adds up its gradients: in one pass for all widths where that is exact."""
+        method, model = self.run.method_settings, self.model
+        if not is_any_width(model):
+            return partial(backward_widths, model, distillation=method.distillation, forward=self._compiled(model))
+        return partial(
+            backward_one_pass,
+            model,
+            distillation=method.distillation,
+            weights=loss_weights(method, self.widths, self._sample_widths()),
+            updates="once" if method.widths == "all" else "each",
+            forward=self._compiled(width_losses, fullgraph=True),
+        )
+
+    def _compiled(self, forward: Any, *, fullgraph: bool = False) -> Any:
+        """Return a function in the form that the settings ask for; on a GPU with CUDA graphs if shapes are static."""
+        if not self.settings.compile:
+            return forward
+        mode = "reduce-overhead" if fullgraph and self.device.type == "cuda" else "default"
+        return torch.compile(forward, fullgraph=fullgraph, dynamic=False, mode=mode)
+
     def _order(self, epoch: int) -> list[Tensor]:
         return epoch_order(len(self.images), self.settings.batch_size, seed=self.run.seed, epoch=epoch)
 
     def _reset_meters(self) -> None:
-        width_count = len(sample_widths(self.run.method_settings, self.widths, torch.Generator()))
+        width_count = len(self._sample_widths())
         self.losses = torch.zeros(width_count, dtype=torch.float64, device=self.device)
         self.corrects = torch.zeros(width_count, dtype=torch.float64, device=self.device)
 
     def _end_epoch(self, epoch: int) -> None:
         """Add the epoch's rows to the history: one for each fixed width, one for all random widths together."""
-        fixed = fixed_widths(self.run.method_settings, self.widths)
         loss = (self.losses / self.epoch_steps).tolist()
         top1 = (100 * self.corrects / (self.epoch_steps * self.settings.batch_size)).tolist()
-        slots: list[tuple[float | None, slice]] = [(width, slice(i, i + 1)) for i, width in enumerate(fixed)]
-        if len(loss) > len(fixed):
-            slots.append((None, slice(len(fixed), None)))
+        slots: list[tuple[float | None, slice]] = [(width, slice(i, i + 1)) for i, width in enumerate(self.fixed)]
+        if len(loss) > len(self.fixed):
+            slots.append((None, slice(len(self.fixed), None)))
         lr = self.optimizer.param_groups[0]["lr"]
         for width_mult, slot in slots:
             values = {"train_loss": _mean(loss[slot]), "train_top1_pct": _mean(top1[slot])}
@@ -281,7 +304,3 @@ def _check_finite(loss: Tensor, step: int) -> None:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
-
-
-def _as_it_is(forward: Any) -> Any:
-    return forward

@@ -65,7 +65,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         share = 1 - (1 - self.momentum) ** updates.to(mean.dtype)
         self.running_mean[:active].lerp_(mean, share)
         self.running_var[:active].lerp_(var, share)
-        self.num_batches_tracked += updates.max()
+        self.num_batches_tracked.add_(updates.max())
         return output
 
 
