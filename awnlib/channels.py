@@ -63,11 +63,21 @@ class Channels:
         self.name = name
         self.width_mult = 1.0
         self.active = full
+        self.lanes = 1
 
     @classmethod
     def of(cls, channels: Channels | int) -> Channels:
         """Return `channels` itself, or a fixed dimension for a plain number."""
         return channels if isinstance(channels, Channels) else cls(channels, fixed=True)
+
+    @property
+    def padding(self) -> int:
+        """How many empty channels a layer adds to the active ones, so that they fill the processor's vectors.
+
+        None unless `lanes` is set above 1: the vector length for which the channels of a full-width pass are padded
+        (`awnlib.one_pass`). Empty channels are zero, and in no parameter, statistic or result.
+        """
+        return -self.active % self.lanes
 
     def count(self, width_mult: float) -> int:
         """Return the number of channels at a width multiplier; it never falls when the width grows."""

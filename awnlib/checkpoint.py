@@ -66,5 +66,8 @@ def load_model(path: str | Path) -> tuple[SlimmableModel, dict[str, Any]]:
     if "spec" not in metadata:
         raise CheckpointError(f"{path} holds no model")
     model = create_model(**metadata.pop("spec"))
-    model.load_state_dict(tensors)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit its own description: {error}") from None
     return model.eval(), metadata

@@ -90,7 +90,7 @@ def _run_row(run: RunConfig, record: Record) -> dict[str, Any]:
         "batch_size": run.train.batch_size,
         "lr": run.train.lr,
         "weight_decay": run.train.weight_decay,
-        "num_widths": 1 if run.individual_width else run.method_settings.num_widths or len(run.widths),
+        "num_widths": record.measured.get("num_widths"),
         "device": record.provenance.get("device"),
         "threads": int(threads) if threads else None,
         **{name: record.measured.get(name) for name in measured},

@@ -173,7 +173,7 @@ _RUNS = Table(
         _int("batch_size", "images per step", unit="images"),
         _float("lr", "initial learning rate"),
         _float("weight_decay", "weight decay"),
-        _int("num_widths", "widths trained per step"),
+        _int("num_widths", "widths trained per step", nullable=True),
         _float("train_time_s", "wall time of the training, interruptions not counted", unit="s", nullable=True),
         _int("params_stored", _PARAMS_STORED, unit="numbers", nullable=True),
         _int(

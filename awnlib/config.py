@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +18,17 @@ from awnlib.methods import Method, load_methods
 from awnlib.models import model_names
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 
-NAME = r"^[a-z0-9][a-z0-9_.-]*$"
+NAME = r"[a-z0-9][a-z0-9_.-]*"
 TABLES = ("table1", "table2")
 FIGURES = ("figure2", "figure4", "figure5", "figure6")
+
+
+def _check_widths(widths: list[float]) -> list[float]:
+    if len(widths) < 1 or sorted(set(widths), reverse=True) != widths:
+        raise ValueError(f"widths must fall strictly from 1.0, found {widths}")
+    if widths[0] != 1.0 or widths[-1] <= 0:
+        raise ValueError(f"widths must start at 1.0 and stay above 0, found {widths}")
+    return widths
 
 
 class DatasetConfig(Settings):
@@ -151,23 +159,20 @@ class OverrideConfig(Settings):
     widths: list[float] | None = Field(default=None, description="fixed widths of these cells")
     train: dict[str, Any] = Field(default_factory=dict, description="keys of `train` with their values here")
 
+    @field_validator("widths")
+    @classmethod
+    def _falling_widths(cls, value: list[float] | None) -> list[float] | None:
+        return value if value is None else _check_widths(value)
+
     def matches(self, *, model: str, dataset: str, method: str) -> bool:
         """Whether the override speaks of this cell; a key that is not given matches everything."""
         return self.model in (None, model) and self.dataset in (None, dataset) and self.method in (None, method)
 
 
-def _check_widths(widths: list[float]) -> list[float]:
-    if len(widths) < 1 or sorted(set(widths), reverse=True) != widths:
-        raise ValueError(f"widths must fall strictly from 1.0, found {widths}")
-    if widths[0] != 1.0 or widths[-1] <= 0:
-        raise ValueError(f"widths must start at 1.0 and stay above 0, found {widths}")
-    return widths
-
-
 class StudyConfig(Settings):
     """A whole study: every table and figure, and through them every training run."""
 
-    study: str = Field(pattern=NAME, description="results go to results/<study>/")
+    study: str = Field(pattern=f"^{NAME}$", description="results go to results/<study>/")
     description: str = Field(default="", description="what the study is for; opens its report")
     seeds: list[int] = Field(min_length=1, description="every cell is trained once for each seed")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a CUDA device if there is one")
@@ -205,36 +210,68 @@ class StudyConfig(Settings):
             raise ValueError(f"seeds must be different and not negative, found {value}")
         return value
 
-    @field_validator("datasets")
-    @classmethod
-    def _names_are_folders(cls, value: dict[str, DatasetConfig]) -> dict[str, DatasetConfig]:
-        for name in value:
-            _check_name(name)
-        return value
-
     @model_validator(mode="after")
-    def _names_are_known(self) -> StudyConfig:
+    def _fits_together(self) -> StudyConfig:
         if not self.exhibits:
             raise ValueError(f"ask for at least one of tables ({', '.join(TABLES)}) or figures ({', '.join(FIGURES)})")
         methods = self.resolved_methods()
-        for name in methods:
-            _check_name(name)
-        _check_known("models", self.models, model_names())
+        problems = [problem for name in [*methods, *self.datasets] for problem in _name_problems(name)]
+        problems += self._unknown_names(methods)
+        problems += [problem for index in range(len(self.overrides)) for problem in self._override_problems(index)]
+        if not problems:
+            problems = [problem for cell in self.cells() for problem in self._cell_problems(methods, *cell)]
+        if problems:
+            raise ConfigError(list(dict.fromkeys(problems)))
+        return self
+
+    def _unknown_names(self, methods: Mapping[str, Method]) -> list[str]:
+        """Return a line for each name that nothing has."""
+        named: list[tuple[str, Iterable[str], Iterable[str]]] = [("models", self.models, model_names())]
         for kind, exhibits in (("tables", self.tables), ("figures", self.figures)):
             for name, exhibit in exhibits.items():
-                where = f"{kind}.{name}"
-                _check_known(f"{where}.methods", exhibit.methods, methods)
-                _check_known(f"{where}.panels.dataset", (panel.dataset for panel in exhibit.panels), self.datasets)
-                _check_known(f"{where}.panels.model", (panel.model for panel in exhibit.panels), model_names())
+                named.append((f"{kind}.{name}.methods", exhibit.methods, methods))
+                for index, panel in enumerate(exhibit.panels):
+                    where = f"{kind}.{name}.panels.{index}"
+                    named += [
+                        (f"{where}.dataset", [panel.dataset], self.datasets),
+                        (f"{where}.model", [panel.model], model_names()),
+                    ]
         for index, override in enumerate(self.overrides):
-            where = f"overrides.{index}"
-            _check_known(f"{where}.method", filter(None, [override.method]), methods)
-            _check_known(f"{where}.dataset", filter(None, [override.dataset]), self.datasets)
-            _check_known(f"{where}.model", filter(None, [override.model]), model_names())
-            parse(TrainConfig, {**self.train.model_dump(), **override.train}, prefix=f"{where}.train")
-            if override.widths is not None:
-                _check_widths(override.widths)
-        return self
+            for key, known in (("method", methods), ("dataset", self.datasets), ("model", model_names())):
+                value = getattr(override, key)
+                named.append((f"overrides.{index}.{key}", [] if value is None else [value], known))
+        return [problem for where, names, known in named for problem in _unknown(where, names, known)]
+
+    def _override_problems(self, index: int) -> list[str]:
+        """Return what is wrong with the hyper-parameters of one override on its own."""
+        train = {**self.train.model_dump(), **self.overrides[index].train}
+        try:
+            parse(TrainConfig, train, prefix=f"overrides.{index}.train")
+        except ConfigError as error:
+            return error.problems
+        return []
+
+    def _cell_problems(self, methods: Mapping[str, Method], model: str, dataset: str, name: str) -> list[str]:
+        """Return what is wrong with one cell once its overrides are applied."""
+        cell = {"model": model, "dataset": dataset, "method": name}
+        try:
+            self.train_settings(**cell)
+        except ConfigError as error:
+            return error.problems
+        method, widths = methods[name], self.width_settings(**cell)
+        if len(widths) == 1 and (method.widths != "fixed" or method.recalibration):
+            return [f"widths: {name} needs a range of widths, found {widths} for {model} on {dataset}"]
+        return []
+
+    def cells(self) -> list[tuple[str, str, str]]:
+        """Return the (model, data set, method) triples that the tables and figures show, without repeats."""
+        shown = [
+            (panel.model, panel.dataset, method)
+            for exhibit in self.exhibits.values()
+            for panel in exhibit.panels
+            for method in exhibit.methods
+        ]
+        return list(dict.fromkeys(shown))
 
     def resolved_methods(self) -> dict[str, Method]:
         """Return every method that the study may name."""
@@ -269,19 +306,18 @@ def load_study(path: str | Path) -> StudyConfig:
     return parse_study(read_yaml(path), origin=str(path))
 
 
-def _check_name(name: str) -> None:
-    if not re.match(NAME, name):
-        raise ValueError(f"'{name}' becomes a folder name: use lower-case letters, digits, '_', '-' and '.'")
+def _name_problems(name: str) -> list[str]:
+    if re.fullmatch(NAME, name):
+        return []
+    return [f"{name!r} becomes a folder name: use lower-case letters, digits, '_', '-' and '.'"]
 
 
-def _check_known(where: str, names: Iterable[str], known: Iterable[str]) -> None:
-    names = list(names)
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{where}: unknown name '{name}' (allowed: {', '.join(sorted(known))})")
-    repeated = [name for name, count in Counter(names).items() if count > 1 and where.endswith("methods")]
-    if repeated:
-        raise ValueError(f"{where}: named twice: {', '.join(repeated)}")
+def _unknown(where: str, names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return a line for each name that is not known, and one for each that stands twice."""
+    allowed = ", ".join(sorted(known))
+    counts = Counter(list(names))
+    unknown = [f"{where}: unknown name '{name}' (allowed: {allowed})" for name in counts if name not in known]
+    return unknown + [f"{where}: '{name}' is named twice" for name, count in counts.items() if count > 1]
 
 
 __all__ = ["ConfigError", "StudyConfig", "load_study", "parse_study"]

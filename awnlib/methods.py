@@ -55,6 +55,8 @@ class Method(Settings):
             raise ValueError("norm 'recalibrated' and a list of recalibration points go together")
         if any(points < 2 for points in self.recalibration):
             raise ValueError("recalibration needs at least 2 widths (the smallest and the largest)")
+        if len(set(self.recalibration)) < len(self.recalibration):
+            raise ValueError(f"recalibration names a number twice: {self.recalibration}")
         if self.widths != "fixed" and self.num_widths == 1:
             raise ValueError(f"widths '{self.widths}' needs num_widths of 2 or more")
         if self.widths == "all" and (self.layer != "triangular" or self.norm != "shared"):
@@ -89,7 +91,15 @@ def load_methods(changes: Mapping[str, Mapping[str, Any]] | None = None) -> dict
     rows = {name: dict(row) for name, row in read_yaml(BUILT_IN).items()}
     for name, row in (changes or {}).items():
         rows[name] = {**rows.get(name, {}), **row}
-    return {name: parse(Method, _resolve(name, rows), prefix=f"methods.{name}") for name in rows}
+    methods, problems = {}, []
+    for name in rows:
+        try:
+            methods[name] = parse(Method, _resolve(name, rows), prefix=f"methods.{name}")
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return methods
 
 
 def _resolve(name: str, rows: Mapping[str, Mapping[str, Any]], seen: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -99,6 +109,6 @@ def _resolve(name: str, rows: Mapping[str, Mapping[str, Any]], seen: tuple[str, 
     base = row.pop("base", None)
     if base is None:
         return row
-    if base not in rows:
+    if not isinstance(base, str) or base not in rows:
         raise ConfigError([f"methods.{name}.base: unknown name '{base}' (allowed: {', '.join(sorted(rows))})"])
     return {**_resolve(base, rows, (*seen, name)), **row}

@@ -133,7 +133,7 @@ def backward_widths(
     losses, corrects
         `[len(width_mults)]` each: the loss, and how many images were classified correctly. No gradient.
     """
-    forward = forward or model
+    forward = model if forward is None else forward
     losses, corrects = [], []
     teacher_logits: Tensor | None = None
     for width_mult in width_mults:

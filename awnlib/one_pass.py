@@ -12,6 +12,7 @@ step compiles to one graph.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -22,6 +23,8 @@ from awnlib.layers import SharedBatchNorm2d, SlimmableLinear
 from awnlib.models._base import SlimmableModel
 
 Updates = Literal["each", "once"]
+LANES = 16  # float32 numbers in an AVX-512 register; GPUs ask for 8
+MOST_PADDING = 0.1  # empty channels for each real one
 
 
 def is_any_width(model: SlimmableModel) -> bool:
@@ -70,9 +73,10 @@ def backward_one_pass(
         raise ValueError("one pass for all widths needs triangular layers and shared norms")
     model.set_width_mult(1.0)
     counts = channel_counts(model, width_mults).to(images.device, non_blocking=True)
-    losses, corrects = (forward or width_losses)(
-        model, images, labels, counts, distillation=distillation, updates=updates
-    )
+    with _padded(model):
+        losses, corrects = (forward or width_losses)(
+            model, images, labels, counts, distillation=distillation, updates=updates
+        )
     factors = losses.new_tensor(weights) if weights is not None else torch.ones_like(losses)
     (losses * factors).sum().backward()  # type: ignore[no-untyped-call]
     return losses.detach(), corrects
@@ -110,7 +114,8 @@ def width_losses(
     rows = dict(zip(model.channels, counts, strict=True))
     for _, norm in model.norms():
         assert isinstance(norm, SharedBatchNorm2d)
-        norm.updates = _kept(rows[norm.channels.name], norm.channels.full) if updates == "each" else None
+        kept = _kept(rows[norm.channels.name], norm.channels.full)
+        norm.updates = kept if updates == "each" else torch.ones_like(kept)
     features = model.features(images)
     for _, norm in model.norms():
         norm.updates = None
@@ -144,7 +149,7 @@ def prefix_logits(classifier: SlimmableLinear, features: Tensor, counts: Tensor)
     kept = torch.arange(classifier.in_features, device=features.device) < counts[:, None] * area
     weights = (classifier.weight * kept[:, None, :]).flatten(0, 1)
     bias = classifier.bias.repeat(len(counts)) if classifier.bias is not None else None
-    logits = F.linear(features, weights, bias)
+    logits = F.linear(features[:, : classifier.in_features], weights, bias)
     return logits.reshape(len(features), len(counts), -1).transpose(0, 1)
 
 
@@ -162,6 +167,18 @@ def running_logits(classifier: SlimmableLinear, features: Tensor, counts: list[i
         logits = added if logits is None else logits + added
         start = stop
         yield count, logits
+
+
+@contextmanager
+def _padded(model: SlimmableModel) -> Iterator[None]:
+    """Pad channel counts such as 45 to a multiple of the vector length, where that costs few empty channels."""
+    for channels in model.channels.values():
+        channels.lanes = LANES if -channels.full % LANES <= MOST_PADDING * channels.full else 1
+    try:
+        yield
+    finally:
+        for channels in model.channels.values():
+            channels.lanes = 1
 
 
 def _kept(counts: Tensor, full: int) -> Tensor:

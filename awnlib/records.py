@@ -19,6 +19,10 @@ from awnlib.files import atomic_path, sha256
 State = Literal["ok", "diverged", "failed", "skipped"]
 
 
+class DivergedError(ArithmeticError):
+    """A training's loss or weights are no longer finite numbers."""
+
+
 class RecordError(ValueError):
     """A record that is missing or damaged, or a file that is not the one its record names."""
 
@@ -61,7 +65,7 @@ def read_record(path: str | Path) -> Record:
         return Record(**json.loads(Path(path).read_text()))
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist") from None
-    except (json.JSONDecodeError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise RecordError(f"{path} is damaged ({error}); delete it and run again") from None
 
 
@@ -133,7 +137,7 @@ def _attempt(path: Path, work: Callable[[Path], Mapping[str, Any]], common: dict
         measured = dict(work(path.parent))
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
-        state: State = "diverged" if isinstance(error, ArithmeticError) else "failed"
+        state: State = "diverged" if isinstance(error, DivergedError) else "failed"
         return Record(state=state, error=f"{type(error).__name__}: {error}", **common)
     names = sorted(file.name for file in path.parent.iterdir() if file.is_file() and file != path)
     files = {name: sha256(path.with_name(name)) for name in names if not name.startswith(".")}

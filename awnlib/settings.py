@@ -29,7 +29,7 @@ class ConfigError(ValueError):
 class Settings(BaseModel):
     """Frozen, strictly typed settings that refuse unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def parse(kind: type[S], data: Any, *, origin: str = "config", prefix: str = "") -> S:

@@ -20,6 +20,7 @@ from awnlib.cost import plain_params, stored_params
 from awnlib.data import ImageData, evaluation_batches
 from awnlib.drift import bn_drift
 from awnlib.layers import SwitchableBatchNorm2d
+from awnlib.memory import keep_freed_memory
 from awnlib.models._base import SlimmableModel
 from awnlib.objectives import fixed_widths
 from awnlib.provenance import provenance
@@ -56,6 +57,7 @@ def train_model(run: RunConfig, data: Path, record: Path, *, device: str, checkp
     origin = _origin(study, on)
 
     def work(folder: Path) -> Mapping[str, Any]:
+        keep_freed_memory()
         images = ImageData.load(data)
         result = train(run, images, device=on, checkpoint=checkpoint)
         save_model(folder / MODEL, result.model, run=run.model_dump())
@@ -68,6 +70,7 @@ def train_model(run: RunConfig, data: Path, record: Path, *, device: str, checkp
             "num_steps": result.num_steps,
             "train_time_s": result.train_time_s,
             "resumed": result.resumed,
+            "num_widths": result.num_widths,
             "params_stored": stored_params(result.model),
             "params_full": plain_params(result.model),
         }
@@ -125,9 +128,8 @@ def sweep_model(
         batches = evaluation_batches(
             images.test_images, images.test_labels, images.mean, images.std, settings.batch_size, on
         )
-        fixed = [1.0] if run.individual_width is not None else fixed_widths(run.method_settings, run.widths)
         started = time.monotonic()
-        rows = sweep_widths(model.to(on), batches, trained=fixed)
+        rows = sweep_widths(model.to(on), batches, trained=_trained_widths(run, model))
         seconds = time.monotonic() - started
         if run.individual_width is not None:
             rows = [{**row, "width_mult": run.individual_width} for row in rows]
@@ -137,6 +139,13 @@ def sweep_model(
         return {"sweep_time_s": seconds, "recalibration_time_s": recalibration, **_summary(model, rows)}
 
     return run_job(record, "sweep_widths", work, cell=_cell(evaluation), needs=[trained], provenance=origin)
+
+
+def _trained_widths(run: RunConfig, model: SlimmableModel) -> list[float]:
+    """Return the fixed widths that a run trains, largest first."""
+    if run.individual_width is not None:
+        return [1.0]
+    return fixed_widths(run.method_settings, run.widths, model.distinct_width_mults(include=run.widths))
 
 
 def _cell(evaluation: Evaluation) -> dict[str, Any]:

@@ -14,9 +14,7 @@ from typing import Any
 from pydantic import Field
 
 from awnlib.config import (
-    DatasetConfig,
     ModelConfig,
-    PanelConfig,
     StudyConfig,
     TrackConfig,
     TrainConfig,
@@ -45,7 +43,7 @@ class RunConfig(Settings):
     @property
     def name(self) -> str:
         """The run's path below ``runs/``: dataset/model/method/seed."""
-        width = "" if self.individual_width is None else f"_w{self.individual_width:g}"
+        width = "" if self.individual_width is None else f"@{self.individual_width!r}"
         return f"{self.dataset}/{self.model}/{self.method}{width}/seed{self.seed}"
 
     def training_settings(self) -> dict[str, Any]:
@@ -77,22 +75,9 @@ def recalibration_points(variant: str) -> int | None:
     return None if variant == AS_TRAINED else int(variant.removeprefix("recal"))
 
 
-def cells(study: StudyConfig) -> list[tuple[PanelConfig, str]]:
-    """Return the (panel, method) pairs that the study's tables and figures show, without repeats."""
-    found = {
-        (panel.dataset, panel.model, method): (panel, method)
-        for exhibit in study.exhibits.values()
-        for panel in exhibit.panels
-        for method in exhibit.methods
-    }
-    return list(found.values())
-
-
 def runs(study: StudyConfig) -> list[RunConfig]:
     """Return every training run of a study."""
-    return [
-        run for panel, method in cells(study) for seed in study.seeds for run in _cell_runs(study, panel, method, seed)
-    ]
+    return [run for cell in study.cells() for seed in study.seeds for run in _cell_runs(study, *cell, seed)]
 
 
 def evaluations(run_table: Iterable[RunConfig]) -> list[Evaluation]:
@@ -100,17 +85,16 @@ def evaluations(run_table: Iterable[RunConfig]) -> list[Evaluation]:
     return [Evaluation(run, variant) for run in run_table for variant in _variants(run.method_settings)]
 
 
-def _cell_runs(study: StudyConfig, panel: PanelConfig, method: str, seed: int) -> Iterator[RunConfig]:
-    cell = {"model": panel.model, "dataset": panel.dataset, "method": method}
+def _cell_runs(study: StudyConfig, model: str, dataset: str, method: str, seed: int) -> Iterator[RunConfig]:
+    cell = {"model": model, "dataset": dataset, "method": method}
     settings = study.resolved_methods()[method]
     widths = study.width_settings(**cell)
-    dataset: DatasetConfig = study.datasets[panel.dataset]
     for individual_width in widths if settings.individual else [None]:
         yield RunConfig(
-            dataset=panel.dataset,
-            augment=dataset.augment,
-            model=panel.model,
-            model_settings=study.models.get(panel.model, ModelConfig()),
+            dataset=dataset,
+            augment=study.datasets[dataset].augment,
+            model=model,
+            model_settings=study.models.get(model, ModelConfig()),
             method=method,
             method_settings=settings,
             widths=widths,

@@ -7,6 +7,7 @@ uninterrupted one (same machine, same number of threads).
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from awnlib.checkpoint import load_tensors, save_tensors
+from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
 from awnlib.config import TrainConfig
 from awnlib.data import ImageData
 from awnlib.data.batches import TrainingImages, epoch_order
@@ -26,16 +27,13 @@ from awnlib.models._base import SlimmableModel
 from awnlib.objectives import backward_widths, fixed_widths, loss_weights, sample_widths
 from awnlib.one_pass import backward_one_pass, is_any_width, width_losses
 from awnlib.progress import Progress
+from awnlib.records import DivergedError
 from awnlib.seeding import rng
 from awnlib.study import RunConfig
 from awnlib.tracking import StatisticsTracker
 
 Backward = Callable[[Tensor, Tensor, list[float]], tuple[Tensor, Tensor]]
 CHECK_EVERY = 20  # steps between two looks at the loss: each look waits for the device
-
-
-class DivergedError(ArithmeticError):
-    """The loss is no longer a finite number."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +46,16 @@ class TrainResult:
         The network after the last step.
     history, bn_statistics
         Rows of the tables of these names, without the columns that name the cell.
-    num_steps, train_time_s, resumed
-        Optimiser steps, seconds in all (earlier parts of a resumed run included), and how often it was resumed.
+    num_steps, num_widths, train_time_s, resumed
+        Optimiser steps, widths in each of them, seconds in all (earlier parts of a resumed run included), and how
+        often the run was resumed.
     """
 
     model: SlimmableModel
     history: list[dict[str, Any]]
     bn_statistics: list[dict[str, Any]]
     num_steps: int
+    num_widths: int
     train_time_s: float
     resumed: int
 
@@ -86,7 +86,9 @@ def train(
     Raises
     ------
     DivergedError
-        If the loss becomes infinite or not a number; the message names the iteration.
+        If a loss or a weight becomes infinite or not a number; the message names the iteration.
+    CheckpointError
+        If the file to resume from is damaged or no resume point.
     ValueError
         If run and data do not fit together (image size, tracked layer, batch size).
     """
@@ -97,7 +99,7 @@ def train(
     saved = time.monotonic()
     for loss in training.steps():
         if training.step % CHECK_EVERY == 0 or training.step == training.total_steps:
-            _check_finite(loss, training.step)
+            training.check_finite(loss)
             progress.update(training.step, loss=float(loss), lr=training.optimizer.param_groups[0]["lr"])
             if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_s:
                 training.save(checkpoint)
@@ -166,7 +168,7 @@ class _Training:
         self.total_steps = self.epoch_steps * self.settings.num_epochs
         every = max(self.total_steps // run.track.num_points, 1)
         self.tracker = StatisticsTracker(self.model, run.track.layer, every, self.widths)
-        self.identity = [run.model_dump_json(), data.source, list(data.train_images.shape), torch.__version__]
+        self.identity = [run.model_dump_json(), _digest(data), torch.__version__]
         self.step = 0
         self.resumed = 0
         self.backward = self._choose_backward()
@@ -175,7 +177,7 @@ class _Training:
         self._reset_meters()
 
     def steps(self) -> Iterator[Tensor]:
-        """Take all remaining steps; yield the loss of each at its first width."""
+        """Take all remaining steps; yield the sum of the losses of each."""
         while self.step < self.total_steps:
             epoch, first = divmod(self.step, self.epoch_steps)
             for indices in self._order(epoch)[first:]:
@@ -198,7 +200,7 @@ class _Training:
         self.optimizer.step()
         self.losses += losses
         self.corrects += corrects
-        return losses[0]
+        return losses.sum()
 
     def _sample_widths(self) -> list[float]:
         generator = rng(self.run.seed, "widths", self.step)
@@ -277,6 +279,8 @@ class _Training:
         if not path.exists():
             return
         tensors, metadata = load_tensors(path)
+        if "identity" not in metadata:
+            raise CheckpointError(f"{path} is no resume point of a training; delete it and run again")
         if metadata["identity"] != self.identity:
             return
         self.model.load_state_dict(
@@ -292,14 +296,37 @@ class _Training:
         self.seconds_before = metadata["seconds"]
         self.history, self.tracker.rows = metadata["history"], metadata["bn_statistics"]
 
+    def check_finite(self, loss: Tensor) -> None:
+        """Raise a `DivergedError` if a loss or a weight is not a finite number."""
+        if not torch.isfinite(loss):
+            raise DivergedError(
+                f"the loss is {float(loss)} at iteration {self.step}: lower the learning rate (train.lr)"
+            )
+        for name, value in self.model.state_dict().items():
+            if not torch.isfinite(value).all():
+                raise DivergedError(
+                    f"{name} is not finite at iteration {self.step}: lower the learning rate (train.lr)"
+                )
+
     def result(self) -> TrainResult:
         """Return what the finished run leaves."""
-        return TrainResult(self.model.eval(), self.history, self.tracker.rows, self.step, self._seconds(), self.resumed)
+        return TrainResult(
+            model=self.model.eval(),
+            history=self.history,
+            bn_statistics=self.tracker.rows,
+            num_steps=self.step,
+            num_widths=len(self.losses),
+            train_time_s=self._seconds(),
+            resumed=self.resumed,
+        )
 
 
-def _check_finite(loss: Tensor, step: int) -> None:
-    if not torch.isfinite(loss):
-        raise DivergedError(f"the loss is {float(loss)} at iteration {step}: lower the learning rate (train.lr)")
+def _digest(data: ImageData) -> str:
+    """Return a digest of all that training reads of a data set."""
+    digest = hashlib.sha256(repr((data.source, data.train_images.shape, data.mean, data.std)).encode())
+    for tensor in (data.train_images, data.train_labels):
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def _mean(values: list[float]) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from awnlib.channels import Channels
+from awnlib.layers.padding import pad_last
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
@@ -55,16 +56,17 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
     def _normalise_with_updates(self, input: Tensor, updates: Tensor) -> Tensor:
         """Update each channel's statistics c times with the same batch: weight 1 - (1 - momentum)^c for the batch."""
-        active = input.shape[1]
+        active, padding = self.channels.active, self.channels.padding
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
-        mean, var = torch.zeros_like(self.running_mean[:active]), torch.zeros_like(self.running_var[:active])
-        output = F.batch_norm(input, mean, var, self.weight[:active], self.bias[:active], True, 1.0, self.eps)
+        mean, var = self.running_mean.new_zeros(2, active + padding)
+        weight, bias = pad_last(self.weight[:active], padding), pad_last(self.bias[:active], padding)
+        output = F.batch_norm(input, mean, var, weight, bias, True, 1.0, self.eps)
         share = 1 - (1 - self.momentum) ** updates.to(mean.dtype)
-        self.running_mean[:active].lerp_(mean, share)
-        self.running_var[:active].lerp_(var, share)
+        self.running_mean[:active].lerp_(mean[:active], share)
+        self.running_var[:active].lerp_(var[:active], share)
         self.num_batches_tracked.add_(updates.max())
         return output
 

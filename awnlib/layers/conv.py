@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from awnlib.channels import Channels
+from awnlib.layers.padding import pad_last
 from awnlib.layers.triangle import count_connections, mask_weight, register_staircase
 
 
@@ -74,9 +75,14 @@ class SlimmableConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve at the active width."""
-        bias = None if self.bias is None else self.bias[: self.channels_out.active]
-        groups = self.channels_out.active if self.depthwise else 1
-        return F.conv2d(input, self.active_weight(), bias, self.stride, self.padding, self.dilation, groups)
+        rows = self.channels_out.padding
+        bias = None if self.bias is None else pad_last(self.bias[: self.channels_out.active], rows)
+        weight = self.active_weight()
+        if rows or self.channels_in.padding:
+            columns = 0 if self.depthwise else self.channels_in.padding
+            weight = F.pad(weight, (0, 0, 0, 0, 0, columns, 0, rows))
+        groups = len(weight) if self.depthwise else 1
+        return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation, groups)
 
 
 class TriangularConv2d(SlimmableConv2d):

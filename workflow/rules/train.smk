@@ -16,7 +16,7 @@ rule train_model:
         runtime=720,
         gpu=int(STUDY.device == "cuda"),
     params:
-        checkpoint="<results>/checkpoints/{run}.safetensors",
+        checkpoint=f"results/{STUDY.study}/checkpoints/{{run}}.safetensors",
         settings=run_settings,
         code=train_code,
     message:

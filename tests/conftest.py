@@ -1,0 +1,89 @@
+"""What many tests need: a tiny study, runs of it, and ten shapes that a network learns within seconds."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from awnlib.collect import run_record, sweep_record
+from awnlib.config import parse_study
+from awnlib.data import ImageData
+from awnlib.seeding import rng
+from awnlib.stages import recalibrate_model, sweep_model, train_model
+from awnlib.study import AS_TRAINED, evaluations, runs
+
+REPOSITORY = Path(__file__).parents[1]
+STUDY = {
+    "study": "tiny",
+    "seeds": [0],
+    "datasets": {"shapes": {"source": "mnist5k"}},
+    "tables": {"table2": {"panels": [{"model": "lenet_3c1l", "dataset": "shapes"}], "methods": ["awn"]}},
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def repository():
+    return REPOSITORY
+
+
+@pytest.fixture
+def study_data():
+    """Plain data of the smallest study, to change at will."""
+    return copy.deepcopy(STUDY)
+
+
+@pytest.fixture
+def make_run(study_data):
+    """Return a function that gives the run of a method: `make_run("awn", num_epochs=2, seed=1)`."""
+
+    def make(method="awn", *, seed=0, individual=0, **train):
+        study_data["seeds"] = [seed]
+        study_data["train"] = {"num_epochs": 2, "batch_size": 20, "lr": 0.05, **train}
+        study_data["tables"]["table2"]["methods"] = [method]
+        study_data.setdefault("track", {"num_points": 2})  # most steps unrecorded, as in real runs
+        return runs(parse_study(study_data))[individual]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shapes():
+    """One hundred noisy images of 16x16 pixels, ten classes: a bright block in one of ten places."""
+    labels = torch.arange(100) % 10
+    images = torch.randint(0, 60, (100, 1, 16, 16), generator=rng(0, "noise"), dtype=torch.uint8)
+    for image, label in zip(images, labels.tolist(), strict=True):
+        row, column = 8 * (label // 5), 3 * (label % 5)
+        image[0, row : row + 8, column : column + 3] += 180
+    mean, std = images.double().mean().item() / 255, images.double().std(correction=0).item() / 255
+    test = images[:20].clone(), labels[:20].clone()
+    return ImageData("shapes", images, labels, *test, tuple("abcdefghij"), (mean,), (std,), "ten shapes")
+
+
+@pytest.fixture(scope="session")
+def finished(shapes, tmp_path_factory):
+    """A finished study, without the workflow: (study, results folder). Copy the folder before changing it."""
+    data = copy.deepcopy(STUDY)
+    data |= {"train": {"num_epochs": 2, "batch_size": 20, "lr": 0.05}, "recalibration": {"num_images": 40}}
+    data["track"] = {"num_points": 2}
+    data["methods"] = {"us_net": {"recalibration": [2, 3]}}
+    data["overrides"] = [{"method": "i_net", "widths": [1.0, 0.5]}]
+    data["tables"]["table2"]["methods"] = ["awn", "s_net", "us_net", "i_net"]
+    study, results = parse_study(data), tmp_path_factory.mktemp("results")
+    images = results / "data.safetensors"
+    shapes.save(images)
+    common = {"device": "cpu", "study": study.study}
+    for run in runs(study):
+        train_model(run, images, run_record(results, run), checkpoint=results / "checkpoint", **common)
+    for evaluation in evaluations(runs(study)):
+        trained = run_record(results, evaluation.run)
+        if evaluation.variant != AS_TRAINED:
+            source, trained = trained, results / "recalibrated" / evaluation.name / "record.json"
+            recalibrate_model(evaluation, study.recalibration, images, source, trained, **common)
+        sweep_model(evaluation, study.sweep, images, trained, sweep_record(results, evaluation), **common)
+    return study, results

@@ -1,0 +1,108 @@
+import pytest
+import torch
+
+from awnlib.checkpoint import CheckpointError, load_model, load_tensors, save_model, save_tensors
+from awnlib.models import create_model
+from awnlib.recalibrate import recalibrate_bn
+from awnlib.seeding import rng
+
+TENSORS = {
+    "a": torch.arange(6.0).view(2, 3).T,  # not contiguous
+    "image": torch.rand(2, 3, 4, 5).contiguous(memory_format=torch.channels_last),
+    "half": torch.tensor([0.1], dtype=torch.bfloat16),
+    "nan": torch.tensor(float("nan")),
+    "count": torch.tensor(7),
+}
+
+
+def test_tensors_and_metadata_come_back(tmp_path):
+    metadata = {"step": 3, "history": [{"loss": 0.1, "width_mult": None}], "text": 'a "b"\n', "identity": ["x", [1]]}
+    save_tensors(tmp_path / "new" / "a.safetensors", TENSORS, metadata)
+    tensors, found = load_tensors(tmp_path / "new" / "a.safetensors")
+    assert found == metadata
+    assert tensors.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        torch.testing.assert_close(tensors[name], tensor, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_tensors(path, TENSORS, {"step": 3})
+    return path
+
+
+@pytest.mark.parametrize("damage", ["empty", "header", "tail", "garbage", "text"])
+def test_damaged_file_is_named(file, damage):
+    content = file.read_bytes()
+    harmed = {
+        "empty": b"",
+        "header": content[:20],
+        "tail": content[:-1],
+        "garbage": b"\xff" * 200,
+        "text": b"not a safetensors file, but long enough to have a header",
+    }
+    file.write_bytes(harmed[damage])
+    with pytest.raises(CheckpointError) as caught:
+        load_tensors(file)
+    assert f"{file} is damaged" in str(caught.value)
+    assert "delete it and run again" in str(caught.value)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"none\.safetensors does not exist"):
+        load_tensors(tmp_path / "none.safetensors")
+
+
+def trained_model(norm="shared", **options):
+    model = create_model("lenet_3c1l", input_shape=[1, 16, 16], num_classes=4, norm=norm, **options).train()
+    with torch.no_grad():
+        model.set_width_mult(1.0)
+        model(torch.rand(8, 1, 16, 16, generator=rng(0)))
+    return model
+
+
+@pytest.mark.parametrize("options", [{}, {"norm": "switchable"}, {"dense_base": True, "divisor": 8}])
+def test_model_comes_back_whole(tmp_path, options):
+    model = trained_model(**options)
+    model.set_width_mult(0.3)
+    save_model(tmp_path / "m.safetensors", model, run={"seed": 1})
+    loaded, metadata = load_model(tmp_path / "m.safetensors")
+    assert metadata == {"run": {"seed": 1}}
+    assert loaded.spec == model.spec
+    assert not loaded.training
+    images = torch.rand(4, 1, 16, 16, generator=rng(1))
+    torch.testing.assert_close(loaded(images), full_width(model)(images), rtol=0, atol=0)
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], tensor, rtol=0, atol=0)
+
+
+def full_width(model):
+    model.set_width_mult(1.0)
+    return model.eval()
+
+
+def test_recalibrated_model_comes_back_with_its_new_switches(tmp_path):
+    model = trained_model("switchable", layer="sliced", affine="shared", switches=[1.0, 0.25])
+    batch = torch.rand(8, 1, 16, 16, generator=rng(2))
+    recalibrate_bn(model, [batch], [0.25, 0.6, 1.0])
+    save_model(tmp_path / "m.safetensors", model)
+    loaded, _ = load_model(tmp_path / "m.safetensors")
+    for width in (0.25, 0.5, 1.0):
+        model.eval().set_width_mult(width)
+        loaded.set_width_mult(width)
+        torch.testing.assert_close(loaded(batch), model(batch), rtol=0, atol=0)
+
+
+def test_file_without_a_model(file):
+    with pytest.raises(CheckpointError, match="holds no model"):
+        load_model(file)
+
+
+def test_model_file_whose_tensors_do_not_fit(tmp_path):
+    model = trained_model()
+    tensors = dict(list(model.state_dict().items())[1:])
+    path = tmp_path / "m.safetensors"
+    save_tensors(path, tensors, {"spec": model.spec.model_dump()})
+    with pytest.raises(CheckpointError, match=r"m\.safetensors"):
+        load_model(path)

@@ -1,0 +1,276 @@
+"""A study's configuration: the paper's numbers by default, and messages that name the key and what is allowed."""
+
+import math
+
+import pytest
+
+from awnlib.config import TrainConfig, load_study, parse_study
+from awnlib.settings import ConfigError
+
+PANEL = {"model": "lenet_3c1l", "dataset": "shapes"}
+
+
+def problems(data):
+    with pytest.raises(ConfigError) as caught:
+        parse_study(data)
+    return caught.value.problems
+
+
+def put(data, path, value):
+    """Set `data["a"]["b"]` for the path `a.b`."""
+    *parents, last = path.split(".")
+    for key in parents:
+        data = data.setdefault(key, {}) if isinstance(data, dict) else data[int(key)]
+    data[last] = value
+
+
+def test_defaults_are_those_of_the_paper(study_data):
+    """Any-Width Networks, section 5.1: LeNet-3C1L, 20 epochs, batches of 128, lr 0.01, momentum 0.9, no decay."""
+    study = parse_study(study_data)
+    train = study.train
+    assert (train.num_epochs, train.batch_size, train.lr, train.momentum) == (20, 128, 0.01, 0.9)
+    assert (train.weight_decay, train.nesterov) == (0.0, False)
+    assert (train.schedule, train.milestones, train.gamma) == ("multistep", [0.5, 0.75], 0.1)
+    assert study.widths == [1.0, 0.75, 0.5, 0.25]
+    assert study.recalibration.averaging == "exact"
+    assert (train.precision, train.compile) == ("float32", False)
+
+
+def test_the_studies_of_the_repository_are_valid(repository):
+    paths = [repository / "config.yaml", *(repository / "configs").glob("*.yaml")]
+    assert len({load_study(path).study for path in paths}) == len(paths) >= 2
+
+
+def test_defaults_are_not_shared_between_studies(study_data):
+    first, second = parse_study(study_data), parse_study(study_data)
+    assert first.train.milestones is not second.train.milestones
+    assert first.widths is not second.widths
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("sedes", [0], ["did you mean 'seeds'?", "allowed: "]),
+        ("train.learning_rate", 0.1, ["unknown key", "allowed: batch_size, compile, gamma, lr,"]),
+        ("train.lr", "1e-3", ["found '1e-3' (str)", "such as 1.0e-3"]),
+        ("train.lr", 0, ["greater than 0", "found 0"]),
+        ("train.lr", math.inf, ["inf"]),
+        ("train.lr", math.nan, ["nan"]),
+        ("train.weight_decay", math.inf, ["inf"]),
+        ("train.num_epochs", 2.5, ["valid integer", "found 2.5 (float)"]),
+        ("train.num_epochs", 0, ["greater than or equal to 1"]),
+        ("train.batch_size", 1, ["greater than or equal to 2"]),
+        ("train.momentum", 1.0, ["less than 1"]),
+        ("train.schedule", "cosine", ["'multistep', 'linear' or 'constant'", "found 'cosine'"]),
+        ("train.milestones", [0.75, 0.5], ["must rise within (0, 1)", "[0.75, 0.5]"]),
+        ("train.milestones", [0.5, 1.0], ["must rise within (0, 1)"]),
+        ("train.milestones", [10, 15], ["must rise within (0, 1)"]),
+        ("train.precision", "float16", ["'float32' or 'bfloat16'"]),
+        ("train.compile", "yes", ["valid boolean"]),
+        ("train", {"nesterov": True, "momentum": 0.0}, ["nesterov needs a momentum above 0"]),
+        ("seeds", [0, 1, 0], ["different", "[0, 1, 0]"]),
+        ("seeds", [-1], ["not negative"]),
+        ("seeds", [], ["at least 1 item"]),
+        ("seeds", 3, ["valid list", "found 3 (int)"]),
+        ("seeds.0", None, ["valid list"]),
+        ("device", "gpu", ["'auto', 'cpu' or 'cuda'"]),
+        ("study", "My Study", ["pattern"]),
+        ("study", "../up", ["pattern"]),
+        ("study", "a/b", ["pattern"]),
+        ("datasets", {}, ["at least 1 item"]),
+        ("datasets.shapes.source", "imagenet", ["'mnist5k'", "'cifar10'", "found 'imagenet'"]),
+        ("datasets.shapes.imagesize", 32, ["did you mean 'image_size'?"]),
+        ("datasets.shapes.image_size", 7, ["greater than or equal to 8"]),
+        ("datasets.shapes", {"source": "mnist5k", "path": "somewhere"}, ["comes with a package"]),
+        ("datasets.shapes", {"source": "parquet"}, ["'parquet' needs a path"]),
+        ("datasets.shapes", {"source": "image_folder", "path": "a", "download": True}, ["cannot be downloaded"]),
+        ("recalibration.num_images", 1, ["greater than or equal to 2"]),
+        ("recalibration.averaging", "mean", ["'exact' or 'moving'"]),
+        ("sweep.batch_size", 0, ["greater than or equal to 1"]),
+        ("track.num_points", 0, ["greater than or equal to 1"]),
+        ("models.lenet_3c1l", {"divisor": 0}, ["greater than or equal to 1"]),
+        ("tables.table3", {"panels": [PANEL], "methods": ["awn"]}, ["'table1' or 'table2'"]),
+        ("figures.figure7", {"panels": [PANEL], "methods": ["awn"]}, ["figure2", "figure6"]),
+        ("tables.table2.methods", [], ["at least 1 item"]),
+        ("tables.table2.panels", [], ["at least 1 item"]),
+    ],
+)
+def test_wrong_value_is_named_with_its_key_and_what_is_allowed(study_data, path, value, words):
+    if path == "seeds.0":
+        study_data["seeds"] = None
+    else:
+        put(study_data, path, value)
+    text = "\n".join(problems(study_data))
+    assert text.startswith(path.removesuffix(".0"))
+    assert [word for word in words if word not in text] == []
+
+
+WRONG_WIDTHS = [
+    [],
+    [0.25, 0.5, 1.0],
+    [1.0, 0.5, 0.5],
+    [0.75, 0.5],
+    [2.0, 1.0],
+    [1.0, 0.0],
+    [1.0, -0.5],
+]
+
+
+@pytest.mark.parametrize("widths", WRONG_WIDTHS)
+def test_width_range_that_makes_no_sense(study_data, widths):
+    study_data["widths"] = widths
+    (problem,) = problems(study_data)
+    assert problem.startswith("widths: ")
+    assert "1.0" in problem
+    assert str(widths) in problem
+
+
+def test_widths_are_numbers(study_data):
+    study_data["widths"] = [1.0, math.nan]
+    assert problems(study_data) == ["widths.1: input should be a finite number, found nan (float)"]
+
+
+@pytest.mark.parametrize("widths", WRONG_WIDTHS)
+def test_width_range_of_an_override_is_named_with_its_path(study_data, widths):
+    study_data["overrides"] = [{"train": {"lr": 0.1}}, {"method": "awn", "widths": widths}]
+    (problem,) = problems(study_data)
+    assert problem.startswith("overrides.1.widths: ")
+
+
+@pytest.mark.parametrize("method", ["awn_rs", "us_net"])
+def test_one_width_is_no_range_to_sample_or_recalibrate(study_data, method):
+    study_data["widths"] = [1.0]
+    study_data["tables"]["table2"]["methods"] = [method]
+    assert "widths" in "\n".join(problems(study_data))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where", "allowed"),
+    [
+        ("tables.table2.methods", ["anw"], "tables.table2.methods", "awn, awn_2w, awn_3w, awn_all, awn_rs"),
+        ("tables.table2.panels", [{**PANEL, "dataset": "shape"}], "tables.table2.panels", "shapes"),
+        ("tables.table2.panels", [{**PANEL, "model": "lenet"}], "tables.table2.panels", "lenet_3c1l"),
+        ("models", {"lenet": {}}, "models", "lenet_3c1l"),
+        ("overrides", [{"method": "anw", "train": {}}], "overrides.0.method", "awn, awn_2w"),
+        ("overrides", [{}, {"dataset": "x"}], "overrides.1.dataset", "shapes"),
+        ("overrides", [{"model": "x"}], "overrides.0.model", "lenet_3c1l"),
+    ],
+)
+def test_unknown_names_are_shown_with_the_known_ones(study_data, path, value, where, allowed):
+    put(study_data, path, value)
+    (problem,) = problems(study_data)
+    assert problem.startswith(where)
+    assert "unknown name" in problem
+    assert allowed in problem.split("(allowed: ")[1]
+
+
+def test_several_problems_are_reported_at_once(study_data):
+    study_data |= {"seeds": [1, 1], "widths": [0.5], "colour": "red"}
+    put(study_data, "train.lr", "1e-3")
+    put(study_data, "train.nestrov", True)
+    paths = {problem.split(":")[0] for problem in problems(study_data)}
+    assert paths == {"seeds", "widths", "colour", "train.lr", "train.nestrov"}
+
+
+def test_several_unknown_names_are_reported_at_once(study_data):
+    put(study_data, "tables.table2.methods", ["anw", "snet"])
+    study_data["figures"] = {"figure5": {"panels": [{**PANEL, "dataset": "shape"}], "methods": ["usnet"]}}
+    study_data["overrides"] = [{"method": "xyz"}]
+    text = "\n".join(problems(study_data))
+    assert [name for name in ("anw", "snet", "usnet", "shape", "xyz") if f"'{name}'" not in text] == []
+
+
+def test_several_wrong_methods_are_reported_at_once(study_data):
+    study_data["methods"] = {"awn": {"layer": "square"}, "s_net": {"norm": "none"}}
+    text = "\n".join(problems(study_data))
+    assert "methods.awn.layer: " in text
+    assert "methods.s_net.norm: " in text
+
+
+def test_wrong_method_rows_are_found_even_if_no_exhibit_shows_them(study_data):
+    study_data["methods"] = {"mine": {"base": "awn", "label": "mine", "norm": "recalibrated"}}
+    (problem,) = problems(study_data)
+    assert problem.startswith("methods.mine: norm 'recalibrated'")
+
+
+def test_method_twice_in_one_exhibit(study_data):
+    put(study_data, "tables.table2.methods", ["awn", "s_net", "awn"])
+    assert problems(study_data) == ["tables.table2.methods: 'awn' is named twice"]
+
+
+def test_a_study_asks_for_something(study_data):
+    study_data["tables"] = {}
+    (problem,) = problems(study_data)
+    assert "table1, table2" in problem
+    assert "figure2, figure4, figure5, figure6" in problem
+
+
+@pytest.mark.parametrize("name", ["My_Data", "a/b", "..", "a b", "", "a\n"])
+def test_names_become_folders(study_data, name):
+    study_data["datasets"][name] = {"source": "mnist5k"}
+    (problem,) = problems(study_data)
+    assert "becomes a folder name" in problem
+    assert repr(name)[1:-1] in problem or name in problem
+
+
+def test_method_names_become_folders_too(study_data):
+    study_data["methods"] = {"My/Method": {"base": "awn", "label": "x"}}
+    assert "'My/Method' becomes a folder name" in "\n".join(problems(study_data))
+
+
+@pytest.mark.parametrize(
+    ("train", "path", "words"),
+    [
+        ({"momentun": 0.5}, "overrides.0.train.momentun", "did you mean 'momentum'?"),
+        ({"lr": "1e-3"}, "overrides.0.train.lr", "such as 1.0e-3"),
+        ({"lr": -1.0}, "overrides.0.train.lr", "greater than 0"),
+        ({"momentum": 0.0}, "overrides.0.train", "nesterov needs a momentum above 0"),
+    ],
+)
+def test_wrong_overrides(study_data, train, path, words):
+    study_data["train"] = {"nesterov": True}
+    study_data["overrides"] = [{"method": "awn", "train": train}]
+    (problem,) = problems(study_data)
+    assert problem.startswith(f"{path}: ")
+    assert words in problem
+
+
+def test_override_with_an_unknown_key(study_data):
+    study_data["overrides"] = [{"methods": ["awn"], "train": {}}]
+    (problem,) = problems(study_data)
+    assert problem.startswith("overrides.0.methods: unknown key; did you mean 'method'?")
+
+
+def test_overrides_that_are_wrong_together_are_found_before_any_job(study_data):
+    study_data["overrides"] = [{"train": {"nesterov": True}}, {"method": "awn", "train": {"momentum": 0.0}}]
+    assert "nesterov needs a momentum above 0" in "\n".join(problems(study_data))
+
+
+def test_later_overrides_win_and_only_where_they_match(study_data):
+    study_data["datasets"]["other"] = {"source": "mnist5k"}
+    study_data["train"] = {"lr": 0.1, "num_epochs": 3}
+    study_data["overrides"] = [
+        {"method": "awn", "train": {"lr": 0.2, "weight_decay": 0.5}},
+        {"train": {"lr": 0.3}},
+        {"method": "awn", "dataset": "other", "train": {"lr": 0.4}, "widths": [1.0, 0.5]},
+        {"model": "lenet_3c1l", "widths": [1.0, 0.1], "dataset": "shapes"},
+    ]
+    study = parse_study(study_data)
+
+    def cell(method, dataset):
+        names = {"model": "lenet_3c1l", "dataset": dataset, "method": method}
+        train = study.train_settings(**names)
+        return train.lr, train.weight_decay, train.num_epochs, study.width_settings(**names)
+
+    assert cell("awn", "shapes") == (0.3, 0.5, 3, [1.0, 0.1])
+    assert cell("awn", "other") == (0.4, 0.5, 3, [1.0, 0.5])
+    assert cell("s_net", "shapes") == (0.3, 0.0, 3, [1.0, 0.1])
+    assert cell("s_net", "other") == (0.3, 0.0, 3, [1.0, 0.75, 0.5, 0.25])
+    assert study.train == TrainConfig(lr=0.1, num_epochs=3)
+
+
+def test_file_is_named_in_the_message(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("study: a\nseeds: [0]\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml cannot be used:\n  - datasets: is required"):
+        load_study(path)

@@ -1,0 +1,130 @@
+"""What may import what, and that importing does nothing."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import awnlib
+
+PACKAGE = Path(awnlib.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
+WITHOUT_TORCH = [
+    "awnlib",
+    "awnlib.auc",
+    "awnlib.settings",
+    "awnlib.methods",
+    "awnlib.models",
+    "awnlib.config",
+    "awnlib.study",
+    "awnlib.files",
+    "awnlib.logs",
+    "awnlib.progress",
+    "awnlib.digest",
+    "awnlib.provenance",
+    "awnlib.records",
+    "awnlib.verdict",
+    "awnlib.columns",
+    "awnlib.schemas",
+    "awnlib.collect",
+    "awnlib.paper",
+    "awnlib.tables",
+    "awnlib.figures",
+    "awnlib.report",
+]
+
+
+def imported(path):
+    """Return the top-level names of all modules that a file imports, wherever."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    assert not [node for node in nodes if isinstance(node, ast.ImportFrom) and node.level]
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_package_knows_neither_workflow_nor_cluster(name):
+    assert imported(MODULES[name]).isdisjoint({"snakemake", "submitit", "workflow", "tests"})
+
+
+def test_scripts_are_adapters(repository):
+    """Scripts import the package, never each other: snakemake copies them before it runs them."""
+    paths = list((repository / "workflow" / "scripts").glob("*.py"))
+    assert paths
+    for path in paths:
+        assert imported(path) <= {"awnlib", "torch", *sys.stdlib_module_names}
+        assert len(path.read_text().splitlines()) <= 40
+
+
+def test_rules_import_no_torch(repository):
+    """They are read at every call of snakemake, dry-runs included."""
+    for path in [repository / "Snakefile", *(repository / "workflow" / "rules").glob("*.smk")]:
+        lines = [line.split() for line in path.read_text().splitlines() if line.startswith(("import ", "from "))]
+        assert {words[1].split(".")[0] for words in lines} <= {"awnlib", "snakemake", *sys.stdlib_module_names}
+
+
+PROBE = """
+import importlib, json, sys
+culprits = []
+for name in json.loads(sys.argv[1]):
+    importlib.import_module(name)
+    if "torch" in sys.modules:
+        culprits.append(name)
+        break
+print(json.dumps(culprits))
+"""
+
+
+def probe(code, names, folder):
+    result = subprocess.run([sys.executable, "-c", code, json.dumps(names)], capture_output=True, text=True, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def test_config_tables_figures_and_report_need_no_torch(tmp_path):
+    assert json.loads(probe(PROBE, WITHOUT_TORCH, tmp_path).stdout) == []
+
+
+QUIET = """
+import importlib, json, logging, os, random, signal, sys
+import matplotlib, numpy, torch
+
+def state():
+    return {
+        "environment": dict(os.environ),
+        "folder": (os.getcwd(), os.listdir()),
+        "logging": (logging.root.level, len(logging.root.handlers)),
+        "torch": (torch.get_num_threads(), str(torch.get_default_dtype()), torch.is_grad_enabled()),
+        "random": (str(torch.get_rng_state().tolist()), str(random.getstate()), str(numpy.random.get_state())),
+        "matplotlib": str(dict(matplotlib.rcParams)),
+        "signals": str([signal.getsignal(number) for number in (2, 15)]),
+    }
+
+for name in ("matplotlib.pyplot", "seaborn", "pandas", "pyarrow.parquet"):
+    importlib.import_module(name)
+before = state()
+for name in json.loads(sys.argv[1]):
+    importlib.import_module(name)
+after = state()
+print(json.dumps([key for key in before if before[key] != after[key]]))
+"""
+
+
+def test_nothing_happens_at_import(tmp_path):
+    """No output, no file, no seed, no thread count, no logging, no style of figures, no environment variable."""
+    names = sorted(name for name in MODULES if name.count(".") <= 2)
+    result = probe(QUIET, names, tmp_path)
+    assert result.stderr == ""
+    assert json.loads(result.stdout) == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_say_what_they_are(name):
+    assert ast.get_docstring(ast.parse(MODULES[name].read_text()))

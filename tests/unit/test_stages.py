@@ -1,0 +1,217 @@
+"""The jobs of a study, from files to files."""
+
+import shutil
+from itertools import pairwise
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from awnlib.auc import auc_pct
+from awnlib.checkpoint import load_model, save_tensors
+from awnlib.collect import run_record, sweep_record
+from awnlib.records import read_record, recorded_file
+from awnlib.schemas import read_provenance, read_table
+from awnlib.stages import choose_device, recalibrate_model, sweep_model, train_model
+from awnlib.study import evaluations, find_evaluation, find_run, runs
+from awnlib.train import train
+
+AWN, S_NET, US_NET = (f"shapes/lenet_3c1l/{method}/seed0" for method in ("awn", "s_net", "us_net"))
+COMMON = {"device": "cpu", "study": "tiny"}
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """The finished study in a folder that may be changed."""
+    study, results = finished
+    return study, shutil.copytree(results, tmp_path / "results")
+
+
+def test_every_job_is_ok(finished):
+    study, results = finished
+    records = [read_record(run_record(results, run)) for run in runs(study)]
+    records += [read_record(sweep_record(results, evaluation)) for evaluation in evaluations(runs(study))]
+    assert {record.state for record in records} == {"ok"}
+    assert len(records) == (3 + 2) + (2 + 2 + 2)
+
+
+def test_training_leaves_its_files_and_no_checkpoint(finished):
+    study, results = finished
+    path = run_record(results, find_run(study, AWN))
+    record = read_record(path)
+    assert record.stage == "train_model"
+    assert set(record.files) == {"model.safetensors", "history.parquet", "bn_statistics.parquet", "bn_drift.parquet"}
+    assert set(path.parent.iterdir()) == {path, *(path.with_name(name) for name in record.files)}
+    assert not (results / "checkpoint").exists()
+    assert record.cell == {"run": find_run(study, AWN).model_dump()}
+    assert (record.measured["num_steps"], record.measured["resumed"]) == (10, 0)
+    assert record.provenance["study"] == "tiny"
+    assert record.provenance["device"] == "cpu"
+    assert record.provenance["threads"] == "1"
+
+
+def test_trained_model_is_that_of_train(finished, shapes):
+    study, results = finished
+    run = find_run(study, US_NET)
+    model, metadata = load_model(recorded_file(run_record(results, run), "model.safetensors"))
+    expected = train(run, shapes)
+    assert metadata == {"run": run.model_dump()}
+    for name, value in expected.model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value)
+    rows = read_table(recorded_file(run_record(results, run), "history.parquet"))
+    assert rows["train_loss"].tolist() == [row["train_loss"] for row in expected.history]
+
+
+@pytest.mark.parametrize("name", [AWN, S_NET])
+def test_sweep_is_the_accuracy_of_each_width(finished, shapes, name):
+    study, results = finished
+    model, _ = load_model(recorded_file(run_record(results, find_run(study, name)), "model.safetensors"))
+    evaluation = find_evaluation(study, f"{name}/as_trained")
+    path = sweep_record(results, evaluation)
+    sweep = read_table(recorded_file(path, "sweep.parquet"))
+    images = ((shapes.test_images.double() / 255 - shapes.mean[0]) / shapes.std[0]).float()
+    for _, row in sweep.iloc[::5].iterrows():
+        model.set_width_mult(row["width_mult"])
+        with torch.no_grad():
+            logits = model(images)
+        assert row["test_top1_pct"] == pytest.approx(5.0 * (logits.argmax(1) == shapes.test_labels).sum().item())
+        assert row["test_loss"] == pytest.approx(F.cross_entropy(logits, shapes.test_labels).item(), rel=1e-4)
+    assert sorted(sweep.loc[sweep["is_trained"], "width_mult"]) == [0.25, 0.5, 0.75, 1.0]
+    assert set(sweep["num_images"]) == {20}
+    measured = read_record(path).measured
+    assert measured["auc_pct"] == pytest.approx(auc_pct(sweep["width_mult"].tolist(), sweep["test_top1_pct"].tolist()))
+    assert (measured["min_width_mult"], measured["max_width_mult"]) == (0.25, 1.0)
+    assert measured["num_widths"] == len(sweep)
+    assert measured["num_switches"] == (4 if name == S_NET else 1)
+    assert all(low < high for low, high in pairwise(sweep["width_mult"]))
+
+
+def test_recalibration_keeps_the_weights_and_renews_the_statistics(finished):
+    study, results = finished
+    trained, _ = load_model(run_record(results, find_run(study, US_NET)).with_name("model.safetensors"))
+    for points in (2, 3):
+        path = results / "recalibrated" / US_NET / f"recal{points}" / "record.json"
+        model, _ = load_model(recorded_file(path, "model.safetensors"))
+        for name, value in trained.named_parameters():
+            assert torch.equal(dict(model.named_parameters())[name], value)
+        assert model.norm1.width_mults == ([0.25, 1.0] if points == 2 else [0.25, 0.625, 1.0])
+        assert read_record(path).measured["recalibration_time_s"] > 0
+        evaluation = find_evaluation(study, f"{US_NET}/recal{points}")
+        sweep = read_table(sweep_record(results, evaluation).with_name("sweep.parquet"))
+        assert set(sweep["switch_width_mult"]) == set(model.norm1.width_mults)
+        assert set(sweep["label"]) == {f"US-Net({points}w)"}
+        measured = read_record(sweep_record(results, evaluation)).measured
+        assert measured["num_switches"] == points
+        assert measured["recalibration_time_s"] == read_record(path).measured["recalibration_time_s"]
+
+
+def test_individual_network_is_swept_at_its_width(finished):
+    study, results = finished
+    evaluation = find_evaluation(study, "shapes/lenet_3c1l/i_net@0.5/seed0/as_trained")
+    sweep = read_table(sweep_record(results, evaluation).with_name("sweep.parquet"))
+    assert sweep["width_mult"].tolist() == [0.5]
+    assert sweep["is_trained"].tolist() == [True]
+    drift = read_table(run_record(results, evaluation.run).with_name("bn_drift.parquet"))
+    assert len(drift) == 0
+    assert read_record(sweep_record(results, evaluation)).measured["auc_pct"] is None
+
+
+def test_tables_say_where_they_come_from(finished):
+    study, results = finished
+    found = read_provenance(run_record(results, find_run(study, AWN)).with_name("history.parquet"))
+    assert (found["study"], found["torch"]) == ("tiny", torch.__version__)
+
+
+def train_again(study, results, name=AWN, **changes):
+    arguments = {"data": results / "data.safetensors", "checkpoint": results / "checkpoint", **COMMON, **changes}
+    run = find_run(study, name)
+    return train_model(run, arguments.pop("data"), run_record(results, run), **arguments)
+
+
+def test_missing_images_are_a_failed_job_that_says_so(copied):
+    study, results = copied
+    record = train_again(study, results, data=results / "none.safetensors")
+    assert record.state == "failed"
+    assert "none.safetensors does not exist" in record.error
+    assert record == read_record(run_record(results, find_run(study, AWN)))
+
+
+def test_damaged_checkpoint_is_a_failed_job_that_says_so(copied):
+    study, results = copied
+    (results / "checkpoint").write_bytes(b"half of a checkpoint")
+    record = train_again(study, results)
+    assert record.state == "failed"
+    assert f"{results / 'checkpoint'} is damaged" in record.error
+
+
+def test_model_that_changed_since_is_not_swept(copied):
+    study, results = copied
+    run = find_run(study, AWN)
+    model = run_record(results, run).with_name("model.safetensors")
+    model.write_bytes(model.read_bytes()[:-1] + b"\x01")
+    evaluation = find_evaluation(study, f"{AWN}/as_trained")
+    path = sweep_record(results, evaluation)
+    record = sweep_model(
+        evaluation, study.sweep, results / "data.safetensors", run_record(results, run), path, **COMMON
+    )
+    assert record.state == "failed"
+    assert f"{model} is missing or was changed" in record.error
+
+
+def test_divergence_reaches_the_sweep(copied, make_run):
+    study, results = copied
+    run = make_run("awn", lr=1.0e30)
+    assert run.name == AWN
+    path = run_record(results, run)
+    record = train_model(run, results / "data.safetensors", path, checkpoint=results / "checkpoint", **COMMON)
+    assert record.state == "diverged"
+    assert "lower the learning rate" in record.error
+    evaluation = find_evaluation(study, f"{AWN}/as_trained")
+    swept = sweep_record(results, evaluation)
+    record = sweep_model(evaluation, study.sweep, results / "data.safetensors", path, swept, **COMMON)
+    assert record.state == "diverged"
+    assert "lower the learning rate" in record.error
+
+
+def test_interruption_leaves_no_record(copied, monkeypatch):
+    study, results = copied
+    path = run_record(results, find_run(study, AWN))
+    path.unlink()
+    monkeypatch.setattr("awnlib.stages.train", lambda *_, **__: signal())
+    with pytest.raises(KeyboardInterrupt):
+        train_again(study, results)
+    assert not path.exists()
+
+
+def signal():
+    raise KeyboardInterrupt
+
+
+def test_wrong_use(copied):
+    study, results = copied
+    evaluation = find_evaluation(study, f"{AWN}/as_trained")
+    path = results / "x" / "record.json"
+    with pytest.raises(ValueError, match="needs no recalibration"):
+        recalibrate_model(evaluation, study.recalibration, results / "data.safetensors", path, path, **COMMON)
+
+
+def test_devices(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == choose_device("cpu") == torch.device("cpu")
+    with pytest.raises(ValueError, match=r"'cuda' was asked for.*allowed here: auto, cpu"):
+        choose_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto") == torch.device("cuda")
+
+
+def test_foreign_file_in_place_of_the_model(copied):
+    study, results = copied
+    run = find_run(study, US_NET)
+    save_tensors(run_record(results, run).with_name("model.safetensors"), {"a": torch.zeros(1)}, {})
+    evaluation = find_evaluation(study, f"{US_NET}/recal2")
+    path = results / "recalibrated" / evaluation.name / "record.json"
+    record = recalibrate_model(
+        evaluation, study.recalibration, results / "data.safetensors", run_record(results, run), path, **COMMON
+    )
+    assert (record.state, record.files) == ("failed", {})
+    assert "was changed" in record.error

@@ -1,0 +1,147 @@
+"""The run table: what a study trains and sweeps, under which names, and what makes a run another run."""
+
+import pytest
+
+from awnlib.config import parse_study
+from awnlib.settings import ConfigError
+from awnlib.study import evaluations, find_evaluation, find_run, recalibration_points, runs
+
+
+def exhibit(*methods, dataset="shapes"):
+    return {"panels": [{"model": "lenet_3c1l", "dataset": dataset}], "methods": list(methods)}
+
+
+@pytest.fixture
+def study(study_data):
+    study_data |= {"seeds": [3, 0], "datasets": {"shapes": {"source": "mnist5k"}, "other": {"source": "mnist5k"}}}
+    study_data["tables"] = {"table1": exhibit("awn", "us_net"), "table2": exhibit("us_net", dataset="other")}
+    study_data["figures"] = {"figure5": exhibit("awn", "i_net")}
+    return parse_study(study_data)
+
+
+def test_run_and_evaluation_names_written_out(study):
+    """Three exhibits of two data sets: shared cells once, i_net once a width, us_net once a recalibration."""
+    folders = [
+        "shapes/lenet_3c1l/awn",
+        "shapes/lenet_3c1l/us_net",
+        "other/lenet_3c1l/us_net",
+        "shapes/lenet_3c1l/i_net@1.0",
+        "shapes/lenet_3c1l/i_net@0.75",
+        "shapes/lenet_3c1l/i_net@0.5",
+        "shapes/lenet_3c1l/i_net@0.25",
+    ]
+    table = runs(study)
+    assert sorted(run.name for run in table) == sorted(f"{name}/seed{seed}" for name in folders for seed in (0, 3))
+    variants = {name: ["recal4", "recal10", "recal20"] if "us_net" in name else ["as_trained"] for name in folders}
+    expected = [f"{name}/seed{seed}/{variant}" for name in folders for seed in (0, 3) for variant in variants[name]]
+    assert sorted(evaluation.name for evaluation in evaluations(table)) == sorted(expected)
+
+
+def test_cells_are_named_once(study):
+    found = [(dataset, method) for _, dataset, method in study.cells()]
+    assert sorted(found) == [("other", "us_net"), ("shapes", "awn"), ("shapes", "i_net"), ("shapes", "us_net")]
+
+
+def test_labels_of_evaluations(study):
+    labels = {
+        evaluation.variant: evaluation.label
+        for evaluation in evaluations(runs(study))
+        if evaluation.run.method == "us_net"
+    }
+    assert labels == {"recal4": "US-Net(4w)", "recal10": "US-Net(10w)", "recal20": "US-Net(20w)"}
+    assert find_evaluation(study, "shapes/lenet_3c1l/awn/seed0/as_trained").label == "AWN"
+
+
+def test_recalibration_points():
+    assert recalibration_points("as_trained") is None
+    assert recalibration_points("recal20") == 20
+
+
+def test_individual_networks_follow_the_widths_of_their_cell(study_data):
+    study_data["tables"] = {"table2": exhibit("i_net")}
+    study_data["overrides"] = [{"method": "i_net", "widths": [1.0, 0.35]}]
+    table = runs(parse_study(study_data))
+    assert [run.individual_width for run in table] == [1.0, 0.35]
+    assert [run.name.split("/")[2] for run in table] == ["i_net@1.0", "i_net@0.35"]
+
+
+def test_names_never_collide(study_data):
+    """Either refused with a message or told apart; the workflow keeps runs by name and would lose one."""
+    study_data["methods"] = {"i_net_0.5": {"base": "awn", "label": "awkward"}}
+    study_data["tables"] = {"table2": exhibit("i_net", "i_net_0.5")}
+    try:
+        names = [run.name for run in runs(parse_study(study_data))]
+    except ConfigError:
+        return
+    assert len(set(names)) == len(names)
+
+
+def test_widths_that_differ_little_have_names_of_their_own(study_data):
+    study_data["tables"] = {"table2": exhibit("i_net")}
+    study_data["widths"] = [1.0, 0.50000001, 0.5]
+    names = [run.name for run in runs(parse_study(study_data))]
+    assert len(set(names)) == 3
+
+
+def test_a_run_carries_what_it_depends_on(study_data):
+    study_data["models"] = {"lenet_3c1l": {"divisor": 8}}
+    study_data["datasets"]["shapes"]["augment"] = "crop_flip"
+    study_data["overrides"] = [{"method": "awn", "train": {"lr": 0.5}, "widths": [1.0, 0.5]}]
+    study_data["track"] = {"num_points": 7}
+    (run,) = runs(parse_study(study_data))
+    assert (run.augment, run.model_settings.divisor, run.train.lr) == ("crop_flip", 8, 0.5)
+    assert (run.widths, run.track.num_points, run.individual_width) == ([1.0, 0.5], 7, None)
+    assert run.method_settings.label == "AWN"
+
+
+def changed(study_data, method="us_net", **changes):
+    study_data["tables"] = {"table2": exhibit(method)}
+    before = runs(parse_study(study_data))[0].training_settings()
+    return before != runs(parse_study({**study_data, **changes}))[0].training_settings()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"methods": {"us_net": {"label": "U"}}},
+        {"methods": {"us_net": {"source": "me"}}},
+        {"methods": {"us_net": {"recalibration": [4, 30]}}},
+        {"methods": {"awn": {"num_widths": 3}}},
+        {"seeds": [0, 1]},
+        {"recalibration": {"num_images": 64}},
+        {"sweep": {"batch_size": 10}},
+        {"description": "other words"},
+        {"overrides": [{"method": "awn", "train": {"lr": 1.0}}]},
+        {"device": "cpu"},
+    ],
+)
+def test_what_trains_nothing_anew(study_data, changes):
+    assert not changed(study_data, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"methods": {"us_net": {"distillation": False}}},
+        {"methods": {"us_net": {"num_widths": 5}}},
+        {"methods": {"us_net": {"base_width_mult": 1.1}}},
+        {"methods": {"us_net": {"widths": "fixed"}}},
+        {"train": {"lr": 0.5}},
+        {"widths": [1.0, 0.5]},
+        {"models": {"lenet_3c1l": {"divisor": 8}}},
+        {"datasets": {"shapes": {"source": "mnist5k", "augment": "crop_flip"}}},
+        {"overrides": [{"train": {"num_epochs": 1}}]},
+        {"track": {"num_points": 5}},
+        {"seeds": [1]},
+    ],
+)
+def test_what_trains_anew(study_data, changes):
+    assert changed(study_data, **changes)
+
+
+def test_unknown_names(study):
+    with pytest.raises(ValueError, match="study tiny has no run 'shapes/lenet_3c1l/awn/seed7'"):
+        find_run(study, "shapes/lenet_3c1l/awn/seed7")
+    with pytest.raises(ValueError, match="study tiny has no evaluation 'shapes/lenet_3c1l/awn/seed0/recal4'"):
+        find_evaluation(study, "shapes/lenet_3c1l/awn/seed0/recal4")
+    assert find_run(study, "other/lenet_3c1l/us_net/seed3").seed == 3

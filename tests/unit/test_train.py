@@ -1,0 +1,479 @@
+"""The training engine against a slow loop written by hand, and against itself after interruptions."""
+
+import dataclasses
+import math
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from awnlib import checkpoint as checkpoint_module
+from awnlib import train as module
+from awnlib.checkpoint import CheckpointError, load_tensors, save_model
+from awnlib.config import TrainConfig
+from awnlib.methods import load_methods
+from awnlib.objectives import sample_widths
+from awnlib.progress import Progress
+from awnlib.seeding import rng
+from awnlib.train import DivergedError, build_model, create_optimizer, learning_rate, train
+
+FOUR = ("awn", "awn_rs", "s_net", "us_net")
+
+
+def bits(result):
+    """Return everything that an interruption must not change: weights and BN statistics, and the recorded rows."""
+    state = {name: value.numpy().tobytes() for name, value in result.model.state_dict().items()}
+    return state, result.history, result.bn_statistics, result.num_steps
+
+
+# --- against a slow loop ---------------------------------------------------------------------------------------------
+
+
+def train_slowly(run, data, num_steps):
+    """Return state and losses after some steps: a pass for each width, one sum of losses, SGD by its definition."""
+    settings, method = run.train, run.method_settings
+    widths = [1.0] if run.individual_width is not None else run.widths
+    model = build_model(run, data.image_shape, data.num_classes).train()
+    images = ((data.train_images.double() / 255 - data.mean[0]) / data.std[0]).float()
+    epoch_steps = len(images) // settings.batch_size
+    momentum, losses = {}, []
+    for step in range(num_steps):
+        epoch, position = divmod(step, epoch_steps)
+        order = torch.randperm(len(images), generator=rng(run.seed, "epoch_order", epoch))
+        batch = order[position * settings.batch_size : (position + 1) * settings.batch_size]
+        labels = data.train_labels[batch]
+        teacher, step_losses = None, []
+        for width in sample_widths(method, widths, rng(run.seed, "widths", step)):
+            model.set_width_mult(width)
+            logits = model(images[batch])
+            if method.distillation and teacher is not None:
+                loss = -(teacher * logits.log_softmax(1)).sum(1).mean()
+            else:
+                loss, teacher = F.cross_entropy(logits, labels), logits.detach().softmax(1)
+            step_losses.append(loss)
+        parameters = dict(model.named_parameters())
+        gradients = torch.autograd.grad(sum(step_losses), list(parameters.values()))
+        lr = settings.lr * settings.gamma ** sum(
+            step >= fraction * epoch_steps * settings.num_epochs for fraction in settings.milestones
+        )
+        with torch.no_grad():
+            for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
+                decays = settings.weight_decay_on == "all" or parameter.ndim > 1
+                gradient = gradient + (settings.weight_decay * parameter if decays else 0.0)
+                momentum[name] = settings.momentum * momentum[name] + gradient if name in momentum else gradient
+                parameter -= lr * (
+                    gradient + settings.momentum * momentum[name] if settings.nesterov else momentum[name]
+                )
+        losses.append([loss.item() for loss in step_losses])
+    return model.state_dict(), torch.tensor(losses)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("awn", {}),
+        ("awn_rs", {"weight_decay": 0.1}),
+        ("awn_2w", {"momentum": 0.0}),
+        ("s_net", {"weight_decay": 0.1, "weight_decay_on": "weights"}),
+        ("us_net", {"nesterov": True}),
+        ("shared_bn", {"milestones": [0.2, 0.4], "gamma": 0.5}),
+        ("i_net", {"weight_decay": 0.1, "nesterov": True}),
+    ],
+)
+def test_training_is_the_slow_loop(make_run, shapes, method, settings):
+    """Six steps: recorded ones with a pass for each width, and others, where any-width networks make one pass."""
+    run = make_run(method, **{"num_epochs": 3, "batch_size": 50, "lr": 0.01, **settings})
+    result = train(run, shapes)
+    state, losses = train_slowly(run, shapes, num_steps=6)
+    assert result.num_steps == 6
+    for name, value in result.model.state_dict().items():
+        torch.testing.assert_close(
+            value, state[name], rtol=2e-3, atol=2e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
+    largest = [row["train_loss"] for row in result.history if row["width_mult"] == (run.individual_width or 1.0)]
+    torch.testing.assert_close(torch.tensor(largest), losses[:, 0].view(3, 2).mean(1), rtol=1e-3, atol=1e-4)
+
+
+def test_history_has_a_row_for_each_width_and_one_for_the_random_ones(make_run, shapes):
+    run = make_run("us_net", num_epochs=2)
+    rows = train(run, shapes).history
+    assert [(row["epoch"], row["step"], row["width_mult"]) for row in rows] == [
+        (epoch, 5 * epoch, width) for epoch in (1, 2) for width in (1.0, 0.25, None)
+    ]
+    assert all(0 <= row["train_top1_pct"] <= 100 for row in rows)
+    _, losses = train_slowly(run, shapes, num_steps=5)
+    assert rows[2]["train_loss"] == pytest.approx(losses[:5, 2:].mean().item(), rel=0.02)
+
+
+# --- seeds and methods -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", FOUR)
+def test_seed_decides_every_bit(make_run, shapes, method):
+    first, again, other = (train(make_run(method, num_epochs=1, seed=seed), shapes) for seed in (0, 0, 1))
+    assert bits(first) == bits(again)
+    assert bits(first)[0]["conv1.weight"] != bits(other)[0]["conv1.weight"]
+
+
+def test_global_random_state_is_neither_used_nor_changed(make_run, shapes):
+    torch.manual_seed(1)
+    first, state = train(make_run(num_epochs=1), shapes), torch.get_rng_state()
+    torch.manual_seed(2)
+    assert bits(train(make_run(num_epochs=1), shapes)) == bits(first)
+    torch.manual_seed(1)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("method", load_methods())
+def test_loss_of_every_method_falls(make_run, shapes, method):
+    rows = train(make_run(method, num_epochs=6, schedule="constant"), shapes).history
+    for width in {row["width_mult"] for row in rows} - {None}:
+        losses = [row["train_loss"] for row in rows if row["width_mult"] == width]
+        assert losses[-1] < 0.6 * losses[0]
+
+
+def test_individual_networks_have_the_channels_of_their_width(make_run, shapes):
+    result = train(make_run("i_net", individual=2, num_epochs=1), shapes)
+    assert result.model.conv1.weight.shape[0] == 16  # 0.5 of 32
+    assert {row["width_mult"] for row in result.history} == {0.5}
+    assert result.model.spec.min_width_mult == 1.0
+
+
+def test_test_images_are_not_needed(make_run, shapes):
+    blind = dataclasses.replace(shapes, test_images=shapes.test_images[:0], test_labels=shapes.test_labels[:0])
+    assert bits(train(make_run(num_epochs=1), blind)) == bits(train(make_run(num_epochs=1), shapes))
+
+
+def test_augmented_images_train_another_network(make_run, study_data, shapes):
+    plain = train(make_run(num_epochs=1), shapes)
+    study_data["datasets"]["shapes"]["augment"] = "crop_flip"
+    assert bits(train(make_run(num_epochs=1), shapes))[0] != bits(plain)[0]
+
+
+# --- interruptions ---------------------------------------------------------------------------------------------------
+
+
+class StopError(Exception):
+    """What stands for a kill."""
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Return a function after which training raises at a step, before that step's checkpoint; looks at every step."""
+    monkeypatch.setattr(module, "CHECK_EVERY", 1)
+    update = Progress.update
+
+    def arm(stop):
+        def stopping(self, step, **values):
+            if step == stop:
+                raise StopError
+            update(self, step, **values)
+
+        monkeypatch.setattr(Progress, "update", stopping)
+
+    return arm
+
+
+def interrupted(stop_at, run, data, path, *stops):
+    for stop in stops:
+        stop_at(stop)
+        with pytest.raises(StopError):
+            train(run, data, checkpoint=path, checkpoint_every_s=0)
+    stop_at(None)
+    return train(run, data, checkpoint=path, checkpoint_every_s=0)
+
+
+@pytest.mark.parametrize("method", FOUR)
+@pytest.mark.parametrize("stops", [(4,), (2, 3, 7), (6, 10)])
+def test_continued_run_is_the_uninterrupted_one(make_run, shapes, tmp_path, stop_at, method, stops):
+    """Five steps an epoch: stops inside an epoch, at its end, right after it, and at the very last step."""
+    run = make_run(method, weight_decay=0.01, schedule="linear")
+    expected = train(run, shapes)
+    result = interrupted(stop_at, run, shapes, tmp_path / "c", *stops)
+    assert bits(result) == bits(expected)
+    assert (expected.resumed, result.resumed) == (0, len(stops))
+    assert result.train_time_s > 0
+
+
+def test_continued_run_draws_the_same_crops(make_run, study_data, shapes, tmp_path, stop_at):
+    study_data["datasets"]["shapes"]["augment"] = "crop_flip"
+    run = make_run("awn_rs")
+    assert bits(interrupted(stop_at, run, shapes, tmp_path / "c", 4)) == bits(train(run, shapes))
+
+
+def test_finished_run_is_read_from_its_checkpoint(make_run, shapes, tmp_path, stop_at, monkeypatch):
+    run = make_run()
+    expected = interrupted(stop_at, run, shapes, tmp_path / "c")
+    monkeypatch.setattr(module, "backward_widths", lambda *_, **__: pytest.fail("a step was taken"))
+    monkeypatch.setattr(module, "backward_one_pass", lambda *_, **__: pytest.fail("a step was taken"))
+    assert bits(train(run, shapes, checkpoint=tmp_path / "c")) == bits(expected)
+
+
+def test_checkpoints_keep_the_time_between_them(make_run, shapes, tmp_path, stop_at):
+    stop_at(None)
+    train(make_run(), shapes, checkpoint=tmp_path / "c", checkpoint_every_s=3600)
+    assert not (tmp_path / "c").exists()
+
+
+KILLED = """
+import os, pickle, sys
+from awnlib import files, train
+from awnlib.progress import Progress
+
+run, data, path, where = pickle.load(sys.stdin.buffer)
+train.CHECK_EVERY = 1
+train.torch.set_num_threads(1)
+
+def kill(*_, **__):
+    os.kill(os.getpid(), 9)
+
+def update(self, step, **_):
+    if step == 6:
+        Progress.update = kill
+        if where == "write":
+            files.os.replace = kill
+
+Progress.update = update
+train.train(run, data, checkpoint=path, checkpoint_every_s=0)
+"""
+
+
+@pytest.mark.parametrize(("where", "done"), [("step", 6), ("write", 5)])
+def test_killed_process_is_continued(make_run, shapes, tmp_path, where, done):
+    """SIGKILL between two steps, and after a checkpoint was written but before it has its name."""
+    run, path = make_run("us_net"), tmp_path / "c"
+    message = pickle.dumps((run, shapes, path, where))
+    assert subprocess.run([sys.executable, "-c", KILLED], input=message).returncode == -signal.SIGKILL
+    assert load_tensors(path)[1]["step"] == done
+    result = train(run, shapes, checkpoint=path)
+    assert result.resumed == 1
+    assert bits(result) == bits(train(run, shapes))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 1},
+        {"lr": 0.01},
+        {"num_epochs": 3},
+        {"batch_size": 25},
+        {"method": "awn_rs"},
+        {"method": "s_net"},
+    ],
+)
+def test_checkpoint_of_another_run_is_not_used(make_run, shapes, tmp_path, stop_at, other):
+    interrupted_once(stop_at, make_run(), shapes, tmp_path / "c")
+    run = make_run(**other)
+    result = train(run, shapes, checkpoint=tmp_path / "c")
+    assert result.resumed == 0
+    assert bits(result) == bits(train(run, shapes))
+
+
+def interrupted_once(stop_at, run, data, path):
+    stop_at(4)
+    with pytest.raises(StopError):
+        train(run, data, checkpoint=path, checkpoint_every_s=0)
+    assert path.exists()
+    stop_at(None)
+
+
+def other_data(shapes, kind):
+    changes = {
+        "source": {"source": "other shapes"},
+        "number": {"train_images": shapes.train_images[:80], "train_labels": shapes.train_labels[:80]},
+        "pixels": {"train_images": shapes.train_images.flip(-1)},
+        "labels": {"train_labels": shapes.train_labels.flip(0)},
+        "mean": {"mean": (0.0,)},
+    }
+    return dataclasses.replace(shapes, **changes[kind])
+
+
+@pytest.mark.parametrize("kind", ["source", "number", "pixels", "labels", "mean"])
+def test_checkpoint_of_other_data_is_not_used(make_run, shapes, tmp_path, stop_at, kind):
+    interrupted_once(stop_at, make_run(), shapes, tmp_path / "c")
+    assert train(make_run(), other_data(shapes, kind), checkpoint=tmp_path / "c").resumed == 0
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "garbage", "foreign", "model"])
+def test_damaged_checkpoint_is_named(make_run, shapes, tmp_path, stop_at, damage):
+    path, run = tmp_path / "c", make_run()
+    interrupted_once(stop_at, run, shapes, path)
+    if damage == "foreign":
+        checkpoint_module.save_tensors(path, {"a": torch.zeros(1)}, {})
+    elif damage == "model":
+        save_model(path, build_model(run, shapes.image_shape, shapes.num_classes))
+    else:
+        path.write_bytes({"truncated": path.read_bytes()[:-9], "empty": b"", "garbage": os.urandom(99)}[damage])
+    with pytest.raises(CheckpointError) as caught:
+        train(run, shapes, checkpoint=path)
+    assert str(path) in str(caught.value)
+    assert "delete it" in str(caught.value)
+
+
+# --- learning rate and optimiser -------------------------------------------------------------------------------------
+
+
+def test_multistep_schedule_of_the_paper():
+    """20 epochs of 468 steps: 0.01, from epoch 10 on 0.001, from epoch 15 on 0.0001."""
+    total = 20 * 468
+    rates = [learning_rate(TrainConfig(), step / total) for step in range(total)]
+    expected = [0.01] * (10 * 468) + [0.001] * (5 * 468) + [0.0001] * (5 * 468)
+    assert rates == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("total", [10, 100, 390, 9380])
+@pytest.mark.parametrize("milestones", [[0.1, 0.3, 0.7], [0.6, 0.9]])
+def test_lr_falls_in_the_very_step_of_the_milestone(total, milestones):
+    settings = TrainConfig(milestones=milestones, gamma=0.5, lr=1.0)
+    rates = [learning_rate(settings, step / total) for step in range(total)]
+    falls = [step for step in range(1, total) if rates[step] != rates[step - 1]]
+    assert falls == [round(milestone * total) for milestone in milestones]
+
+
+def test_linear_and_constant_schedule():
+    linear = TrainConfig(schedule="linear", lr=0.4)
+    assert [learning_rate(linear, step / 4) for step in range(4)] == pytest.approx([0.4, 0.3, 0.2, 0.1])
+    constant = TrainConfig(schedule="constant", lr=0.4)
+    assert {learning_rate(constant, step / 4) for step in range(4)} == {0.4}
+
+
+def test_lr_of_the_history(make_run, shapes):
+    rows = train(make_run(num_epochs=4, lr=0.01), shapes).history
+    assert [row["lr"] for row in rows if row["width_mult"] == 1.0] == pytest.approx([0.01, 0.01, 0.001, 0.0001])
+
+
+@pytest.mark.parametrize(("on", "without"), [("all", set()), ("weights", {"norm", "bias"})])
+def test_what_decays(make_run, shapes, on, without):
+    settings = TrainConfig(weight_decay=0.3, weight_decay_on=on)
+    model = build_model(make_run("s_net"), shapes.image_shape, shapes.num_classes)
+    groups = create_optimizer(model, settings).param_groups
+    decay = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
+    found = {name: decay[id(parameter)] for name, parameter in model.named_parameters()}
+    assert found == {name: 0.0 if any(word in name for word in without) else 0.3 for name in found}
+    assert set(found.values()) == ({0.3} if on == "all" else {0.0, 0.3})
+
+
+# --- divergence ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("method", "lr"), [("awn", 1.0e8), ("awn", 1.0e30), ("s_net", 1.0e8), ("us_net", 1.0e15)])
+def test_divergence_names_the_iteration_and_leaves_no_checkpoint_of_it(make_run, shapes, tmp_path, stop_at, method, lr):
+    stop_at(None)
+    run = make_run(method, lr=lr, num_epochs=3, schedule="constant")
+    with pytest.raises(DivergedError, match=r"the loss is (nan|inf) at iteration \d+: lower the learning rate"):
+        train(run, shapes, checkpoint=tmp_path / "c", checkpoint_every_s=0)
+    if (tmp_path / "c").exists():
+        tensors, _ = load_tensors(tmp_path / "c")
+        assert [name for name, tensor in tensors.items() if not tensor.isfinite().all()] == []
+
+
+@pytest.mark.parametrize("num_epochs", [2, 5])
+def test_divergence_is_noticed_however_short_the_run(make_run, shapes, num_epochs):
+    with pytest.raises(DivergedError):
+        train(make_run("s_net", lr=1.0e30, num_epochs=num_epochs), shapes)
+
+
+@pytest.mark.parametrize(
+    ("method", "lr", "num_epochs"), [("awn", 3.0e38, 1), ("s_net", 1.0e8, 3), ("us_net", 1.0e15, 2)]
+)
+def test_run_that_ends_with_a_network_that_is_not_finite_has_diverged(make_run, shapes, method, lr, num_epochs):
+    """The last step's loss at the first width says nothing about other widths or the weights after the step."""
+    with pytest.raises(DivergedError):
+        train(make_run(method, lr=lr, num_epochs=num_epochs, batch_size=100, schedule="constant"), shapes)
+
+
+# --- what does not fit -----------------------------------------------------------------------------------------------
+
+
+def test_too_few_images_for_a_batch(make_run, shapes):
+    with pytest.raises(ValueError, match="batch_size 128 is more than the 100 training images"):
+        train(make_run(batch_size=128), shapes)
+
+
+def test_image_too_small_for_the_model(make_run, shapes):
+    small = dataclasses.replace(shapes, train_images=shapes.train_images[..., :12, :12].contiguous())
+    with pytest.raises(ValueError, match="at least 16 pixels, found 12"):
+        train(make_run(), small)
+
+
+def test_unknown_tracked_layer(make_run, study_data, shapes):
+    study_data["track"] = {"layer": "bn9"}
+    with pytest.raises(ValueError, match=r"track\.layer: no norm layer 'bn9' \(the model has: norm1"):
+        train(make_run(), shapes)
+
+
+# --- what is recorded ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("num_points", "steps"), [(100, range(10)), (5, range(0, 10, 2)), (1, [0]), (4, range(0, 10, 2))]
+)
+def test_about_as_many_iterations_are_recorded_as_asked(make_run, study_data, shapes, num_points, steps):
+    study_data["track"] = {"layer": "norm1", "num_points": num_points}
+    rows = train(make_run("s_net"), shapes).bn_statistics
+    assert sorted({row["step"] for row in rows}) == list(steps)
+    assert {row["layer"] for row in rows} == {"norm1"}
+    assert {row["width_mult"] for row in rows} == {1.0, 0.75, 0.5, 0.25}
+
+
+def test_recording_more_changes_no_more_than_rounding(make_run, study_data, shapes):
+    study_data["track"] = {"num_points": 1}
+    rarely = train(make_run("awn", num_epochs=1), shapes)
+    study_data["track"] = {"num_points": 100}
+    always = train(make_run("awn", num_epochs=1), shapes)
+    assert len(always.bn_statistics) == 5 * len(rarely.bn_statistics)
+    for name, value in always.model.state_dict().items():
+        torch.testing.assert_close(value, rarely.model.state_dict()[name], rtol=2e-3, atol=2e-4)
+
+
+def test_log_says_how_far_it_is(make_run, shapes, capsys):
+    train(make_run(), shapes)
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("shapes/lenet_3c1l/awn/seed0: step 10/10, loss ")
+    assert math.isfinite(float(line.split("loss ")[1].split(",")[0]))
+
+
+# --- options of speed ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["awn", "us_net"])
+def test_bfloat16_trains_nearly_the_same(make_run, shapes, method):
+    exact = train(make_run(method, num_epochs=4, schedule="constant"), shapes)
+    rough = train(make_run(method, num_epochs=4, schedule="constant", precision="bfloat16"), shapes)
+    assert {value.dtype for value in rough.model.parameters()} == {torch.float32}
+    assert bits(rough)[0] != bits(exact)[0]
+    last = [result.history[-1]["train_loss"] for result in (exact, rough)]
+    assert last[1] < 0.6 * rough.history[0]["train_loss"]
+    assert last[1] == pytest.approx(last[0], rel=0.3)
+
+
+def compare_compiled(make_run, shapes, method):
+    plain = train(make_run(method, num_epochs=1), shapes)
+    fast = train(make_run(method, num_epochs=1, compile=True), shapes)
+    for name, value in fast.model.state_dict().items():
+        torch.testing.assert_close(value, plain.model.state_dict()[name], rtol=5e-3, atol=5e-4)
+
+
+@pytest.mark.filterwarnings("default")  # the compiler's own
+def test_traced_network_trains_the_same(make_run, study_data, shapes, monkeypatch):
+    """All of torch.compile but the generated C++: passes for each width, and one pass for all."""
+    study_data["widths"] = [1.0, 0.5]
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    torch._dynamo.reset()
+    compare_compiled(make_run, shapes, "awn")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("cc") and shutil.which("c++")), reason="torch.compile needs a C compiler")
+@pytest.mark.filterwarnings("default")
+def test_compiled_network_trains_the_same(make_run, study_data, shapes):
+    study_data["widths"] = [1.0, 0.5]
+    torch._dynamo.reset()
+    compare_compiled(make_run, shapes, "s_net")

@@ -1,0 +1,85 @@
+"""The workflow's text: lint, format, and what every rule must have; and wrong configurations, refused at once."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+CONFIGS = [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "configs").glob("*.yaml"))]
+SOURCES = [REPOSITORY / "Snakefile", *sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))]
+RULES = {
+    name: body
+    for source in SOURCES
+    for name, body in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", source.read_text(), re.MULTILINE)
+}
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
+def test_lint(workflow, config):
+    workflow.configure(yaml.safe_load(config.read_text()))
+    code, output = workflow.call("--lint")
+    assert code == 0, output
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
+def test_whole_study_can_be_planned(workflow, config):
+    planned = workflow.planned(yaml.safe_load(config.read_text()))
+    assert planned["all"] == 1
+    assert planned["sweep_widths"] >= planned["train_model"] >= 1
+
+
+def test_plain_call_runs_the_default_study(workflow):
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run"]
+    result = subprocess.run(command, cwd=workflow.folder, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "train_model" in result.stdout + result.stderr
+
+
+def test_format():
+    tool = Path(sys.executable).with_name("snakefmt")
+    subprocess.run([tool, "--check", "Snakefile", "workflow"], cwd=REPOSITORY, check=True, capture_output=True)
+
+
+def test_rules_were_found():
+    assert len(RULES) == sum(source.read_text().count("\nrule ") for source in SOURCES) >= 15
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_has_a_log_and_depends_on_its_code(name):
+    body = RULES[name]
+    if "    script:\n" in body:
+        assert "    log:\n" in body
+        assert "    conda:\n" in body
+    if "localrule: True" not in body:
+        assert re.search(r"^        code=", body, re.MULTILINE)
+        assert "    script:\n" in body
+
+
+def test_scripts_and_rules_belong_together():
+    named = {match for body in RULES.values() for match in re.findall(r'"\.\./scripts/(\w+\.py)"', body)}
+    assert named == {path.name for path in (REPOSITORY / "workflow" / "scripts").glob("*.py")}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sedes": [0]}, "sedes: unknown key; did you mean 'seeds'?"),
+        ({"train": {"lr": "1e-3"}}, "train.lr: input should be a valid number, found '1e-3' (str)"),
+        (
+            {"overrides": [{"train": {"nesterov": True}}, {"method": "awn", "train": {"momentum": 0.0}}]},
+            "nesterov needs a momentum above 0",
+        ),
+    ],
+)
+def test_wrong_configuration_is_refused_at_once(workflow, make_study, change, words):
+    workflow.configure({**make_study("wrong", "awn"), **change})
+    code, output = workflow.call()
+    assert code == 1
+    assert words in output
+    assert "Traceback" not in output
+    assert len(output.splitlines()) < 45
+    assert not workflow.results("wrong").exists()
