@@ -12,7 +12,7 @@ demo: .venv/installed  ## the Any-Width Networks paper in miniature, on 5,000 MN
 	@echo "open results/demo/report.html"
 
 test: .venv/installed  ## the whole test suite, the one-minute study included
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(CORES) --dist loadfile
 
 lint: .venv/installed  ## the checks that pre-commit and CI run
 	$(BIN)/ruff check $(SOURCES)

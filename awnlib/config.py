@@ -90,7 +90,9 @@ class TrainConfig(Settings):
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="bfloat16: autocast of the forward passes"
     )
-    compile: bool = Field(default=False, description="torch.compile the network")
+    compile: bool = Field(
+        default=False, description="torch.compile; one graph for any-width networks, one for each width of others"
+    )
 
     @field_validator("milestones")
     @classmethod

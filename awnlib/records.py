@@ -121,7 +121,7 @@ def run_job(
     """
     path = Path(path)
     common: dict[str, Any] = {"stage": stage, "cell": cell, "provenance": dict(provenance)}
-    lost = [record for record in map(read_record, needs) if record.state != "ok"]
+    lost = _lost(needs)
     if lost:
         state: State = "diverged" if lost[0].state == "diverged" else "skipped"
         record = Record(state=state, error=f"{lost[0].stage} {lost[0].state}: {lost[0].error}", **common)
@@ -129,6 +129,19 @@ def run_job(
         record = _attempt(path, work, common)
     write_record(path, record)
     return record
+
+
+def _lost(needs: Sequence[str | Path]) -> list[Record]:
+    """Return the records that are not ok; one that cannot be read counts as failed."""
+    lost = []
+    for path in needs:
+        try:
+            record = read_record(path)
+        except RecordError as error:
+            record = Record("needed job", "failed", str(error), {})
+        if record.state != "ok":
+            lost.append(record)
+    return lost
 
 
 def _attempt(path: Path, work: Callable[[Path], Mapping[str, Any]], common: dict[str, Any]) -> Record:

@@ -22,6 +22,7 @@ from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
 from awnlib.config import TrainConfig
 from awnlib.data import ImageData
 from awnlib.data.batches import TrainingImages, epoch_order
+from awnlib.digest import code_digest
 from awnlib.models import create_model
 from awnlib.models._base import SlimmableModel
 from awnlib.objectives import backward_widths, fixed_widths, loss_weights, sample_widths
@@ -168,7 +169,8 @@ class _Training:
         self.total_steps = self.epoch_steps * self.settings.num_epochs
         every = max(self.total_steps // run.track.num_points, 1)
         self.tracker = StatisticsTracker(self.model, run.track.layer, every, self.widths)
-        self.identity = [run.model_dump_json(), _digest(data), torch.__version__]
+        code = code_digest("train", f"models.{run.model}")
+        self.identity = [run.model_dump_json(), _digest(data), code, torch.__version__]
         self.step = 0
         self.resumed = 0
         self.backward = self._choose_backward()

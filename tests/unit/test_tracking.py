@@ -1,4 +1,4 @@
-"""Figure 2's numbers: what a norm layer sees at each width, and what it has stored, for the channels all widths keep."""
+"""Figure 2's numbers: what a norm layer sees at each width, and what it has stored."""
 
 import copy
 

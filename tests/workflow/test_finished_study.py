@@ -51,7 +51,7 @@ def test_every_cell_has_its_record_and_every_job_its_log(results, ci_study):
 
 
 def test_nothing_is_left_over(results):
-    assert json.loads((results / "complete.json").read_text()) == {"jobs": 22}
+    assert json.loads((results / "complete.json").read_text()) == {"jobs": 25}
     assert not list(results.rglob("*.tmp"))
     assert not [path for path in (results / "checkpoints").rglob("*") if path.is_file()]
 

@@ -2,7 +2,7 @@
 from awnlib.collect import COLLECTED
 from awnlib.config import ConfigError, parse_study
 from awnlib.digest import code_digest
-from awnlib.study import evaluations, runs
+from awnlib.study import AS_TRAINED, evaluations, runs
 
 try:
     STUDY = parse_study(config)
@@ -11,6 +11,9 @@ except ConfigError as error:
 
 RUNS = {run.name: run for run in runs(STUDY)}
 EVALUATIONS = {evaluation.name: evaluation for evaluation in evaluations(RUNS.values())}
+RECALIBRATED = [
+    name for name, evaluation in EVALUATIONS.items() if evaluation.variant != AS_TRAINED
+]
 FIGURE_FILES = [
     *STUDY.figures,
     *(["figure5_macs"] if "figure5" in STUDY.figures else []),
@@ -49,7 +52,7 @@ def trained_of(wildcards):
 
 def train_code(wildcards):
     """The code that a training run depends on."""
-    return code_digest("train", "stages", f"models.{RUNS[wildcards.run].model}")
+    return code_digest("train", "drift", "cost", f"models.{RUNS[wildcards.run].model}")
 
 
 def exhibit(name):

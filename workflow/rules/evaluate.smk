@@ -41,7 +41,7 @@ rule sweep_widths:
         runtime=60,
         gpu=int(STUDY.device == "cuda"),
     params:
-        code=code_digest("sweep", "auc"),
+        code=code_digest("sweep", "cost", "auc"),
     message:
         "sweeping {wildcards.run} ({wildcards.variant})"
     script:

@@ -27,6 +27,9 @@ rule report:
 rule check_study:
     input:
         runs=collect("<results>/runs/{run}/record.json", run=RUNS),
+        recalibrations=collect(
+            "<results>/recalibrated/{evaluation}/record.json", evaluation=RECALIBRATED
+        ),
         sweeps=collect(
             "<results>/sweeps/{evaluation}/record.json", evaluation=EVALUATIONS
         ),

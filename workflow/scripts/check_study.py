@@ -5,8 +5,9 @@ from pathlib import Path
 
 from awnlib.verdict import StudyFailedError, check_study
 
+records = [*snakemake.input.runs, *snakemake.input.recalibrations, *snakemake.input.sweeps]
 try:
-    check_study([*map(Path, [*snakemake.input.runs, *snakemake.input.sweeps])], Path(snakemake.output[0]))
+    check_study([Path(path) for path in records], Path(snakemake.output[0]))
 except StudyFailedError as error:
     Path(snakemake.log[0]).write_text(f"{error}\n")
     sys.exit(f"\n{error}\n")

@@ -1,0 +1,150 @@
+"""One width of a network as an ordinary PyTorch module: nothing of awnlib is left in it.
+
+    network = extract(model, 0.5, fold_bn=True)
+    torch.save(network.state_dict(), "half.pt")
+
+The model is traced (`torch.fx`), so its own `forward` becomes the network's: a new model needs nothing here, as long
+as its control flow does not depend on values.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils import fuse_conv_bn_eval
+
+from awnlib.layers import SharedBatchNorm2d, SlimmableConv2d, SlimmableLinear, SwitchableBatchNorm2d
+from awnlib.models._base import SlimmableModel
+
+_SLIMMABLE = (SlimmableConv2d, SlimmableLinear, SharedBatchNorm2d, SwitchableBatchNorm2d)
+
+
+def extract(model: SlimmableModel, width: float | Mapping[str, float], *, fold_bn: bool = False) -> fx.GraphModule:
+    """Return one width of a model as a plain network, which costs what any network of its channel counts costs.
+
+    Parameters
+    ----------
+    model
+        Any model of the library; it stays as it is and shares no tensor with the result.
+    width
+        A width multiplier, or a multiplier for each of the model's `channels`.
+    fold_bn
+        Fold every norm into the convolution before it: the same outputs up to rounding, in less time.
+
+    Returns
+    -------
+    torch.fx.GraphModule
+        A module in evaluation mode whose layers are `torch.nn.Conv2d`, `Linear` and `BatchNorm2d` with contiguous
+        weights, under their names in the model. Norms have the statistics that the model uses at this width in
+        evaluation.
+
+    Raises
+    ------
+    ValueError
+        If the width is outside the model's range, or larger than every one with BN statistics; with `fold_bn`, if
+        the input of a norm is not the output of one convolution that nothing else reads.
+    """
+    root = copy.deepcopy(model).eval()
+    root.set_widths(width) if isinstance(width, Mapping) else root.set_width_mult(width)
+    graph = _Tracer().trace(root)
+    for name in _calls(graph):
+        root.set_submodule(name, _plain(root.get_submodule(name)))
+    if fold_bn:
+        _fold_norms(graph, root)
+    return fx.GraphModule(root, graph, type(model).__name__).eval()
+
+
+class _Tracer(fx.Tracer):
+    """Records a call of a slimmable layer as a call, as it does for PyTorch's own layers."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, _SLIMMABLE) or super().is_leaf_module(m, module_qualified_name)
+
+
+def _calls(graph: fx.Graph) -> Counter[str]:
+    """Return how often each module is called, by name."""
+    return Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
+
+
+def _plain(layer: nn.Module) -> nn.Module:
+    """Return PyTorch's counterpart of a layer at its active width, with copies; other layers as they are."""
+    if isinstance(layer, SlimmableConv2d):
+        return _plain_conv(layer)
+    if isinstance(layer, SlimmableLinear):
+        return _plain_linear(layer)
+    if isinstance(layer, SharedBatchNorm2d | SwitchableBatchNorm2d):
+        return _plain_norm(layer)
+    return layer
+
+
+def _plain_conv(layer: SlimmableConv2d) -> nn.Module:
+    inputs, outputs = layer.channels_in.active, layer.channels_out.active
+    options: dict[str, Any] = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding", "dilation")}
+    groups = outputs if layer.depthwise else 1
+    with torch.device("meta"):
+        conv = nn.Conv2d(inputs, outputs, **options, groups=groups, bias=layer.bias is not None)
+    return _filled(conv, weight=layer.active_weight(), bias=_first(layer.bias, outputs))
+
+
+def _plain_linear(layer: SlimmableLinear) -> nn.Module:
+    weight = layer.active_weight()
+    outputs, inputs = weight.shape
+    with torch.device("meta"):
+        linear = nn.Linear(inputs, outputs, bias=layer.bias is not None)
+    return _filled(linear, weight=weight, bias=_first(layer.bias, outputs))
+
+
+def _plain_norm(layer: SharedBatchNorm2d | SwitchableBatchNorm2d) -> nn.Module:
+    statistics, active = layer.statistics, layer.channels.active
+    private = isinstance(layer, SwitchableBatchNorm2d) and layer.private
+    affine = statistics if private else layer
+    with torch.device("meta"):
+        norm = nn.BatchNorm2d(active, eps=statistics.eps, momentum=statistics.momentum)
+    return _filled(
+        norm,
+        weight=_first(affine.weight, active),
+        bias=_first(affine.bias, active),
+        running_mean=_first(statistics.running_mean, active),
+        running_var=_first(statistics.running_var, active),
+        num_batches_tracked=statistics.num_batches_tracked,
+    )
+
+
+def _first(vector: Tensor | None, count: int) -> Tensor | None:
+    return None if vector is None else vector[:count]
+
+
+def _filled(layer: nn.Module, **tensors: Tensor | None) -> nn.Module:
+    """Give a layer without memory contiguous copies of tensors, and evaluation mode."""
+    state = {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+        if tensor is not None
+    }
+    layer.load_state_dict(state, assign=True)
+    return layer.eval()
+
+
+def _fold_norms(graph: fx.Graph, root: nn.Module) -> None:
+    """Replace convolutions by ones that do their norm's work, with weights times gamma / sqrt(var + eps)."""
+    calls = _calls(graph)
+    for node in list(graph.nodes):
+        norm = root.get_submodule(node.target) if node.op == "call_module" else None
+        if not isinstance(norm, nn.BatchNorm2d):
+            continue
+        before = node.all_input_nodes[0]
+        conv = root.get_submodule(before.target) if before.op == "call_module" else None
+        once = len(before.users) == calls[node.target] == calls[before.target] == 1
+        if not (isinstance(conv, nn.Conv2d) and once):
+            raise ValueError(
+                f"{node.target} cannot be folded: its input must be the output of one convolution that nothing else "
+                f"reads, found {before.name}"
+            )
+        root.set_submodule(before.target, fuse_conv_bn_eval(conv, norm).requires_grad_())
+        node.replace_all_uses_with(before)
+        graph.erase_node(node)
