@@ -12,13 +12,13 @@ from typing import Any
 
 import pandas as pd
 
+from awnlib.columns import COLLECTED
 from awnlib.config import StudyConfig
 from awnlib.provenance import provenance
 from awnlib.records import Record, read_record, recorded_file
 from awnlib.schemas import read_table, write_table
 from awnlib.study import Evaluation, RunConfig, evaluations, runs
 
-COLLECTED = ("runs", "evaluations", "sweep", "history", "bn_statistics", "bn_drift")
 _FROM_RUNS = ("history", "bn_statistics", "bn_drift")
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+COLLECTED = ("runs", "evaluations", "sweep", "history", "bn_statistics", "bn_drift")  # tables of a whole study
+
 
 @dataclass(frozen=True)
 class Column:

@@ -127,7 +127,7 @@ class RecalibrationConfig(Settings):
 class SweepConfig(Settings):
     """How the dense width sweep is run. It changes no result beyond rounding."""
 
-    batch_size: int = Field(default=500, ge=1, description="test images per batch")
+    batch_size: int = Field(default=250, ge=1, description="test images per batch")
 
 
 class TrackConfig(Settings):

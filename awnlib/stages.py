@@ -20,7 +20,6 @@ from awnlib.cost import plain_params, stored_params
 from awnlib.data import ImageData, evaluation_batches
 from awnlib.drift import bn_drift
 from awnlib.layers import SwitchableBatchNorm2d
-from awnlib.memory import keep_freed_memory
 from awnlib.models._base import SlimmableModel
 from awnlib.objectives import fixed_widths
 from awnlib.provenance import provenance
@@ -57,7 +56,6 @@ def train_model(run: RunConfig, data: Path, record: Path, *, device: str, checkp
     origin = _origin(study, on)
 
     def work(folder: Path) -> Mapping[str, Any]:
-        keep_freed_memory()
         images = ImageData.load(data)
         result = train(run, images, device=on, checkpoint=checkpoint)
         save_model(folder / MODEL, result.model, run=run.model_dump())
@@ -95,11 +93,11 @@ def recalibrate_model(
         raise ValueError(f"evaluation '{evaluation.name}' needs no recalibration")
 
     def work(folder: Path) -> Mapping[str, Any]:
-        model, _ = load_model(recorded_file(trained, MODEL))
+        model = _load(trained, on)
         batches = _training_batches(ImageData.load(data), settings.num_images, settings.batch_size, run.seed, on)
         widths = torch.linspace(run.widths[-1], run.widths[0], points, dtype=torch.float64).tolist()
         started = time.monotonic()
-        recalibrate_bn(model.to(on), batches, widths, averaging=settings.averaging)
+        recalibrate_bn(model, batches, widths, averaging=settings.averaging)
         seconds = time.monotonic() - started
         save_model(folder / MODEL, model, run=run.model_dump())
         return {"recalibration_time_s": seconds}
@@ -124,12 +122,12 @@ def sweep_model(
 
     def work(folder: Path) -> Mapping[str, Any]:
         images = ImageData.load(data)
-        model, _ = load_model(recorded_file(trained, MODEL))
+        model = _load(trained, on)
         batches = evaluation_batches(
             images.test_images, images.test_labels, images.mean, images.std, settings.batch_size, on
         )
         started = time.monotonic()
-        rows = sweep_widths(model.to(on), batches, trained=_trained_widths(run, model))
+        rows = sweep_widths(model, batches, trained=_trained_widths(run, model))
         seconds = time.monotonic() - started
         if run.individual_width is not None:
             rows = [{**row, "width_mult": run.individual_width} for row in rows]
@@ -150,6 +148,13 @@ def _trained_widths(run: RunConfig, model: SlimmableModel) -> list[float]:
 
 def _cell(evaluation: Evaluation) -> dict[str, Any]:
     return {"run": evaluation.run.model_dump(), "variant": evaluation.variant, "label": evaluation.label}
+
+
+def _load(trained: Path, device: torch.device) -> SlimmableModel:
+    """Return the model of a record, in the memory layout that convolutions run fastest in."""
+    model, _ = load_model(recorded_file(trained, MODEL))
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
 
 
 def _origin(study: str, device: torch.device) -> dict[str, str]:

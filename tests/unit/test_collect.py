@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from awnlib.collect import COLLECTED, collect, run_record, sweep_record
-from awnlib.columns import TABLES
+from awnlib.collect import collect, run_record, sweep_record
+from awnlib.columns import COLLECTED, TABLES
 from awnlib.config import parse_study
 from awnlib.records import RecordError, read_record, write_record
 from awnlib.schemas import read_provenance, read_table

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from awnlib.collect import COLLECTED
-from awnlib.columns import TABLES
+from awnlib.columns import COLLECTED, TABLES
 from awnlib.config import parse_study
 from awnlib.records import read_record
 from awnlib.schemas import read_provenance, read_table

@@ -1,5 +1,5 @@
 # The study, checked before any job starts, and what the rules ask of it.
-from awnlib.collect import COLLECTED
+from awnlib.columns import COLLECTED
 from awnlib.config import ConfigError, parse_study
 from awnlib.digest import code_digest
 from awnlib.study import AS_TRAINED, evaluations, runs
@@ -14,6 +14,10 @@ EVALUATIONS = {evaluation.name: evaluation for evaluation in evaluations(RUNS.va
 RECALIBRATED = [
     name for name, evaluation in EVALUATIONS.items() if evaluation.variant != AS_TRAINED
 ]
+MODELS = {run.model for run in RUNS.values()}
+TRAIN_CODE = {
+    model: code_digest("train", "drift", "cost", f"models.{model}") for model in MODELS
+}
 FIGURE_FILES = [
     *STUDY.figures,
     *(["figure5_macs"] if "figure5" in STUDY.figures else []),
@@ -52,7 +56,7 @@ def trained_of(wildcards):
 
 def train_code(wildcards):
     """The code that a training run depends on."""
-    return code_digest("train", "drift", "cost", f"models.{RUNS[wildcards.run].model}")
+    return TRAIN_CODE[RUNS[wildcards.run].model]
 
 
 def exhibit(name):

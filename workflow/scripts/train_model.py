@@ -6,11 +6,13 @@ import torch
 
 from awnlib.config import parse_study
 from awnlib.logs import log_to
+from awnlib.memory import keep_freed_memory
 from awnlib.stages import train_model
 from awnlib.study import find_run
 
 log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
+keep_freed_memory()
 study = parse_study(snakemake.config)
 train_model(
     find_run(study, snakemake.wildcards.run),
