@@ -3,9 +3,9 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 BIN := .venv/bin
 STUDY ?= config.yaml
-SOURCES := awnlib workflow/scripts tests
+SOURCES := awnlib benchmarks workflow/scripts tests
 
-.PHONY: demo test lint report clean
+.PHONY: demo test lint report bench clean
 
 demo: .venv/installed  ## the Any-Width Networks paper in miniature, on 5,000 MNIST digits
 	$(BIN)/snakemake --cores $(CORES)
@@ -19,11 +19,14 @@ lint: .venv/installed  ## the checks that pre-commit and CI run
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
-	$(BIN)/codespell awnlib workflow tests docs configs profiles README.md CHANGELOG.md config.yaml Snakefile
+	$(BIN)/codespell awnlib benchmarks workflow tests docs configs profiles README.md CHANGELOG.md config.yaml Snakefile
 	$(BIN)/snakemake --lint
 
 report: .venv/installed  ## only the tables, figures and report of STUDY (a config file), from finished runs
 	$(BIN)/snakemake --cores $(CORES) --configfile $(STUDY) -- report
+
+bench: .venv/installed  ## how fast one pass for all widths is on this machine, as ratios
+	$(BIN)/python benchmarks/speed.py
 
 clean:  ## results and the virtual environment
 	rm -rf results .venv

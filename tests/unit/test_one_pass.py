@@ -4,11 +4,14 @@ import copy
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
+from torch.nn import functional as F
 
+from awnlib import one_pass
 from awnlib.methods import load_methods
 from awnlib.models import create_model
-from awnlib.objectives import backward_widths, sample_widths
-from awnlib.one_pass import backward_one_pass, is_any_width, prefix_logits
+from awnlib.objectives import backward_widths, loss_weights, sample_widths
+from awnlib.one_pass import backward_one_pass, is_any_width, prefix_logits, width_losses
 from awnlib.sweep import sweep_widths
 
 WIDTHS = [1.0, 0.75, 0.5, 0.25]
@@ -130,3 +133,66 @@ def test_the_sweep_in_one_pass_equals_the_sweep_width_by_width(monkeypatch):
     for one, other in zip(fast, slow, strict=True):
         assert one.pop("test_loss") == pytest.approx(other.pop("test_loss"), rel=1e-12)
         assert one == other
+
+
+@pytest.mark.parametrize("most_padding", [0.0, 3.0], ids=["as they are", "padded to 16"])
+def test_empty_channels_change_nothing(monkeypatch, most_padding):
+    monkeypatch.setattr(one_pass, "MOST_PADDING", most_padding)
+    slow = small_lenet()
+    fast = copy.deepcopy(slow)
+    seen = []
+    fast.conv2.register_forward_hook(lambda _, __, output: seen.append(output.shape[1]))
+    losses, _ = backward_widths(slow, *batch(), WIDTHS)
+    fast_losses, _ = backward_one_pass(fast, *batch(), WIDTHS)
+    assert seen == [16 if most_padding else 12]
+    torch.testing.assert_close(fast_losses, losses, rtol=1e-12, atol=0)
+    assert (gradient(fast) - gradient(slow)).norm() <= 1e-12 * gradient(slow).norm()
+    torch.testing.assert_close(buffers(fast), buffers(slow), rtol=1e-12, atol=1e-12)
+    assert {name: value.shape for name, value in fast.state_dict().items()} == {
+        name: value.shape for name, value in slow.state_dict().items()
+    }
+    assert fast(batch()[0]).shape == (6, 4)
+
+
+def test_every_width_at_once_is_the_weighted_sum_of_its_losses():
+    method = load_methods()["awn_all"]
+    slow = small_lenet()
+    fast = copy.deepcopy(slow)
+    images, labels = batch()
+    widths = sample_widths(method, WIDTHS, torch.Generator(), slow.distinct_width_mults())
+    weights = loss_weights(method, WIDTHS, widths)
+    assert widths == sorted(slow.distinct_width_mults(), reverse=True)
+    total = 0
+    for width, weight in zip(widths, weights, strict=True):
+        slow.set_width_mult(width)
+        total = total + weight * F.cross_entropy(slow(images), labels)
+    total.backward()
+    losses, _ = backward_one_pass(fast, images, labels, widths, weights=weights, updates="once")
+    assert sum(w * loss for w, loss in zip(weights, losses.tolist(), strict=True)) == pytest.approx(total.item())
+    assert (gradient(fast) - gradient(slow)).norm() <= 1e-12 * gradient(slow).norm()
+    once = small_lenet()
+    once(images)
+    torch.testing.assert_close(buffers(fast), buffers(once), rtol=1e-12, atol=1e-12)
+
+
+def test_weights_of_all_widths_are_those_of_the_sandwich_rule_on_average():
+    rows = load_methods({"even": {"base": "awn_all", "emphasis": "uniform"}})
+    trained = [1.0, 0.8, 0.6, 0.4, 0.25]
+    assert loss_weights(rows["awn_all"], WIDTHS, trained) == pytest.approx([1.4, 0.4, 0.4, 0.4, 1.4])
+    assert loss_weights(rows["even"], WIDTHS, trained) == pytest.approx([0.8] * 5)
+    assert loss_weights(rows["awn"], WIDTHS, WIDTHS) == [1.0] * 4
+
+
+@pytest.mark.filterwarnings("default")  # the compiler's own
+def test_any_draw_of_widths_is_one_graph():
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    compiled = torch.compile(width_losses, backend=counter, fullgraph=True, dynamic=False)
+    model = small_lenet()
+    for step in range(6):
+        widths = sample_widths(load_methods()["awn_rs"], WIDTHS, torch.Generator().manual_seed(step))
+        slow = copy.deepcopy(model)
+        model.zero_grad()
+        losses, _ = backward_one_pass(model, *batch(step), widths, forward=compiled)
+        torch.testing.assert_close(losses, backward_widths(slow, *batch(step), widths)[0], rtol=1e-12, atol=0)
+    assert counter.frame_count == 1
