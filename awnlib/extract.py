@@ -50,7 +50,7 @@ def extract(model: SlimmableModel, width: float | Mapping[str, float], *, fold_b
         the input of a norm is not the output of one convolution that nothing else reads.
     """
     root = copy.deepcopy(model).eval()
-    root.set_widths(width) if isinstance(width, Mapping) else root.set_width_mult(width)
+    root.set_width(width)
     graph = _Tracer().trace(root)
     for name in _calls(graph):
         root.set_submodule(name, _plain(root.get_submodule(name)))

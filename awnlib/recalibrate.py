@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from awnlib.layers.batchnorm import running_statistics
 from awnlib.models._base import SlimmableModel
 
 
@@ -63,7 +64,7 @@ def recalibrate_bn(
     elif len(settings) > 1:
         raise ValueError(f"shared norms keep statistics for one width at a time, found {len(settings)} widths")
     for width in settings:
-        model.set_widths(width) if isinstance(width, Mapping) else model.set_width_mult(width)
+        model.set_width(width)
         with _renewed_statistics(model, None if averaging == "exact" else momentum):
             for images in batches:
                 model(images)
@@ -92,14 +93,8 @@ def _renewed_statistics(model: SlimmableModel, momentum: float | None) -> Iterat
 def _check(model: SlimmableModel, width: float | Mapping[str, float]) -> None:
     """Refuse statistics that are still those of the reset: a model that never updates them fails silently else."""
     for name, norm in model.norms():
-        mean, var = _active_statistics(norm.statistics, norm.channels.active)
+        mean, var = running_statistics(norm.statistics, norm.channels.active)
         if not (mean.isfinite().all() and var.isfinite().all()):
             raise RecalibrationError(f"the statistics of {name} at width {width} are not finite")
         if not mean.any() and bool((var == 1).all()):
             raise RecalibrationError(f"the statistics of {name} at width {width} did not change")
-
-
-def _active_statistics(statistics: nn.BatchNorm2d, active: int) -> tuple[Tensor, Tensor]:
-    assert statistics.running_mean is not None
-    assert statistics.running_var is not None
-    return statistics.running_mean[:active], statistics.running_var[:active]

@@ -19,7 +19,6 @@ from awnlib.config import RecalibrationConfig, SweepConfig
 from awnlib.cost import plain_params, stored_params
 from awnlib.data import ImageData, evaluation_batches
 from awnlib.drift import bn_drift
-from awnlib.layers import SwitchableBatchNorm2d
 from awnlib.models._base import SlimmableModel
 from awnlib.objectives import fixed_widths
 from awnlib.provenance import provenance
@@ -170,14 +169,13 @@ def _named(run: RunConfig, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _summary(model: SlimmableModel, rows: list[dict[str, Any]]) -> dict[str, Any]:
     widths = [row["width_mult"] for row in rows]
-    norm = next(norm for _, norm in model.norms())
     return {
         "auc_pct": auc_pct(widths, [row["test_top1_pct"] for row in rows]) if len(rows) > 1 else None,
         "min_width_mult": min(widths),
         "max_width_mult": max(widths),
         "num_widths": len(widths),
         "params_stored": stored_params(model),
-        "num_switches": len(norm.width_mults) if isinstance(norm, SwitchableBatchNorm2d) else 1,
+        "num_switches": len(model.switch_width_mults) or 1,
     }
 
 

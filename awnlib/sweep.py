@@ -53,7 +53,7 @@ def sweep_widths(
         If there is no image or no width, or a width is outside the model's range.
     """
     if width_mults is None:
-        width_mults = model.distinct_width_mults(include=[*trained, *_switches(model)])
+        width_mults = model.distinct_width_mults(include=[*trained, *model.switch_width_mults])
     if not width_mults:
         raise ValueError("a sweep needs at least one width")
     for width_mult in width_mults:
@@ -100,11 +100,6 @@ def _logits_from_one_pass(
     for count, logits in running_logits(model.classifier, model.features(images), sorted(indices)):
         for index in indices[count]:
             yield index, logits
-
-
-def _switches(model: SlimmableModel) -> list[float]:
-    norms = [norm for _, norm in model.norms() if isinstance(norm, SwitchableBatchNorm2d)]
-    return norms[0].width_mults if norms else []
 
 
 def _costs(model: SlimmableModel, width_mults: Sequence[float]) -> Iterable[dict[str, Any]]:

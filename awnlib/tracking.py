@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from awnlib.drift import layer_moments
+from awnlib.layers.batchnorm import running_statistics
 from awnlib.models._base import SlimmableModel
 
 
@@ -62,14 +63,12 @@ class StatisticsTracker:
         for width_mult in self.width_mults:
             mean, square = (moment[:kept] for moment in layer_moments(self.model, [images], width_mult)[self.layer])
             self.model.set_width_mult(width_mult)
-            stored = self.norm.statistics
-            assert stored.running_mean is not None
-            assert stored.running_var is not None
+            running_mean, running_var = running_statistics(self.norm.statistics, kept)
             columns = {
                 "batch_mean": mean,
                 "batch_var": square - mean**2,
-                "running_mean": stored.running_mean[:kept],
-                "running_var": stored.running_var[:kept],
+                "running_mean": running_mean,
+                "running_var": running_var,
             }
             lists = [column.tolist() for column in columns.values()]
             for channel, values in enumerate(zip(*lists, strict=True)):

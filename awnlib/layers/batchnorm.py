@@ -57,16 +57,15 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     def _normalise_with_updates(self, input: Tensor, updates: Tensor) -> Tensor:
         """Update each channel's statistics c times with the same batch: weight 1 - (1 - momentum)^c for the batch."""
         active, padding = self.channels.active, self.channels.padding
-        assert self.running_mean is not None
-        assert self.running_var is not None
+        running_mean, running_var = running_statistics(self, active)
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
-        mean, var = self.running_mean.new_zeros(2, active + padding)
+        mean, var = running_mean.new_zeros(2, active + padding)
         weight, bias = pad_last(self.weight[:active], padding), pad_last(self.bias[:active], padding)
         output = F.batch_norm(input, mean, var, weight, bias, True, 1.0, self.eps)
         share = 1 - (1 - self.momentum) ** updates.to(mean.dtype)
-        self.running_mean[:active].lerp_(mean[:active], share)
-        self.running_var[:active].lerp_(var[:active], share)
+        running_mean.lerp_(mean[:active], share)
+        running_var.lerp_(var[:active], share)
         self.num_batches_tracked.add_(updates.max())
         return output
 
@@ -174,6 +173,13 @@ class SwitchableBatchNorm2d(nn.Module):
         return source.weight[: self.channels.active], source.bias[: self.channels.active]
 
 
+def running_statistics(norm: nn.BatchNorm2d, count: int) -> tuple[Tensor, Tensor]:
+    """Return the stored mean and variance of the first `count` channels, as views."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return norm.running_mean[:count], norm.running_var[:count]
+
+
 def next_larger(width_mult: float, width_mults: Sequence[float]) -> float:
     """Return the smallest of `width_mults` that is not below `width_mult`.
 
@@ -197,12 +203,9 @@ def _normalise(input: Tensor, *, statistics: nn.BatchNorm2d, affine: nn.BatchNor
         statistics.num_batches_tracked.add_(1)
         if momentum is None:
             momentum = 1.0 / float(statistics.num_batches_tracked)
-    assert statistics.running_mean is not None
-    assert statistics.running_var is not None
     return F.batch_norm(
         input,
-        statistics.running_mean[:active],
-        statistics.running_var[:active],
+        *running_statistics(statistics, active),
         affine.weight[:active],
         affine.bias[:active],
         statistics.training,

@@ -70,6 +70,18 @@ class SlimmableModel(nn.Module):
         for name, width_mult in width_mults.items():
             self.channels[name].set_width_mult(width_mult)
 
+    def set_width(self, width: float | Mapping[str, float]) -> None:
+        """Set a width multiplier for all dimensions, or a width vector; raises as the two methods above."""
+        if isinstance(width, Mapping):
+            self.set_widths(width)
+        else:
+            self.set_width_mult(width)
+
+    @property
+    def switch_width_mults(self) -> list[float]:
+        """The widths with BN statistics of their own, rising; empty if one set serves all widths."""
+        return next((norm.width_mults for _, norm in self.norms() if isinstance(norm, SwitchableBatchNorm2d)), [])
+
     def distinct_width_mults(self, include: Sequence[float] = ()) -> list[float]:
         """Return one width multiplier for each distinct set of channel counts, from the smallest to 1.
 
