@@ -222,7 +222,7 @@ def _convolution(node: fx.Node, network: nn.Module, model: SlimmableModel) -> _C
         return None
     conv = network.get_submodule(str(node.target))
     assert isinstance(conv, nn.Conv2d)
-    limits = layer.limits.tolist() if isinstance(layer, TriangularConv2d) and not layer.depthwise else []
+    limits = layer.limits if isinstance(layer, TriangularConv2d) else []
     return _Convolution(conv, layer.channels_out, limits)
 
 

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from awnlib.channels import Channels
 from awnlib.layers.padding import pad_last
+from awnlib.layers.skip_zeros import block_conv2d, pays_to_skip, row_blocks
 from awnlib.layers.triangle import count_connections, mask_weight, register_staircase
 
 
@@ -81,6 +82,9 @@ class SlimmableConv2d(nn.Conv2d):
         if rows or self.channels_in.padding:
             columns = 0 if self.depthwise else self.channels_in.padding
             weight = F.pad(weight, (0, 0, 0, 0, 0, columns, 0, rows))
+        return self._convolve(input, weight, bias)
+
+    def _convolve(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         groups = len(weight) if self.depthwise else 1
         return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation, groups)
 
@@ -92,8 +96,8 @@ class TriangularConv2d(SlimmableConv2d):
 
     with the staircase limits $\ell_s$ of `awnlib.channels.staircase`. So the first $k$ features are the same numbers
     at every width that keeps them, and one set of BN statistics serves all widths. Weights above the staircase are
-    exactly zero and get no gradient. They are masked, not skipped: the layer costs what a full one costs, while
-    `active_connections` counts the weights below the staircase.
+    exactly zero and get no gradient. Small layers multiply by them and cost what a full one costs; large ones skip
+    most of them (`awnlib.layers.skip_zeros`). `active_connections` counts the weights below the staircase.
 
     The equality holds when all dimensions have the same width multiplier; with widths set one by one
     (`SlimmableModel.set_widths`) a row reads those of its inputs that are active.
@@ -109,7 +113,6 @@ class TriangularConv2d(SlimmableConv2d):
     Any-Width Networks, section 4.1 and equation 7.
     """
 
-    limits: Tensor
     mask: Tensor
 
     def __init__(
@@ -127,8 +130,9 @@ class TriangularConv2d(SlimmableConv2d):
         super().__init__(
             in_channels, out_channels, kernel_size, stride=stride, padding=padding, groups=groups, bias=bias
         )
+        self.limits: list[int] = []
         if not self.depthwise:
-            register_staircase(self, self.channels_in, self.channels_out, dense_base=dense_base)
+            self.limits = register_staircase(self, self.channels_in, self.channels_out, dense_base=dense_base)
 
     def active_weight(self) -> Tensor:
         """Return the weights in use, zero above the staircase."""
@@ -144,3 +148,9 @@ class TriangularConv2d(SlimmableConv2d):
             * self.kernel_size[0]
             * self.kernel_size[1]
         )
+
+    def _convolve(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.depthwise or not pays_to_skip(weight):
+            return super()._convolve(input, weight, bias)
+        blocks = row_blocks(self.limits[: self.channels_out.active], weight.shape[1], weight.shape[0])
+        return block_conv2d(input, weight, bias, blocks, self.stride, self.padding)

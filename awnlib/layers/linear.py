@@ -64,7 +64,6 @@ class TriangularLinear(SlimmableLinear):
     Any-Width Networks, section 4.1 and figure 3.
     """
 
-    limits: Tensor
     mask: Tensor
 
     def __init__(
@@ -77,7 +76,7 @@ class TriangularLinear(SlimmableLinear):
         dense_base: bool = False,
     ) -> None:
         super().__init__(in_features, out_features, bias=bias, features_per_channel=features_per_channel)
-        register_staircase(
+        self.limits = register_staircase(
             self,
             self.channels_in,
             self.channels_out,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -15,19 +17,19 @@ def register_staircase(
     *,
     dense_base: bool,
     features_per_channel: int = 1,
-) -> None:
-    """Give a layer the buffers `limits` [out] and `mask` [out, in, 1...], and zero its weights above the staircase.
+) -> list[int]:
+    """Give a layer the buffer `mask` [out, in, 1...], zero its weights above the staircase, and return the staircase.
 
-    Both follow from the layer's `Channels`, so they are in no checkpoint.
+    The mask follows from the layer's `Channels`, so it is in no checkpoint.
     """
-    limits = torch.tensor(staircase(channels_in, channels_out, dense_base=dense_base))
+    limits = staircase(channels_in, channels_out, dense_base=dense_base)
     inputs = torch.arange(channels_in.full * features_per_channel)
-    mask = (inputs < limits[:, None] * features_per_channel).to(layer.weight.dtype)
+    mask = (inputs < torch.tensor(limits)[:, None] * features_per_channel).to(layer.weight.dtype)
     mask = mask.reshape(*mask.shape, *[1] * (layer.weight.ndim - 2))
-    layer.register_buffer("limits", limits, persistent=False)
     layer.register_buffer("mask", mask, persistent=False)
     with torch.no_grad():
         layer.weight.mul_(mask)
+    return limits
 
 
 def mask_weight(weight: Tensor, mask: Tensor) -> Tensor:
@@ -35,6 +37,6 @@ def mask_weight(weight: Tensor, mask: Tensor) -> Tensor:
     return weight * mask[: weight.shape[0], : weight.shape[1]]
 
 
-def count_connections(limits: Tensor, channels_in: Channels, channels_out: Channels) -> int:
+def count_connections(limits: Sequence[int], channels_in: Channels, channels_out: Channels) -> int:
     """Return how many (input, output) channel pairs are connected at the active width."""
-    return int(limits[: channels_out.active].clamp(max=channels_in.active).sum())
+    return sum(min(limit, channels_in.active) for limit in limits[: channels_out.active])
