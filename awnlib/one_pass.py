@@ -153,8 +153,8 @@ def prefix_logits(classifier: SlimmableLinear, features: Tensor, counts: Tensor)
     return logits.reshape(len(features), len(counts), -1).transpose(0, 1)
 
 
-def running_logits(classifier: SlimmableLinear, features: Tensor, counts: list[int]) -> Iterator[tuple[int, Tensor]]:
-    """Yield (count, logits `[N, classes]`) for rising channel counts, adding only the channels that are new.
+def running_logits(classifier: SlimmableLinear, features: Tensor, counts: list[int]) -> Iterator[Tensor]:
+    """Yield the logits `[N, classes]` of each of rising channel counts, adding only the channels that are new.
 
     All of them together cost what the largest one costs, in time and in memory.
     """
@@ -162,11 +162,12 @@ def running_logits(classifier: SlimmableLinear, features: Tensor, counts: list[i
     start = 0
     for count in counts:
         stop = count * classifier.features_per_channel
-        weight = classifier.weight[:, start:stop]
-        added = F.linear(features[:, start:stop], weight, classifier.bias if logits is None else None)
-        logits = added if logits is None else logits + added
+        if logits is None:
+            logits = F.linear(features[:, :stop], classifier.weight[:, :stop], classifier.bias)
+        elif stop > start:
+            logits = logits + F.linear(features[:, start:stop], classifier.weight[:, start:stop])
         start = stop
-        yield count, logits
+        yield logits
 
 
 @contextmanager

@@ -6,6 +6,7 @@ An any-width network is swept in one pass (`awnlib.one_pass`), any other one wid
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from awnlib.cost import cost, output_positions
 from awnlib.layers import SwitchableBatchNorm2d
 from awnlib.models._base import SlimmableModel
 from awnlib.one_pass import is_any_width, running_logits
+
+MOST_LOGITS = 2**22  # held at a time, over images, classes and widths: 16 MiB of float32
 
 
 @torch.no_grad()
@@ -60,46 +63,51 @@ def sweep_widths(
         check_width_mult(width_mult, model.spec.min_width_mult)
     model.eval()
     logits_of = _logits_from_one_pass if is_any_width(model) else _logits_width_by_width
-    losses, corrects = torch.zeros(2, len(width_mults), dtype=torch.float64)
+    device = next(model.parameters()).device  # sums stay there: reading them would wait for it
+    losses, corrects = torch.zeros(2, len(width_mults), dtype=torch.float64, device=device)
     num_images = 0
     for images, labels in batches:
         num_images += len(labels)
-        for index, logits in logits_of(model, images, width_mults):
-            losses[index] += float(F.cross_entropy(logits, labels, reduction="sum"))
-            corrects[index] += int((logits.argmax(dim=1) == labels).sum())
+        for indices, logits in logits_of(model, images, width_mults):
+            every_label = labels.expand(len(indices), -1)
+            some_losses = F.cross_entropy(logits.transpose(1, 2), every_label, reduction="none")
+            losses[indices] += some_losses.sum(dim=1, dtype=torch.float64)
+            corrects[indices] += (logits.argmax(dim=2) == labels).sum(dim=1)
     if num_images == 0:
         raise ValueError("a sweep needs at least one test image")
     return [
         {
             **row,
             "is_trained": row["width_mult"] in trained,
-            "test_loss": float(loss) / num_images,
-            "test_top1_pct": 100 * float(correct) / num_images,
+            "test_loss": loss / num_images,
+            "test_top1_pct": 100 * correct / num_images,
             "num_images": num_images,
         }
-        for row, loss, correct in zip(_costs(model, width_mults), losses, corrects, strict=True)
+        for row, loss, correct in zip(_costs(model, width_mults), losses.tolist(), corrects.tolist(), strict=True)
     ]
 
 
 def _logits_width_by_width(
     model: SlimmableModel, images: Tensor, width_mults: Sequence[float]
-) -> Iterator[tuple[int, Tensor]]:
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Yield the logits of every width, `[1, N, classes]`, with its place in the list of widths."""
     for index, width_mult in enumerate(width_mults):
         model.set_width_mult(width_mult)
-        yield index, model(images)
+        yield [index], model(images)[None]
 
 
 def _logits_from_one_pass(
     model: SlimmableModel, images: Tensor, width_mults: Sequence[float]
-) -> Iterator[tuple[int, Tensor]]:
-    """Yield the logits of every width from one pass at the largest (`awnlib.one_pass`)."""
-    indices: dict[int, list[int]] = {}
-    for index, width_mult in enumerate(width_mults):
-        indices.setdefault(model.classifier.channels_in.count(width_mult), []).append(index)
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Yield the logits of every width, some at a time, from one pass at the largest (`awnlib.one_pass`)."""
     model.set_width_mult(max(width_mults))
-    for count, logits in running_logits(model.classifier, model.features(images), sorted(indices)):
-        for index in indices[count]:
-            yield index, logits
+    order = sorted(range(len(width_mults)), key=width_mults.__getitem__)
+    counts = [model.classifier.channels_in.count(width_mults[index]) for index in order]
+    logits = running_logits(model.classifier, model.features(images), counts)
+    at_a_time = max(MOST_LOGITS // max(len(images) * model.spec.num_classes, 1), 1)
+    for start in range(0, len(order), at_a_time):
+        indices = order[start : start + at_a_time]
+        yield indices, torch.stack(list(islice(logits, len(indices))))
 
 
 def _costs(model: SlimmableModel, width_mults: Sequence[float]) -> Iterable[dict[str, Any]]:

@@ -120,3 +120,18 @@ def test_widths_outside_the_range_are_refused_before_any_work(options):
     with pytest.raises(ValueError, match=r"width_mult must be in \[0\.25, 1\], found 0\.1"):
         sweep_widths(model, BATCHES, [0.1, 1.0])
     assert not calls
+
+
+@pytest.mark.parametrize("most", [1, 90, 10**6], ids=["one width", "three widths", "all widths"])
+def test_widths_are_held_some_at_a_time(monkeypatch, most):
+    model = small_lenet()
+    whole = sweep_widths(model, BATCHES, [0.3, 1.0, 0.45, 0.3, 0.7])
+    monkeypatch.setattr("awnlib.sweep.MOST_LOGITS", most)
+    held = []
+    stack = torch.stack
+    monkeypatch.setattr("awnlib.sweep.torch.stack", lambda tensors: held.append(len(tensors)) or stack(tensors))
+    parts = sweep_widths(model, BATCHES[:2], [0.3, 1.0, 0.45, 0.3, 0.7])
+    assert set(held) == {1: {1}, 90: {3, 2}, 10**6: {5}}[most]
+    monkeypatch.undo()
+    assert parts == sweep_widths(model, BATCHES[:2], [0.3, 1.0, 0.45, 0.3, 0.7])
+    assert parts != whole
