@@ -74,7 +74,7 @@ def cost(model: SlimmableModel, positions: dict[str, int] | None = None) -> Cost
     for name, layer in _weighted_layers(model):
         connections = layer.active_connections()
         macs += positions[name] * connections
-        macs_dense += positions[name] * layer.active_weight().numel()
+        macs_dense += positions[name] * layer.dense_connections()
         params += connections + (layer.channels_out.active if layer.bias is not None else 0)
     params += sum(2 * norm.channels.active for _, norm in model.norms())
     return Cost(macs, macs_dense, params)

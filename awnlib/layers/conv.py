@@ -70,9 +70,14 @@ class SlimmableConv2d(nn.Conv2d):
         fan_in = 1 if self.depthwise else self.channels_in.active
         return self.weight[: self.channels_out.active, :fan_in]
 
+    def dense_connections(self) -> int:
+        """Return the number of weights in use, those above a staircase included; each costs one MAC at a position."""
+        fan_in = 1 if self.depthwise else self.channels_in.active
+        return self.channels_out.active * fan_in * self.kernel_size[0] * self.kernel_size[1]
+
     def active_connections(self) -> int:
         """Return the number of weights that an output position needs; each costs one MAC."""
-        return self.active_weight().numel()
+        return self.dense_connections()
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve at the active width."""

@@ -43,9 +43,13 @@ class SlimmableLinear(nn.Linear):
         """Return the weights in use, `[out active, in active * features_per_channel]`."""
         return self.weight[: self.channels_out.active, : self.channels_in.active * self.features_per_channel]
 
+    def dense_connections(self) -> int:
+        """Return the number of weights in use, those above a staircase included; each costs one MAC."""
+        return self.channels_out.active * self.channels_in.active * self.features_per_channel
+
     def active_connections(self) -> int:
-        """Return the number of weights in use; each costs one MAC."""
-        return self.active_weight().numel()
+        """Return the number of weights that are needed; each costs one MAC."""
+        return self.dense_connections()
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer at the active width."""
