@@ -39,7 +39,7 @@ def backward_one_pass(
     width_mults: Sequence[float],
     *,
     distillation: bool = False,
-    weights: Sequence[float] | None = None,
+    weights: Tensor | None = None,
     updates: Updates = "each",
     forward: Callable[..., tuple[Tensor, Tensor]] | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -52,7 +52,7 @@ def backward_one_pass(
     images, labels, width_mults, distillation
         As in `backward_widths`.
     weights
-        Factor of each width's loss; by default 1.
+        Factor of each width's loss, `[len(width_mults)]`, on the device; by default 1.
     updates
         How often the BN statistics of a channel are updated: once for "each" width that keeps it, as Algorithm 1 does,
         or "once".
@@ -77,8 +77,8 @@ def backward_one_pass(
         losses, corrects = (forward or width_losses)(
             model, images, labels, counts, distillation=distillation, updates=updates
         )
-    factors = losses.new_tensor(weights) if weights is not None else torch.ones_like(losses)
-    (losses * factors).sum().backward()  # type: ignore[no-untyped-call]
+    total = losses.sum() if weights is None else (losses * weights).sum()
+    total.backward()  # type: ignore[no-untyped-call]
     return losses.detach(), corrects
 
 

@@ -167,7 +167,7 @@ def test_every_width_at_once_is_the_weighted_sum_of_its_losses():
         slow.set_width_mult(width)
         total = total + weight * F.cross_entropy(slow(images), labels)
     total.backward()
-    losses, _ = backward_one_pass(fast, images, labels, widths, weights=weights, updates="once")
+    losses, _ = backward_one_pass(fast, images, labels, widths, weights=torch.tensor(weights, dtype=torch.float64), updates="once")
     assert sum(w * loss for w, loss in zip(weights, losses.tolist(), strict=True)) == pytest.approx(total.item())
     assert (gradient(fast) - gradient(slow)).norm() <= 1e-12 * gradient(slow).norm()
     once = small_lenet()

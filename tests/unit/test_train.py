@@ -1,5 +1,6 @@
 """The training engine against a slow loop written by hand, and against itself after interruptions."""
 
+import copy
 import dataclasses
 import math
 import os
@@ -352,6 +353,29 @@ def test_what_decays(make_run, shapes, on, without):
     found = {name: decay[id(parameter)] for name, parameter in model.named_parameters()}
     assert found == {name: 0.0 if any(word in name for word in without) else 0.3 for name in found}
     assert set(found.values()) == ({0.3} if on == "all" else {0.0, 0.3})
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_step_is_that_of_sgd_and_one_learning_rate_reaches_all_groups(make_run, shapes, nesterov):
+    settings = TrainConfig(weight_decay=0.3, weight_decay_on="weights", nesterov=nesterov)
+    model = build_model(make_run("s_net"), shapes.image_shape, shapes.num_classes)
+    reference = copy.deepcopy(model)
+    optimizer = create_optimizer(model, settings)
+    decayed = [parameter for parameter in reference.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in reference.parameters() if parameter.ndim == 1]
+    groups = [{"params": decayed, "weight_decay": 0.3}, {"params": others, "weight_decay": 0.0}]
+    plain = torch.optim.SGD(groups, lr=1.0, momentum=0.9, nesterov=nesterov, foreach=False)
+    for lr in (0.1, 0.1, 0.02):
+        optimizer.param_groups[0]["lr"].fill_(lr)
+        for group in plain.param_groups:
+            group["lr"] = lr
+        for one, other in zip(model.parameters(), reference.parameters(), strict=True):
+            other.grad = torch.randn_like(other)
+            one.grad = other.grad.clone()
+        optimizer.step()
+        plain.step()
+    for one, other in zip(model.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 # --- divergence ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
 # The study, checked before any job starts, and what the rules ask of it.
+from pathlib import Path
+
 from awnlib.columns import COLLECTED
 from awnlib.config import ConfigError, parse_study
 from awnlib.digest import code_digest
@@ -18,6 +20,10 @@ MODELS = {run.model for run in RUNS.values()}
 TRAIN_CODE = {
     model: code_digest("train", "drift", "cost", f"models.{model}") for model in MODELS
 }
+# One share of a GPU for each job that computes; the profile says how many jobs share the device.
+ON_GPU = STUDY.device == "cuda" or (
+    STUDY.device == "auto" and Path("/dev/nvidia0").exists()
+)
 FIGURE_FILES = [
     *STUDY.figures,
     *(["figure5_macs"] if "figure5" in STUDY.figures else []),

@@ -15,7 +15,7 @@ rule recalibrate_bn:
     resources:
         mem_mb=3000,
         runtime=60,
-        gpu=int(STUDY.device == "cuda"),
+        gpu=int(ON_GPU),
     params:
         settings=STUDY.recalibration.model_dump(),
         code=code_digest("recalibrate"),
@@ -39,7 +39,7 @@ rule sweep_widths:
     resources:
         mem_mb=3000,
         runtime=60,
-        gpu=int(STUDY.device == "cuda"),
+        gpu=int(ON_GPU),
     params:
         code=code_digest("sweep", "cost", "auc"),
     message:

@@ -14,7 +14,7 @@ rule train_model:
     resources:
         mem_mb=3000,
         runtime=720,
-        gpu=int(STUDY.device == "cuda"),
+        gpu=int(ON_GPU),
     params:
         checkpoint=f"results/{STUDY.study}/checkpoints/{{run}}.safetensors",
         settings=run_settings,
