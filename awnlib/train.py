@@ -142,8 +142,8 @@ def learning_rate(settings: TrainConfig, progress: float) -> float:
 def create_optimizer(model: nn.Module, settings: TrainConfig) -> torch.optim.SGD:
     """Return SGD with momentum; with `weight_decay_on: weights` norms and biases do not decay (US-Nets, section 5).
 
-    One fused operation updates all weights. The learning rate, `param_groups[0]["lr"]`, is a tensor of all groups beside
-    the weights, so that changing it neither waits for a GPU nor changes a captured graph.
+    One fused operation updates all weights. The learning rate, `param_groups[0]["lr"]`, is a tensor that all groups
+    share, beside the weights, so that changing it neither waits for a GPU nor changes a captured graph.
     """
     decay_all = settings.weight_decay_on == "all"
     decayed = [parameter for parameter in model.parameters() if decay_all or parameter.ndim > 1]

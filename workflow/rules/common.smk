@@ -1,9 +1,8 @@
 # The study, checked before any job starts, and what the rules ask of it.
-from pathlib import Path
-
 from awnlib.columns import COLLECTED
 from awnlib.config import ConfigError, parse_study
 from awnlib.digest import code_digest
+from awnlib.hardware import wants_gpu
 from awnlib.study import AS_TRAINED, evaluations, runs
 
 try:
@@ -21,9 +20,7 @@ TRAIN_CODE = {
     model: code_digest("train", "drift", "cost", f"models.{model}") for model in MODELS
 }
 # One share of a GPU for each job that computes; the profile says how many jobs share the device.
-ON_GPU = STUDY.device == "cuda" or (
-    STUDY.device == "auto" and Path("/dev/nvidia0").exists()
-)
+ON_GPU = wants_gpu(STUDY.device)
 FIGURE_FILES = [
     *STUDY.figures,
     *(["figure5_macs"] if "figure5" in STUDY.figures else []),
