@@ -61,16 +61,20 @@ def test_losses_gradients_and_statistics_are_those_of_separate_passes(widths, de
     torch.testing.assert_close(buffers(fast), buffers(slow), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["awn", "awn_rs", "awn_3w"])
-def test_thirty_steps_end_at_the_same_weights(name):
+@pytest.mark.parametrize("distillation", [False, True], ids=["labels", "distillation"])
+@pytest.mark.parametrize("name", ["awn", "awn_rs", "awn_3w", "awn_all"])
+def test_thirty_steps_end_at_the_same_weights(name, distillation):
     method = load_methods()[name]
     slow = small_lenet()
     fast = copy.deepcopy(slow)
+    every = slow.distinct_width_mults(include=WIDTHS)
     for model, backward in ((slow, backward_widths), (fast, backward_one_pass)):
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
+        lr = 0.2 / len(sample_widths(method, WIDTHS, torch.Generator(), every))  # losses add up
+        optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4)
         for step in range(30):
             optimizer.zero_grad()
-            backward(model, *batch(step), sample_widths(method, WIDTHS, torch.Generator().manual_seed(step)))
+            widths = sample_widths(method, WIDTHS, torch.Generator().manual_seed(step), every)
+            backward(model, *batch(step), widths, distillation=distillation)
             optimizer.step()
     for (key, value), other in zip(slow.state_dict().items(), fast.state_dict().values(), strict=True):
         assert (value - other).double().norm() <= 1e-11 * value.double().norm(), key
