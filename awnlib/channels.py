@@ -28,6 +28,9 @@ class Channels:
         (US-Nets, section 5); with divisor 1 they are simply rounded, halves up.
     min_channels
         No count falls below this (a layer never dies).
+    factor
+        The counts are this many times those of a dimension of `full / factor` channels with the same divisor: the
+        expansion of an inverted residual has six times the channels of its input, at every width.
     fixed
         The count stays `full` at every width: an image's colours, the classes.
     name
@@ -46,6 +49,7 @@ class Channels:
         min_width_mult: float = 0.25,
         divisor: int = 1,
         min_channels: int = 1,
+        factor: int = 1,
         fixed: bool = False,
         name: str = "",
     ) -> None:
@@ -53,12 +57,15 @@ class Channels:
             raise ValueError(f"full and divisor must be 1 or more, found {full} and {divisor}")
         if not 1 <= min_channels <= full:
             raise ValueError(f"min_channels must be in [1, {full}], found {min_channels}")
+        if factor < 1 or full % factor:
+            raise ValueError(f"factor must divide full, found {factor} and {full}")
         if not 0 < min_width_mult <= 1:
             raise ValueError(f"min_width_mult must be in (0, 1], found {min_width_mult}")
         self.full = full
         self.min_width_mult = min_width_mult
         self.divisor = divisor
         self.min_channels = min_channels
+        self.factor = factor
         self.fixed = fixed
         self.name = name
         self.width_mult = 1.0
@@ -83,7 +90,7 @@ class Channels:
         """Return the number of channels at a width multiplier; it never falls when the width grows."""
         if self.fixed:
             return self.full
-        return _count(width_mult, self.full, self.divisor, self.min_channels)
+        return self.factor * _count(width_mult, *self._rule)
 
     def set_width_mult(self, width_mult: float) -> None:
         """Activate the first `count(width_mult)` channels.
@@ -105,7 +112,12 @@ class Channels:
         """
         if self.fixed:
             return ((0.0, self.full),)
-        return _steps(self.full, self.divisor, self.min_channels)
+        return tuple((width_mult, self.factor * count) for width_mult, count in _steps(*self._rule))
+
+    @property
+    def _rule(self) -> tuple[int, int, int]:
+        """Full count, divisor and minimum of the dimension that this one is `factor` times of."""
+        return self.full // self.factor, self.divisor, -(-self.min_channels // self.factor)
 
     def __repr__(self) -> str:
         label = f"{self.name}: " if self.name else ""
@@ -116,6 +128,12 @@ def check_width_mult(width_mult: float, min_width_mult: float) -> None:
     """Raise a ValueError that names the range if a width multiplier is outside `[min_width_mult, 1]`."""
     if not min_width_mult <= width_mult <= 1:
         raise ValueError(f"width_mult must be in [{min_width_mult:g}, 1], found {width_mult:g}")
+
+
+def round_channels(exact: float, divisor: int) -> int:
+    """Return the multiple of the divisor nearest to `exact`, halves up, but with a divisor not below 90 % of it."""
+    count = int(exact + divisor / 2) // divisor * divisor
+    return count + divisor if divisor > 1 and count < 0.9 * exact else count
 
 
 def staircase(in_channels: Channels, out_channels: Channels, *, dense_base: bool = False) -> list[int]:
@@ -150,11 +168,7 @@ def staircase(in_channels: Channels, out_channels: Channels, *, dense_base: bool
 def _count(width_mult: float, full: int, divisor: int, min_channels: int) -> int:
     if width_mult >= 1:
         return full
-    exact = width_mult * full
-    count = int(exact + divisor / 2) // divisor * divisor
-    if divisor > 1 and count < 0.9 * exact:
-        count += divisor
-    return min(max(count, min_channels), full)
+    return min(max(round_channels(width_mult * full, divisor), min_channels), full)
 
 
 @lru_cache(maxsize=4096)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from pydantic import Field
 from torch import nn
 
-from awnlib.channels import Channels
+from awnlib.channels import Channels, round_channels
 from awnlib.layers import SharedBatchNorm2d, SlimmableConv2d, SwitchableBatchNorm2d, TriangularConv2d
 from awnlib.settings import Settings
 
@@ -35,8 +36,19 @@ class ModelSpec(Settings):
         default_factory=dict, description="full counts by name, in place of the model's own times base_width_mult"
     )
 
-    def make_channels(self, **counts: int) -> dict[str, Channels]:
+    def make_channels(
+        self, *, factors: Mapping[str, int] | None = None, fixed: Collection[str] = (), **counts: int
+    ) -> dict[str, Channels]:
         """Return one `Channels` for each of the plain network's counts.
+
+        Parameters
+        ----------
+        **counts
+            The plain network's channels by name.
+        factors
+            By name, what divides a count at every width (`awnlib.channels.Channels`), unless `channels` gives another.
+        fixed
+            Names of dimensions that keep all channels at every width, the plain network's number at least.
 
         Raises
         ------
@@ -49,7 +61,10 @@ class ModelSpec(Settings):
             raise ValueError(f"{self.name} has no channels {', '.join(unknown)} (it has: {', '.join(counts)})")
         if switches and set(switches) != set(counts):
             raise ValueError(f"switches must name {', '.join(counts)}, found {', '.join(switches)}")
-        return {name: self._make(name, self.channels.get(name, self._scaled(count))) for name, count in counts.items()}
+        return {
+            name: self._make(name, count, factor=(factors or {}).get(name, 1), fixed=name in fixed)
+            for name, count in counts.items()
+        }
 
     def conv(
         self,
@@ -77,15 +92,18 @@ class ModelSpec(Settings):
         """Return the widths at which one dimension has BN statistics."""
         return [self.switches[channels.name]] if isinstance(self.switches, dict) else self.switches
 
-    def _scaled(self, count: int) -> int:
-        exact = count * self.base_width_mult
-        return max(self.divisor, int(exact + self.divisor / 2) // self.divisor * self.divisor)
-
-    def _make(self, name: str, full: int) -> Channels:
+    def _make(self, name: str, count: int, *, factor: int, fixed: bool) -> Channels:
+        full = self.channels.get(name, factor * self._scaled(count // factor, fixed=fixed))
         return Channels(
             full,
             name=name,
             min_width_mult=self.min_width_mult,
             divisor=self.divisor,
             min_channels=max(1, min(self.divisor, full)),
+            factor=factor if full % factor == 0 else 1,
+            fixed=fixed,
         )
+
+    def _scaled(self, count: int, *, fixed: bool) -> int:
+        exact = count * (max(self.base_width_mult, 1.0) if fixed else self.base_width_mult)
+        return max(self.divisor, round_channels(exact, self.divisor))
