@@ -25,8 +25,8 @@ lint: .venv/installed  ## the checks that pre-commit and CI run
 report: .venv/installed  ## only the tables, figures and report of STUDY (a config file), from finished runs
 	$(BIN)/snakemake --cores $(CORES) --configfile $(STUDY) -- report
 
-bench: .venv/installed  ## how fast one pass for all widths is on this machine, as ratios
-	$(BIN)/python benchmarks/speed.py
+bench: .venv/installed  ## how fast awnlib is on this machine beside what one would run instead, as ratios
+	$(BIN)/python -m benchmarks
 
 clean:  ## results and the virtual environment
 	rm -rf results .venv
