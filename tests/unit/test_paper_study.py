@@ -5,7 +5,7 @@ import pytest
 from awnlib.config import load_study
 from awnlib.study import evaluations, runs
 
-# model, data set, method: epochs, first learning rate, weight decay, epochs at which it falls (None: linear decay), factor
+# model, data set, method: epochs, first learning rate, weight decay, epochs at which it falls (None: linearly), factor
 CELLS = {
     ("lenet_3c1l", "mnist", "awn"): (20, 0.01, 0.0, [10, 15], 0.1),
     ("lenet_3c1l", "fashion_mnist", "awn_rs"): (20, 0.01, 0.0, [10, 15], 0.1),
