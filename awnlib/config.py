@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from awnlib.methods import Method, load_methods
 from awnlib.models import model_names
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
+from awnlib.sources import source_names
 
 NAME = r"[a-z0-9][a-z0-9_.-]*"
 TABLES = ("table1", "table2")
@@ -34,9 +35,7 @@ def _check_widths(widths: list[float]) -> list[float]:
 class DatasetConfig(Settings):
     """Where the images of a data set come from and how they are presented in training."""
 
-    source: Literal["mnist5k", "mnist", "fashion_mnist", "cifar10", "cifar100", "parquet", "image_folder"] = Field(
-        description="what to read, see docs/data.md"
-    )
+    source: str = Field(description="what to read: a file of awnlib/sources, see docs/data.md")
     path: str | None = Field(
         default=None, description="folder inside the data folder; null: the usual name of the source"
     )
@@ -53,6 +52,13 @@ class DatasetConfig(Settings):
     def prepare_settings(self) -> dict[str, Any]:
         """Return the settings that decide which images a data set has; how they are augmented is not one."""
         return self.model_dump(exclude={"augment"})
+
+    @field_validator("source")
+    @classmethod
+    def _source_is_known(cls, value: str) -> str:
+        if value not in source_names():
+            raise ValueError(f"unknown source '{value}' (allowed: {', '.join(source_names())})")
+        return value
 
     @model_validator(mode="after")
     def _source_has_files(self) -> DatasetConfig:

@@ -13,7 +13,7 @@ from awnlib.config import DatasetConfig
 from awnlib.data.decode import fit_image
 from awnlib.data.image_data import ImageData
 from awnlib.data.raw import DataError, RawData, Split
-from awnlib.data.sources import read_source
+from awnlib.sources import read_source
 
 
 def prepare_dataset(name: str, config: DatasetConfig, folder: Path) -> ImageData:

@@ -78,7 +78,7 @@ def test_defaults_are_not_shared_between_studies(study_data):
         ("study", "../up", ["pattern"]),
         ("study", "a/b", ["pattern"]),
         ("datasets", {}, ["at least 1 item"]),
-        ("datasets.shapes.source", "imagenet", ["'mnist5k'", "'cifar10'", "found 'imagenet'"]),
+        ("datasets.shapes.source", "imagenet", ["unknown source 'imagenet'", "mnist5k", "cifar10"]),
         ("datasets.shapes.imagesize", 32, ["did you mean 'image_size'?"]),
         ("datasets.shapes.image_size", 7, ["greater than or equal to 8"]),
         ("datasets.shapes", {"source": "mnist5k", "path": "somewhere"}, ["comes with a package"]),

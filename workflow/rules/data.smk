@@ -14,7 +14,9 @@ rule prepare_data:
         runtime=60,
     params:
         settings=lambda wildcards: STUDY.datasets[wildcards.dataset].prepare_settings(),
-        code=code_digest("data.prepare"),
+        code=lambda wildcards: code_digest(
+            "data.prepare", f"sources.{STUDY.datasets[wildcards.dataset].source}"
+        ),
     message:
         "preparing {wildcards.dataset}"
     script:

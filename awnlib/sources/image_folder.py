@@ -12,7 +12,7 @@ from awnlib.data.raw import TEST_NAMES, DataError, RawData, Split
 from awnlib.torchvision_shim import import_torchvision
 
 
-def read_image_folder(config: DatasetConfig, folder: Path) -> RawData:
+def read(config: DatasetConfig, folder: Path) -> RawData:
     """Read ``train/<class>/*`` and ``test/<class>/*`` (or validation, valid, val), as torchvision's ``ImageFolder``.
 
     Raises

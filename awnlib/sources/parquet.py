@@ -20,7 +20,7 @@ _IMAGE_COLUMNS = ("image", "img")
 _LABEL_COLUMNS = ("label", "fine_label")
 
 
-def read_parquet(config: DatasetConfig, folder: Path) -> RawData:
+def read(config: DatasetConfig, folder: Path) -> RawData:
     """Read ``train.parquet``, or ``train-00000-of-00002.parquet`` and so on, and a test split.
 
     The test split is named test, validation, valid or val. Columns: ``image`` (or ``img``), encoded bytes or a

@@ -1,0 +1,72 @@
+"""docs/extending.md, followed to the letter."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+CHECK = """
+import json
+from pathlib import Path
+
+import torch
+from awnlib.config import load_study
+from awnlib.data import evaluation_batches, prepare_dataset
+from awnlib.extract import extract
+from awnlib.study import runs
+from awnlib.sweep import sweep_widths
+from awnlib.train import train
+
+torch.set_num_threads(1)
+study = load_study("extended.yaml")
+data = prepare_dataset("stripes", study.datasets["stripes"], Path("nowhere"))
+cpu = torch.device("cpu")
+batches = list(evaluation_batches(data.test_images, data.test_labels, data.mean, data.std, 50, cpu))
+found = {}
+for run in runs(study):
+    model = train(run, data).model
+    accuracy = [row["test_top1_pct"] for row in sweep_widths(model, batches)]
+    model.set_width_mult(0.5)
+    images = batches[0][0]
+    difference = (extract(model, 0.5)(images) - model(images)).abs().max()
+    found[run.method] = {"accuracy": accuracy, "difference": float(difference)}
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def extended(repository, tmp_path_factory):
+    """A copy of the package with the page's files in their places."""
+    folder = tmp_path_factory.mktemp("extended")
+    shutil.copytree(repository / "awnlib", folder / "awnlib", ignore=shutil.ignore_patterns("__pycache__"))
+    page = (repository / "docs/extending.md").read_text()
+    files = dict(re.findall(r"^`(awnlib/\S+\.py)`:\n\n```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    assert sorted(files) == ["awnlib/models/tiny_resnet.py", "awnlib/sources/stripes.py"]
+    for path, text in files.items():
+        (folder / path).write_text(text)
+    (study,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (folder / "extended.yaml").write_text(study)
+    return folder
+
+
+def test_the_new_model_learns_the_new_data_set(extended):
+    result = subprocess.run([sys.executable, "-c", CHECK], cwd=extended, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert sorted(found) == ["awn", "awn_rs_6"]
+    for method in found.values():
+        assert len(method["accuracy"]) == 18  # 6 to 23 channels
+        assert method["accuracy"][-1] > 90
+        assert method["difference"] < 1e-5
+
+
+def test_the_files_pass_the_checks_of_the_project(extended, repository):
+    shutil.copy(repository / "pyproject.toml", extended)
+    for command in (["check"], ["format", "--check"]):
+        files = ["awnlib/models/tiny_resnet.py", "awnlib/sources/stripes.py"]
+        call = [sys.executable, "-m", "ruff", *command, *files]
+        result = subprocess.run(call, cwd=extended, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout
