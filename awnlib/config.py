@@ -134,6 +134,11 @@ class SweepConfig(Settings):
     """How the dense width sweep is run. It changes no result beyond rounding."""
 
     batch_size: int = Field(default=250, ge=1, description="test images per batch")
+    most_widths: int | None = Field(
+        default=None,
+        ge=2,
+        description="evaluate about so many evenly chosen widths of networks that need a pass for each; null: all",
+    )
 
 
 class TrackConfig(Settings):

@@ -126,7 +126,8 @@ def sweep_model(
             images.test_images, images.test_labels, images.mean, images.std, settings.batch_size, on
         )
         started = time.monotonic()
-        rows = sweep_widths(model, batches, trained=_trained_widths(run, model))
+        trained_widths = _trained_widths(run, model)
+        rows = sweep_widths(model, batches, trained=trained_widths, most_widths=settings.most_widths)
         seconds = time.monotonic() - started
         if run.individual_width is not None:
             rows = [{**row, "width_mult": run.individual_width} for row in rows]

@@ -29,6 +29,7 @@ def sweep_widths(
     width_mults: Sequence[float] | None = None,
     *,
     trained: Sequence[float] = (),
+    most_widths: int | None = None,
 ) -> list[dict[str, Any]]:
     """Evaluate a network at many widths.
 
@@ -43,6 +44,9 @@ def sweep_widths(
         statistics of their own where there are any (`SlimmableModel.distinct_width_mults`).
     trained
         The fixed widths that were trained.
+    most_widths
+        If every width needs a pass of its own and there are more by default: choose so many of them, evenly, besides
+        the trained ones and those with statistics of their own.
 
     Returns
     -------
@@ -56,7 +60,10 @@ def sweep_widths(
         If there is no image or no width, or a width is outside the model's range.
     """
     if width_mults is None:
-        width_mults = model.distinct_width_mults(include=[*trained, *model.switch_width_mults])
+        special = [*trained, *model.switch_width_mults]
+        width_mults = model.distinct_width_mults(include=special)
+        if most_widths is not None and not is_any_width(model):
+            width_mults = _thinned(width_mults, most_widths, special)
     if not width_mults:
         raise ValueError("a sweep needs at least one width")
     for width_mult in width_mults:
@@ -85,6 +92,13 @@ def sweep_widths(
         }
         for row, loss, correct in zip(_costs(model, width_mults), losses.tolist(), corrects.tolist(), strict=True)
     ]
+
+
+def _thinned(width_mults: list[float], count: int, special: Sequence[float]) -> list[float]:
+    """Return `count` evenly chosen widths, the ends among them, and all special ones."""
+    last = len(width_mults) - 1
+    chosen = {index * last // (count - 1) for index in range(count)}
+    return [width for index, width in enumerate(width_mults) if index in chosen or width in special]
 
 
 def _logits_width_by_width(

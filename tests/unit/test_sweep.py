@@ -135,3 +135,15 @@ def test_widths_are_held_some_at_a_time(monkeypatch, most):
     monkeypatch.undo()
     assert parts == sweep_widths(model, BATCHES[:2], [0.3, 1.0, 0.45, 0.3, 0.7])
     assert parts != whole
+
+
+def test_widths_that_need_a_pass_each_can_be_thinned_out():
+    model = small_lenet(**SWITCHABLE)
+    recalibrate_bn(model, [IMAGES], [0.4, 0.62, 1.0])
+    every = sweep_widths(model, BATCHES, trained=[1.0, 0.77])
+    some = sweep_widths(model, BATCHES, trained=[1.0, 0.77], most_widths=3)
+    widths = [row["width_mult"] for row in some]
+    middle = every[(len(every) - 1) // 2]["width_mult"]
+    assert widths == sorted({0.25, middle, 1.0, 0.4, 0.62, 0.77})
+    assert some == [row for row in every if row["width_mult"] in widths]
+    assert len(sweep_widths(small_lenet(), BATCHES, most_widths=3)) == len(small_lenet().distinct_width_mults())

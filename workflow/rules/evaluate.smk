@@ -41,6 +41,7 @@ rule sweep_widths:
         runtime=60,
         gpu=int(ON_GPU),
     params:
+        most_widths=STUDY.sweep.most_widths,
         code=code_digest("sweep", "cost", "auc"),
     message:
         "sweeping {wildcards.run} ({wildcards.variant})"
