@@ -5,7 +5,7 @@ BIN := .venv/bin
 STUDY ?= config.yaml
 SOURCES := awnlib benchmarks workflow/scripts tests
 
-.PHONY: demo test lint report bench clean
+.PHONY: demo test lint report publish bench clean
 
 demo: .venv/installed  ## the Any-Width Networks paper in miniature, on 5,000 MNIST digits
 	$(BIN)/snakemake --cores $(CORES)
@@ -24,6 +24,9 @@ lint: .venv/installed  ## the checks that pre-commit and CI run
 
 report: .venv/installed  ## only the tables, figures and report of STUDY (a config file), from finished runs
 	$(BIN)/snakemake --cores $(CORES) --configfile $(STUDY) -- report
+
+publish: .venv/installed  ## copy tables and figures of STUDY (a finished folder: results/<study>) to docs/results
+	$(BIN)/python -m awnlib.publish $(STUDY)
 
 bench: .venv/installed  ## how fast awnlib is on this machine beside what one would run instead, as ratios
 	$(BIN)/python -m benchmarks

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import Field, field_validator, model_validator
 
 from awnlib.methods import Method, load_methods
@@ -317,6 +318,12 @@ def load_study(path: str | Path) -> StudyConfig:
     """Read and validate the YAML file of a study."""
     path = Path(path)
     return parse_study(read_yaml(path), origin=str(path))
+
+
+def study_yaml(study: StudyConfig) -> str:
+    """Return a study as YAML, with all defaults; `load_study` reads it."""
+    text: str = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text
 
 
 def _name_problems(name: str) -> list[str]:

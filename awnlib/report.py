@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from awnlib.config import StudyConfig
+from awnlib.config import StudyConfig, study_yaml
 from awnlib.files import atomic_path
 from awnlib.findings import model_sizes, orders, worst_drift
 from awnlib.layout import HOLE, Block, blocks
@@ -113,7 +112,7 @@ def write_report(
         "sizes": _sizes(evaluations, runs),
         "failures": [*_failures(runs, "training"), *_failures(evaluations, "evaluation")],
         "provenance": {name: value for name, value in provenance.items() if value},
-        "configuration": yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        "configuration": study_yaml(study),
         "files": [_link(Path(file), folder) for file in files],
     }
     environment = Environment(

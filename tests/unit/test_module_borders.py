@@ -37,6 +37,9 @@ WITHOUT_TORCH = [
     "awnlib.tables",
     "awnlib.figures",
     "awnlib.report",
+    "awnlib.claims",
+    "awnlib.departures",
+    "awnlib.publish",
 ]
 
 

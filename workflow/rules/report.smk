@@ -9,7 +9,8 @@ rule report:
         figures=collect("<results>/figures/{name}.svg", name=FIGURE_FILES),
         pictures=collect("<results>/figures/{name}.png", name=FIGURE_FILES),
     output:
-        "<results>/report.html",
+        page="<results>/report.html",
+        study="<results>/study.yaml",
     log:
         "<results>/logs/report.log",
     conda:

@@ -1,8 +1,8 @@
-"""Write the report of the study."""
+"""Write the report of the study, and its whole configuration."""
 
 from pathlib import Path
 
-from awnlib.config import parse_study
+from awnlib.config import parse_study, study_yaml
 from awnlib.logs import log_to
 from awnlib.report import write_report
 from awnlib.schemas import read_provenance, read_table
@@ -11,7 +11,7 @@ log_to(snakemake.log[0])
 study = parse_study(snakemake.config)
 paths = {Path(path).stem: Path(path) for path in snakemake.input.tables}
 write_report(
-    snakemake.output[0],
+    snakemake.output.page,
     study=study,
     tables={name: read_table(paths[name]) for name in study.tables},
     figures={Path(path).stem: Path(path) for path in snakemake.input.figures},
@@ -21,3 +21,4 @@ write_report(
     provenance=read_provenance(paths["runs"]),
     files=map(Path, [*snakemake.input.tables, *snakemake.input.pictures]),
 )
+Path(snakemake.output.study).write_text(study_yaml(study))

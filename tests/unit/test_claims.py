@@ -1,0 +1,247 @@
+"""Every claim both ways, on tables made by hand; and that a claim without its methods is not listed."""
+
+import pandas as pd
+import pytest
+
+from awnlib import claims
+from awnlib.columns import TABLES
+from awnlib.config import parse_study
+
+PANEL = {"model": "lenet_3c1l", "dataset": "fashion_mnist", "paper_dataset": "fashion_mnist"}
+LABELS = {"awn": "AWN", "awn_rs": "AWN+RS", "awn_all": "AWN-all", "s_net": "S-Net", "shared_bn": "Standard BN"}
+PAPER = {"AWN": 90.67, "S-Net": 83.78, "AWN+RS": 91.06, "US-Net(4w)": 90.40, "US-Net(10w)": 90.70}
+
+
+def aucs(ours, *, paper=PAPER, std=None, panel=PANEL):
+    """Rows of "table2" from AUCs by method, or by method and variant."""
+    rows = []
+    for key, value in ours.items():
+        method, variant = key if isinstance(key, tuple) else (key, "as_trained")
+        label = f"US-Net({variant[5:]}w)" if method == "us_net" else LABELS.get(method, method)
+        number = paper.get(label)
+        difference = None if number is None else value - number
+        values = {"value_pct": value, "std_pct": std, "paper_pct": number, "difference_pct": difference}
+        rows.append({**panel, "method": method, "label": label, "variant": variant, **values})
+    floats = ["value_pct", "std_pct", "paper_pct", "difference_pct"]
+    return pd.DataFrame(rows, columns=TABLES["table2"].names).astype(dict.fromkeys(floats, float))
+
+
+def accuracies(train, test, *, paper=None):
+    """Rows of "table1" from accuracies by method and width."""
+    rows = [
+        {**PANEL, "method": method, "label": LABELS[method], "width_mult": width, "metric": metric}
+        | {"value_pct": value, "paper_pct": (paper or {}).get((metric, method, width))}
+        for metric, methods in (("train_top1_pct", train), ("test_top1_pct", test))
+        for method, widths in methods.items()
+        for width, value in widths.items()
+    ]
+    return pd.DataFrame(rows, columns=TABLES["table1"].names)
+
+
+def seeds(**methods):
+    """Rows of "evaluations" from a list of AUCs (one a seed) by method; None: failed."""
+    rows = [
+        {"dataset": "mnist", "model": "lenet_3c1l", "method": method, "label": LABELS[method], "variant": "as_trained"}
+        | {"seed": seed, "auc_pct": value, "state": "failed" if value is None else "ok"}
+        for method, values in methods.items()
+        for seed, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows, columns=TABLES["evaluations"].names)
+
+
+def drifts(**methods):
+    rows = [
+        {"dataset": "mnist", "model": "lenet_3c1l", "method": method, "label": LABELS[method], "seed": 0}
+        | {"layer": "bn1", "drift": drift}
+        for method, drift in methods.items()
+    ]
+    return pd.DataFrame(rows, columns=TABLES["bn_drift"].names)
+
+
+US_NET = {("us_net", "recal4"): 90.4, ("us_net", "recal10"): 90.7}
+
+
+@pytest.mark.parametrize(
+    ("ours", "std", "verdict", "numbers"),
+    [
+        (
+            91.0,
+            None,
+            "holds",
+            "AWN+RS 91.00 (paper 91.06, -0.06); largest of the others: US-Net(10w) 90.70 (paper 90.70, +0.00)",
+        ),
+        (90.5, None, "does not hold", "largest of the others: US-Net(10w) 90.70"),
+        (90.9, 0.2, "undecided", "AWN+RS 90.90 ± 0.20 (paper 91.06, -0.16)"),
+    ],
+)
+def test_the_best_method_of_the_paper_is_the_best(ours, std, verdict, numbers):
+    finding = claims.largest_auc(aucs({"awn": 90.0, "awn_rs": ours} | US_NET, std=std))
+    assert (finding.claim, finding.verdict) == ("AWN+RS has the largest AUC", verdict)
+    assert numbers in finding.numbers
+
+
+def test_the_paper_decides_which_method_should_be_best():
+    paper = PAPER | {"US-Net(10w)": 91.98}
+    finding = claims.largest_auc(aucs({"awn": 90.0, "awn_rs": 91.0} | US_NET, paper=paper))
+    assert (finding.claim, finding.verdict) == ("US-Net(10w) has the largest AUC", "does not hold")
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(80.0, "holds"), (90.2, "does not hold")])
+def test_the_s_net_is_the_worst(ours, verdict):
+    finding = claims.smallest_auc(aucs({"awn": 90.0, "s_net": ours}))
+    assert (finding.claim, finding.verdict) == ("S-Net has the smallest AUC", verdict)
+    assert "smallest of the others: AWN 90.00" in finding.numbers
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(89.68, "holds"), (91.66, "holds"), (89.6, "does not hold")])
+def test_a_cell_is_near_the_papers(ours, verdict):
+    finding = claims.near_the_paper(aucs({"awn": ours, "s_net": 1.0}), "awn")
+    assert (finding.claim, finding.verdict) == ("AWN is within 1 point of the paper's AUC", verdict)
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [((90.0, 90.5, 91.0), "holds"), ((90.0, 91.0, 90.5), "holds in part"), ((91.0, 90.0, 90.0), "does not hold")],
+)
+def test_us_net_improves_with_recalibrated_widths(values, verdict):
+    ours = {("us_net", f"recal{points}"): value for points, value in zip((4, 10, 20), values, strict=True)}
+    shuffled = aucs(ours).iloc[::-1]
+    finding = claims.more_recalibrated_widths(shuffled)
+    assert finding.verdict == verdict
+    assert finding.numbers.startswith(f"US-Net(4w) {values[0]:.2f}")
+
+
+@pytest.mark.parametrize(
+    ("ours", "std", "verdict"), [(90.7, None, "holds"), (90.4, None, "does not hold"), (90.7, 0.2, "undecided")]
+)
+def test_sampling_widths_helps(ours, std, verdict):
+    finding = claims.sampled_widths(aucs({"awn": 90.5, "awn_rs": ours}, std=std))
+    assert (finding.claim, finding.verdict) == ("Sampling widths helps: AWN+RS is above AWN", verdict)
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(90.7, "does not hold"), (90.4, "holds")])
+def test_sampling_widths_does_not_help_where_the_paper_says_so(ours, verdict):
+    finding = claims.sampled_widths(aucs({"awn": 90.5, "awn_rs": ours}, paper={"AWN": 90.91, "AWN+RS": 90.72}))
+    assert (finding.claim, finding.verdict) == ("Sampling widths does not help here: AWN is above AWN+RS", verdict)
+
+
+@pytest.mark.parametrize(("narrow", "verdict"), [(80.0, "holds"), (98.5, "does not hold")])
+def test_ordinary_bn_collapses_in_testing_only(narrow, verdict):
+    train = {"shared_bn": {1.0: 99.0, 0.5: 98.0, 0.25: 99.0}}
+    paper = {("train_top1_pct", "shared_bn", 0.5): 99.02, ("test_top1_pct", "shared_bn", 0.5): 96.59}
+    # What full width loses is no matter of narrow widths.
+    finding = claims.ordinary_bn(accuracies(train, {"shared_bn": {1.0: 50.0, 0.5: 98.0, 0.25: narrow}}, paper=paper))
+    assert finding.verdict == verdict
+    assert f"at w = 0.25: {99 - narrow:+.2f} points (paper: w = 0.50: +2.43 points)" in finding.numbers
+
+
+def test_ordinary_bn_that_fails_in_training_too_is_no_collapse():
+    both = {"shared_bn": {1.0: 99.0, 0.25: 30.0}}
+    assert claims.ordinary_bn(accuracies(both, both)).verdict == "does not hold"
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(98.6, "holds"), (98.4, "does not hold")])
+def test_awn_is_near_the_s_net(ours, verdict):
+    test = {"awn": {1.0: 99.5, 0.5: ours}, "s_net": {1.0: 99.0, 0.5: 99.0}}
+    finding = claims.near_the_s_net(accuracies(test, test))
+    assert finding.verdict == verdict
+    assert finding.numbers == f"S-Net minus AWN is largest at w = 0.50: {99 - ours:+.2f} points"
+
+
+@pytest.mark.parametrize(("values", "verdict"), [((50, 60, 70), "holds"), ((50, 60, 55), "holds in part")])
+def test_auc_rises_with_the_trained_widths(values, verdict):
+    methods = ("awn_2w", "full_width_triangular", "awn")
+    rows = aucs(dict(zip(methods, (values[1], values[0], values[2]), strict=True)))
+    finding = claims.more_trained_widths(rows)
+    assert finding.verdict == verdict
+    assert finding.numbers.startswith("full_width_triangular 50.00; awn_2w 60.00")
+
+
+@pytest.mark.parametrize(("dense", "verdict"), [(20.0, "holds"), (40.0, "does not hold")])
+def test_triangular_layers_degrade_less(dense, verdict):
+    panel = PANEL | {"dataset": "other", "paper_dataset": "cifar10"}
+    finding = claims.triangular_degrades_less(
+        aucs({"full_width_dense": dense, "full_width_triangular": 35.0}, panel=panel)
+    )
+    assert finding.verdict == verdict
+    assert finding.numbers.startswith("full_width_triangular 35.00 (paper 35.85, -0.85); full_width_dense")
+
+
+@pytest.mark.parametrize(
+    ("awn", "ordinary", "verdict"),
+    [(0.0, 0.5, "holds"), (0.0, 0.001, "holds in part"), (0.2, 0.001, "does not hold")],
+)
+def test_one_set_of_statistics_serves_triangular_networks_only(awn, ordinary, verdict):
+    finding = claims.one_set_of_statistics(drifts(awn=awn, shared_bn=ordinary))
+    assert finding.verdict == verdict
+    assert finding.numbers == f"drift of the worst layer: AWN {awn:.3f}, Standard BN {ordinary:.3f}"
+
+
+@pytest.mark.parametrize(
+    ("extra", "verdict"),
+    [((9.4, 18.9), "holds"), ((9.4, 21.0), "holds in part"), ((2.0, 4.0), "does not hold")],
+)
+def test_size_of_statistics(extra, verdict):
+    columns = {"label": ["US-Net(10w)", "US-Net(20w)"], "extra_pct": extra, "paper_extra_pct": [9.0, 18.0]}
+    finding = claims.size_of_statistics(pd.DataFrame(columns))
+    assert finding.verdict == verdict
+    assert finding.numbers == f"US-Net(10w) +{extra[0]} %, US-Net(20w) +{extra[1]} %"
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"),
+    [([91.0, 92.0], "holds"), ([89.0, 90.0], "does not hold"), ([91.0, 90.0], "undecided")],
+)
+def test_every_width_at_once_is_compared_seed_by_seed(ours, verdict):
+    finding = claims.every_width_at_once(seeds(awn_all=ours, awn=[90.0, 90.5]), "awn")
+    assert (finding.claim, finding.verdict) == ("AWN-all has a larger AUC than AWN", verdict)
+
+
+def test_only_seeds_that_both_methods_have_are_compared():
+    table = seeds(awn_all=[91.0, 92.0, None], awn=[90.0, 90.5, 10.0], awn_rs=[None, None])
+    [(panel, finding)] = claims.own_findings(table)
+    assert panel == "LeNet-3C1L, MNIST"
+    assert finding.numbers == (
+        "AWN-all 91.50 ± 0.71, AWN 90.25 ± 0.35; difference +1.25 ± 0.35 over 2 seeds, above in 2: "
+        "+1.00 (seed 0), +1.50 (seed 1)"
+    )
+
+
+def test_claims_without_their_methods_are_not_listed():
+    assert claims.largest_auc(aucs({"awn": 90.0, "awn_rs": 91.0})) is None
+    assert claims.smallest_auc(aucs({"awn": 90.0})) is None
+    assert claims.near_the_paper(aucs({"awn": 90.0}, paper={}), "awn") is None
+    assert claims.more_recalibrated_widths(aucs({("us_net", "recal4"): 90.0})) is None
+    assert claims.sampled_widths(aucs({"awn_rs": 90.0, "s_net": 80.0})) is None
+    assert claims.ordinary_bn(accuracies({}, {"shared_bn": {0.5: 90.0}})) is None
+    assert claims.near_the_s_net(accuracies({}, {"awn": {0.5: 90.0}})) is None
+    assert claims.more_trained_widths(aucs({"awn": 90.0, "s_net": 80.0})) is None
+    assert claims.triangular_degrades_less(aucs({"full_width_dense": 20.0})) is None
+    assert claims.one_set_of_statistics(drifts(awn=0.0)) is None
+    assert claims.every_width_at_once(seeds(awn_all=[90.0], awn=[None]), "awn") is None
+
+
+def test_a_study_is_checked_panel_by_panel():
+    panels = [{"model": "lenet_3c1l", "dataset": "fashion_mnist"}]
+    study = parse_study(
+        {
+            "study": "demo",
+            "seeds": [0],
+            "datasets": {"fashion_mnist": {"source": "fashion_mnist"}},
+            "figures": {"figure4": {"panels": panels, "methods": ["full_width_triangular", "awn"]}},
+        }
+    )
+    rows = seeds(awn=[90.0]).assign(dataset="fashion_mnist")
+    triangular = rows.assign(method="full_width_triangular", label="triangular", auc_pct=50.0)
+    tables = {
+        "evaluations": pd.concat([rows, triangular]),
+        "runs": pd.DataFrame(columns=TABLES["runs"].names),
+        "bn_drift": drifts(awn=0.0, s_net=0.5),
+        "table2": pd.concat([aucs({"awn": 90.0}), aucs({"s_net": 1.0}, panel=PANEL | {"dataset": "mnist5k"})]),
+    }
+    found = claims.paper_findings(study, tables)
+    assert [(panel, finding.source) for panel, finding in found] == [
+        ("LeNet-3C1L, Fashion-MNIST", "Table 2"),
+        ("LeNet-3C1L, Fashion-MNIST", "Figure 4"),
+        ("LeNet-3C1L, MNIST", "Figure 2"),
+    ]

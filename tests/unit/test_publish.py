@@ -1,0 +1,265 @@
+"""Publishing a study: what is refused, what is copied, and the page over all of them."""
+
+import json
+
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from awnlib import publish as module
+from awnlib.collect import run_record
+from awnlib.columns import TABLES
+from awnlib.config import load_study, parse_study, study_yaml
+from awnlib.departures import departures
+from awnlib.publish import PublishError, main, publish, write_page
+from awnlib.records import Record, write_record
+from awnlib.schemas import read_table, write_table
+from awnlib.study import evaluations, runs
+from awnlib.tables import make_table2, write_exhibit_table
+
+ORIGIN = {"device": "cpu", "cpu": "A & B", "num_cpus": "4", "threads": "1", "torch": "2.13.0", "awnlib": "0.1.0"}
+ORIGIN |= {"commit": "abc", "changes": "no | yes", "created": "2026-02-03T00:00:00+00:00"}
+AUCS = {"awn": 90.5, "s_net": 80.0}
+PAPER = {
+    "study": "paper",
+    "seeds": [0],
+    "datasets": {"mnist": {"source": "mnist"}},
+    "train": {"num_epochs": 20, "weight_decay": 0.001},
+    "tables": {"table2": {"panels": [{"model": "lenet_3c1l", "dataset": "mnist"}], "methods": ["awn", "us_net"]}},
+}
+
+
+def settings(name="demo"):
+    panel = {"model": "lenet_3c1l", "dataset": "digits", "paper_dataset": "fashion_mnist"}
+    return {
+        "study": name,
+        "description": "Fast & <small>.",
+        "seeds": [0, 1],
+        "data_folder": "/home/somebody/data",
+        "datasets": {"digits": {"source": "mnist5k"}},
+        "tables": {"table2": {"panels": [panel], "methods": list(AUCS)}},
+        "figures": {"figure5": {"panels": [panel], "methods": list(AUCS)}},
+    }
+
+
+def cell(run):
+    names = {"dataset": run.dataset, "model": run.model, "method": run.method, "seed": run.seed}
+    return names | {"label": run.method_settings.label, "state": "ok", "error": None}
+
+
+def table(name, rows):
+    return pd.DataFrame(rows, columns=TABLES[name].names)
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Return a function that makes the results of a finished study of two methods and two seeds."""
+
+    def make(name="demo", shift=0.0):
+        study, folder = parse_study(settings(name)), tmp_path / "results" / name
+        trained = {"num_epochs": 20, "batch_size": 128, "lr": 0.01, "weight_decay": 0.0, "train_time_s": 60.0}
+        frames = {
+            "runs": table("runs", [cell(run) | trained for run in runs(study)]),
+            "evaluations": table(
+                "evaluations",
+                [
+                    cell(one.run)
+                    | {"variant": one.variant, "sweep_time_s": 2.0}
+                    | {"auc_pct": AUCS[one.run.method] + one.run.seed + shift}
+                    for one in evaluations(runs(study))
+                ],
+            ),
+            "bn_drift": table("bn_drift", []),
+        }
+        for frame_name, frame in frames.items():
+            write_table(folder / f"tables/{frame_name}.parquet", frame_name, frame, ORIGIN)
+        table2 = make_table2(study.tables["table2"], frames["evaluations"])
+        write_exhibit_table(table2, "table2", folder / "tables/table2", ORIGIN)
+        (folder / "figures").mkdir()
+        for figure in ("figure5", "figure5_macs"):
+            Image.linear_gradient("L").convert("RGBA").save(folder / f"figures/{figure}.png")
+        (folder / "study.yaml").write_text(study_yaml(study))
+        for day, run in enumerate(runs(study), start=1):
+            origin = ORIGIN | {"created": f"2026-02-0{day}T10:00:00+00:00"}
+            write_record(run_record(folder, run), Record("train_model", "ok", None, {}, provenance=origin))
+        (folder / "complete.json").write_text("{}")
+        return folder
+
+    return make
+
+
+def change(folder, name, **changes):
+    """Change the first row of a table of the results."""
+    path = folder / f"tables/{name}.parquet"
+    frame = read_table(path)
+    for column, value in changes.items():
+        frame[column] = [value, *frame[column][1:]]
+    write_table(path, name, frame, ORIGIN)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def page(to):
+    write_page(to, parse_study(PAPER))
+    return (to / "README.md").read_text()
+
+
+def test_what_is_published(results, tmp_path):
+    source, to = results(), tmp_path / "docs"
+    publish(source, to)
+    published = contents(to / "demo")
+    assert sorted(published) == [
+        *("bn_drift.parquet", "evaluations.parquet", "figure5.png", "figure5_macs.png", "provenance.json"),
+        *("runs.parquet", "study.yaml", "table2.md", "table2.parquet"),
+    ]
+    for name in ("evaluations.parquet", "table2.md", "table2.parquet"):
+        assert published[name] == (source / "tables" / name).read_bytes()
+    with Image.open(to / "demo/figure5.png") as figure:
+        assert (figure.mode, figure.size) == ("P", (256, 256))
+
+
+def test_the_configuration_is_whole_but_for_the_folder_of_one_machine(results, tmp_path):
+    publish(results(), tmp_path / "docs")
+    path = tmp_path / "docs/demo/study.yaml"
+    assert load_study(path) == parse_study(settings() | {"data_folder": None})
+    assert yaml.safe_load(path.read_text())["train"]["momentum"] == 0.9
+
+
+def test_provenance_has_dates_and_wall_times(results, tmp_path):
+    publish(results(), tmp_path / "docs")
+    origin = json.loads((tmp_path / "docs/demo/provenance.json").read_text())
+    assert origin["train_time_s"] == {"jobs": 4, "sum": 240.0, "max": 60.0}
+    assert origin["sweep_time_s"] == {"jobs": 4, "sum": 8.0, "max": 2.0}
+    assert origin["recalibration_time_s"] == {"jobs": 0, "sum": 0.0, "max": 0.0}
+    assert (origin["first_job"], origin["last_job"]) == ("2026-02-01T10:00:00+00:00", "2026-02-04T10:00:00+00:00")
+    assert (origin["cpu"], origin["commit"], origin["missing"]) == ("A & B", "abc", [])
+    assert "created" not in origin
+
+
+def test_a_second_call_gives_the_same_bytes(results, tmp_path):
+    source, to = results(), tmp_path / "docs"
+    publish(source, to)
+    first = page(to), contents(to)
+    publish(source, to)
+    assert (page(to), contents(to)) == first
+
+
+def test_what_is_no_longer_made_goes_and_notes_stay(results, tmp_path):
+    source, to, notes = results(), tmp_path / "docs", tmp_path / "text.md"
+    notes.write_text("By *hand*.\n")
+    publish(source, to, notes=notes)
+    (to / "demo/table1.md").write_text("old")
+    (to / "demo/other.txt").write_text("not ours")
+    (source / "figures/figure5_macs.png").unlink()
+    publish(source, to)
+    names = set(contents(to / "demo"))
+    assert {"notes.md", "other.txt"} <= names
+    assert not {"table1.md", "figure5_macs.png"} & names
+    assert "### Notes\n\nBy *hand*.\n" in page(to)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "complete.json").unlink(), r"complete\.json is missing"),
+        (lambda folder: (folder / "figures/figure5.png").unlink(), r"figures/figure5\.png is missing"),
+        (lambda folder: (folder / "tables/table2.parquet").unlink(), r"tables/table2\.parquet is missing"),
+        (
+            lambda folder: change(folder, "runs", state="failed", error="ValueError:\nwhy"),
+            r"training digits/lenet_3c1l/awn/0: failed: ValueError: why",
+        ),
+        (
+            lambda folder: change(folder, "evaluations", seed=7),
+            r"awn/0/as_trained: no result\n.*awn/7/as_trained: not in the configuration",
+        ),
+    ],
+)
+def test_an_incomplete_study_is_refused_or_says_what_it_lacks(results, tmp_path, damage, message):
+    source, to = results(), tmp_path / "docs"
+    damage(source)
+    with pytest.raises(PublishError, match=rf"demo is incomplete \(--incomplete [^:]*:\n  .*{message}"):
+        publish(source, to)
+    assert not to.exists()
+    publish(source, to, incomplete=True)
+    assert "**This study is incomplete.** It lacks:\n\n- " in page(to)
+
+
+def test_other_folders_and_large_studies_are_refused(results, tmp_path, monkeypatch):
+    with pytest.raises(PublishError, match=r"study\.yaml does not exist: name the results folder"):
+        publish(tmp_path, tmp_path / "docs")
+    monkeypatch.setattr(module, "MAX_BYTES", 1000)
+    with pytest.raises(PublishError, match=r"more than 1,000 bytes to publish \(study\.yaml [\d,]+, "):
+        publish(results(), tmp_path / "docs")
+    assert not (tmp_path / "docs").exists()
+
+
+def test_the_page_reads_every_study_in_the_order_of_names(results, tmp_path):
+    to = tmp_path / "docs"
+    publish(results("second"), to)
+    publish(results("first", shift=-10), to)
+    text = page(to)
+    assert text.index("## first") < text.index("## second")
+    assert "| [second](#second) | A & B | 4 min | 2 of 2 |" in text
+    assert "| [first](#first) | A & B | 4 min | 1 of 2 |" in text
+    assert "Fast & <small>." in text
+    assert "- Software: torch 2.13.0, awnlib 0.1.0, commit abc with uncommitted changes." in text
+    assert "sweeps 8 s in 4 jobs, the longest 2 s. Run on 2026-02-01 to 2026-02-04 (UTC)." in text
+    near = "| Table 2 | LeNet-3C1L, digits (paper: Fashion-MNIST) | AWN is within 1 point of the paper's AUC |"
+    assert f"{near} **holds** | AWN 91.00 ± 0.71 (paper 90.67, +0.33) |" in text
+    assert f"{near} **does not hold** | AWN 81.00 ± 0.71 (paper 90.67, -9.67) |" in text
+    assert "1 of 1 pairs as in the paper; best is\n  AWN (paper: AWN).\n" in text
+    assert "| LeNet-3C1L, digits (paper: Fashion-MNIST) | 91.00 ± 0.71 (paper 90.67, +0.33) | 80.50" in text
+    assert "![Accuracy at every width](second/figure5.png)\n\n**Accuracy at every width.** Test accuracy" in text
+    assert "[table2.parquet](first/table2.parquet)" in text
+    assert "- 2 seeds instead of 1\n" in text
+    assert "Our own question" not in text
+
+
+def test_from_the_command_line(results, tmp_path, repository):
+    source, to = results(), tmp_path / "docs"
+    arguments = ["--to", str(to), "--paper", str(repository / "configs/awn_paper.yaml")]
+    main([str(source), *arguments])
+    text = (to / "README.md").read_text()
+    assert (
+        "- `dataset.source` mnist5k instead of fashion_mnist: LeNet-3C1L, digits (paper: Fashion-MNIST) (AWN, S-"
+        in text
+    )
+    with pytest.raises(SystemExit, match=r"study\.yaml does not exist"):
+        main([str(tmp_path), *arguments])
+    with pytest.raises(SystemExit, match="nowhere"):
+        main([str(source), "--paper", "nowhere"])
+
+
+def test_departures_name_every_setting_that_has_an_effect_and_its_cells():
+    ours = {
+        "study": "short",
+        "seeds": [0],
+        "datasets": {"digits": {"source": "mnist5k", "train_size": 100}},
+        "train": {"num_epochs": 1, "schedule": "linear", "weight_decay": 0.001},
+        "overrides": [{"method": "awn", "train": {"lr": 0.1}, "widths": [1.0, 0.5]}],
+        "recalibration": {"num_images": 64},
+        "tables": {
+            "table2": {
+                "panels": [{"model": "lenet_3c1l", "dataset": "digits", "paper_dataset": "mnist"}],
+                "methods": ["awn", "us_net", "awn_all"],
+            }
+        },
+    }
+    panel = "LeNet-3C1L, digits (paper: MNIST)"
+    assert departures(parse_study(ours), parse_study(PAPER)) == [
+        f"1 epoch instead of 20: {panel} (AWN, US-Net)",
+        f"`lr` 0.1 instead of 0.01: {panel} (AWN)",
+        f"`schedule` linear instead of multistep: {panel} (AWN, US-Net)",
+        f"`widths` [1.0, 0.5] instead of [1.0, 0.75, 0.5, 0.25]: {panel} (AWN)",
+        f"`dataset.source` mnist5k instead of mnist: {panel} (AWN, US-Net)",
+        f"`dataset.train_size` 100 instead of none: {panel} (AWN, US-Net)",
+        f"`recalibration.num_images` 64 instead of 1024: {panel} (US-Net)",
+        "not in the paper: LeNet-3C1L, digits (AWN-all)",
+    ]
+
+
+def test_the_papers_own_setting_departs_in_nothing():
+    assert departures(parse_study(PAPER), parse_study(PAPER)) == []
