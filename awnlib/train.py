@@ -199,7 +199,6 @@ class _Training:
         self.lr = learning_rate(self.settings, self.step / self.total_steps)
         self.optimizer.param_groups[0]["lr"].fill_(self.lr)
         images, labels = self.images.batch(indices, rng(self.run.seed, "augment", self.step))
-        images = images.contiguous(memory_format=torch.channels_last)
         self.tracker.observe(self.step, images)
         self.optimizer.zero_grad()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):

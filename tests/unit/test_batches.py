@@ -87,7 +87,11 @@ def test_equal_seeds_give_equal_bits():
 
 def test_images_are_kept_as_bytes_and_not_copied_without_need():
     data = make_data(num_images=200, shape=(3, 32, 32))
-    assert TrainingImages(data, "none", CPU)._images.data_ptr() == data.train_images.data_ptr()
+    images = TrainingImages(data, "none", CPU)._images
+    assert images.dtype == torch.uint8
+    assert images.untyped_storage().nbytes() == 200 * 3 * 32 * 32
+    grey = make_data(num_images=200, shape=(1, 32, 32))
+    assert TrainingImages(grey, "none", CPU)._images.data_ptr() == grey.train_images.data_ptr()
     padded = TrainingImages(data, "crop_flip", CPU)._images
     assert padded.dtype == torch.uint8
     assert padded.untyped_storage().nbytes() == 200 * 3 * 40 * 40
@@ -142,3 +146,12 @@ def test_every_device_draws_the_same_crops():
     assert gpu_labels.device.type == on_gpu.device.type == "cuda"
     torch.testing.assert_close(on_gpu.cpu(), on_cpu)
     assert torch.equal(gpu_labels.cpu(), labels)
+
+
+@pytest.mark.parametrize("augment", ["none", "crop_flip"])
+def test_batches_come_in_the_layout_of_convolutions(augment):
+    images = torch.randint(256, (6, 3, 8, 10), dtype=torch.uint8)
+    labels = torch.arange(6)
+    data = ImageData("x", images, labels, images, labels, tuple("abcdef"), (0.5,) * 3, (0.2,) * 3, "random")
+    batch, _ = TrainingImages(data, augment, torch.device("cpu")).batch(torch.tensor([3, 1]), rng(0, "augment", 0))
+    assert batch.is_contiguous(memory_format=torch.channels_last)
