@@ -44,14 +44,16 @@ def create_lenet(method: str, options: Options, *, num_classes: int = CLASSES) -
     return create_network("lenet_3c1l", method, options, input_shape=IMAGE, num_classes=num_classes)
 
 
-def create_network(name: str, method: str, options: Options, **sizes: object) -> SlimmableModel:
+def create_network(
+    name: str, method: str, options: Options, *, switches: list[float] = WIDTHS, **sizes: object
+) -> SlimmableModel:
     """Return the network of a method, in training mode and in the memory layout that training uses."""
     settings = load_methods()[method]
     model = create_model(
         name,
         layer=settings.layer,
         norm="shared" if settings.norm == "shared" else "switchable",
-        switches=[WIDTHS[0], WIDTHS[-1]] if settings.norm == "recalibrated" else WIDTHS,
+        switches=[switches[0], switches[-1]] if settings.norm == "recalibrated" else switches,
         affine="shared" if settings.norm == "recalibrated" else "private",
         base_width_mult=settings.base_width_mult,
         **sizes,
