@@ -94,13 +94,14 @@ class ModelSpec(Settings):
 
     def _make(self, name: str, count: int, *, factor: int, fixed: bool) -> Channels:
         full = self.channels.get(name, factor * self._scaled(count // factor, fixed=fixed))
+        factor = factor if full % factor == 0 else 1
         return Channels(
             full,
             name=name,
             min_width_mult=self.min_width_mult,
             divisor=self.divisor,
-            min_channels=max(1, min(self.divisor, full)),
-            factor=factor if full % factor == 0 else 1,
+            min_channels=max(1, factor * min(self.divisor, full // factor)),
+            factor=factor,
             fixed=fixed,
         )
 
