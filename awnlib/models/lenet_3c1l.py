@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from awnlib.layers import SlimmableLinear
@@ -29,15 +29,14 @@ class LeNet3C1L(SlimmableModel):
         self.conv1, self.norm1 = spec.conv(in_channels, conv1, 3), spec.norm_layer(conv1)
         self.conv2, self.norm2 = spec.conv(conv1, conv2, 3), spec.norm_layer(conv2)
         self.conv3, self.norm3 = spec.conv(conv2, conv3, 5), spec.norm_layer(conv3)
-        self.pool = nn.MaxPool2d(2)
         area = _pooled(height) * _pooled(width)
         self.classifier = SlimmableLinear(conv3, spec.num_classes, features_per_channel=area)
 
     def features(self, images: Tensor) -> Tensor:
         """Return the classifier's input, `[N, active * area]`, channel after channel."""
         x = F.relu(self.norm1(self.conv1(images)))
-        x = self.pool(F.relu(self.norm2(self.conv2(x))))
-        x = self.pool(F.relu(self.norm3(self.conv3(x))))
+        x = F.max_pool2d(F.relu(self.norm2(self.conv2(x))), 2)
+        x = F.max_pool2d(F.relu(self.norm3(self.conv3(x))), 2)
         return torch.flatten(x, 1)
 
 

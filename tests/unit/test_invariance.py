@@ -110,7 +110,7 @@ def features_at(model, images, width_mult):
     hooks = [
         layer.register_forward_hook(lambda _, __, output, name=name: outputs.update({name: output}))
         for name, layer in model.named_children()
-        if name not in ("classifier", "pool")
+        if name != "classifier"
     ]
     model.set_width_mult(width_mult)
     with torch.no_grad():
