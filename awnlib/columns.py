@@ -86,7 +86,7 @@ _SWEEP = Table(
         WIDTH,
         _float(
             "switch_width_mult",
-            "width whose BN statistics were used; null when one set serves all widths",
+            "width whose BN statistics were used; null when one set serves all widths or two were interpolated",
             unit="fraction of full width",
             nullable=True,
         ),

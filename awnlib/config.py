@@ -132,13 +132,18 @@ class RecalibrationConfig(Settings):
 
 
 class SweepConfig(Settings):
-    """How the dense width sweep is run. It changes no result beyond rounding."""
+    """How the dense width sweep is run."""
 
     batch_size: int = Field(default=250, ge=1, description="test images per batch")
     most_widths: int | None = Field(
         default=None,
         ge=2,
         description="evaluate about so many evenly chosen widths of networks that need a pass for each; null: all",
+    )
+    between_switches: Literal["next_larger", "interpolated"] = Field(
+        default="next_larger",
+        description="BN statistics of widths without their own, in S-Nets and US-Nets: of the next larger width (as "
+        "the papers do), or interpolated between the two neighbours",
     )
 
 

@@ -65,6 +65,7 @@ def _settings(study: StudyConfig, cell: Cell) -> dict[str, Any]:
         "dataset": study.datasets[dataset].model_dump(exclude={"path", "download"}),
         "model": study.models.get(model, ModelConfig()).model_dump(),
         "method": method.model_dump(exclude={"label", "source"}),
+        "sweep": study.sweep.model_dump(include={"between_switches"}) if method.norm != "shared" else {},
         "recalibration": study.recalibration.model_dump() if method.recalibration else {},
     }
     nested = {f"{part}.{key}": value for part, settings in parts.items() for key, value in settings.items()}

@@ -100,17 +100,15 @@ def _plain_linear(layer: SlimmableLinear) -> nn.Module:
 
 
 def _plain_norm(layer: SharedBatchNorm2d | SwitchableBatchNorm2d) -> nn.Module:
-    statistics, active = layer.statistics, layer.channels.active
-    private = isinstance(layer, SwitchableBatchNorm2d) and layer.private
-    affine = statistics if private else layer
+    statistics, vectors = layer.statistics, layer.vectors()
     with torch.device("meta"):
-        norm = nn.BatchNorm2d(active, eps=statistics.eps, momentum=statistics.momentum)
+        norm = nn.BatchNorm2d(layer.channels.active, eps=statistics.eps, momentum=statistics.momentum)
     return _filled(
         norm,
-        weight=_first(affine.weight, active),
-        bias=_first(affine.bias, active),
-        running_mean=_first(statistics.running_mean, active),
-        running_var=_first(statistics.running_var, active),
+        weight=vectors.weight,
+        bias=vectors.bias,
+        running_mean=vectors.mean,
+        running_var=vectors.var,
         num_batches_tracked=statistics.num_batches_tracked,
     )
 

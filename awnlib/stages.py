@@ -127,7 +127,13 @@ def sweep_model(
         )
         started = time.monotonic()
         trained_widths = _trained_widths(run, model)
-        rows = sweep_widths(model, batches, trained=trained_widths, most_widths=settings.most_widths)
+        rows = sweep_widths(
+            model,
+            batches,
+            trained=trained_widths,
+            most_widths=settings.most_widths,
+            between_switches=settings.between_switches,
+        )
         seconds = time.monotonic() - started
         if run.individual_width is not None:
             rows = [{**row, "width_mult": run.individual_width} for row in rows]

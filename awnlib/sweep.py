@@ -10,12 +10,13 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from awnlib.channels import check_width_mult
 from awnlib.cost import cost, output_positions
 from awnlib.layers import SwitchableBatchNorm2d
+from awnlib.layers.batchnorm import BetweenSwitches
 from awnlib.models._base import SlimmableModel
 from awnlib.one_pass import is_any_width, running_logits
 
@@ -30,6 +31,7 @@ def sweep_widths(
     *,
     trained: Sequence[float] = (),
     most_widths: int | None = None,
+    between_switches: BetweenSwitches = "next_larger",
 ) -> list[dict[str, Any]]:
     """Evaluate a network at many widths.
 
@@ -47,12 +49,15 @@ def sweep_widths(
     most_widths
         If every width needs a pass of its own and there are more by default: choose so many of them, evenly, besides
         the trained ones and those with statistics of their own.
+    between_switches
+        Which BN statistics the other widths use, if a network has several sets (`SwitchableBatchNorm2d.between`).
 
     Returns
     -------
     list of dict
         One row for each width: `width_mult`, `switch_width_mult` (whose BN statistics were used; None when one set
-        serves all), `is_trained`, `test_loss` (nats), `test_top1_pct`, `num_images`, `macs`, `macs_dense`, `params`.
+        serves all, or two were interpolated), `is_trained`, `test_loss` (nats), `test_top1_pct`, `num_images`,
+        `macs`, `macs_dense`, `params`.
 
     Raises
     ------
@@ -69,6 +74,7 @@ def sweep_widths(
     for width_mult in width_mults:
         check_width_mult(width_mult, model.spec.min_width_mult)
     model.eval()
+    model.set_between_switches(between_switches)
     logits_of = _logits_from_one_pass if is_any_width(model) else _logits_width_by_width
     device = next(model.parameters()).device  # sums stay there: reading them would wait for it
     losses, corrects = torch.zeros(2, len(width_mults), dtype=torch.float64, device=device)
@@ -132,8 +138,16 @@ def _costs(model: SlimmableModel, width_mults: Sequence[float]) -> Iterable[dict
         width_cost = cost(model, positions)
         yield {
             "width_mult": width_mult,
-            "switch_width_mult": norm.switch_width_mult if isinstance(norm, SwitchableBatchNorm2d) else None,
+            "switch_width_mult": _switch(norm, width_mult),
             "macs": width_cost.macs,
             "macs_dense": width_cost.macs_dense,
             "params": width_cost.params,
         }
+
+
+def _switch(norm: nn.Module, width_mult: float) -> float | None:
+    """Return the width whose statistics a norm layer uses, if it is a single one of several."""
+    if not isinstance(norm, SwitchableBatchNorm2d):
+        return None
+    interpolated = norm.between == "interpolated" and width_mult not in norm.width_mults
+    return None if interpolated else norm.switch_width_mult

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,17 @@ from torch.nn import functional as F
 
 from awnlib.channels import Channels
 from awnlib.layers.padding import pad_last
+
+BetweenSwitches = Literal["next_larger", "interpolated"]
+
+
+class Vectors(NamedTuple):
+    """What a norm layer applies in evaluation, `[active]` each."""
+
+    mean: Tensor
+    var: Tensor
+    weight: Tensor
+    bias: Tensor
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
@@ -48,6 +59,10 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         """The layer that stores the statistics in use: itself."""
         return self
 
+    def vectors(self) -> Vectors:
+        """Return what is applied at the active width in evaluation, as views."""
+        return _first(self, self, self.channels.active)
+
     def forward(self, input: Tensor) -> Tensor:
         """Normalise at the active width; in training mode update the statistics of the active channels."""
         if self.training and self.updates is not None:
@@ -74,8 +89,8 @@ class SwitchableBatchNorm2d(nn.Module):
     """One set of statistics for each of a list of widths ("S-BN"; Slimmable Neural Networks, section 3).
 
     In evaluation a width between two listed ones uses the statistics of the next larger one, first channels
-    (Any-Width Networks, section 5.1). In training a width that is not listed is normalised by its batch and
-    tracked nowhere (US-Nets, section 3.2, compute its statistics after training).
+    (Any-Width Networks, section 5.1), or those of its two neighbours, interpolated. In training a width that is not
+    listed is normalised by its batch and tracked nowhere (US-Nets, section 3.2, compute its statistics after training).
 
     Parameters
     ----------
@@ -85,6 +100,13 @@ class SwitchableBatchNorm2d(nn.Module):
         The widths that have statistics of their own.
     affine
         Scale and shift: "private" to each width as in S-Nets, or "shared" by all as in US-Nets.
+
+    Attributes
+    ----------
+    between
+        What a width between two listed ones uses in evaluation: "next_larger", or "interpolated", linear in the width
+        between the next smaller and the next larger one (private scales and shifts too; channels that the smaller one
+        lacks are those of the larger one). Not saved with the weights.
 
     Shapes
     ------
@@ -111,6 +133,7 @@ class SwitchableBatchNorm2d(nn.Module):
         self.eps = eps
         self.momentum = momentum
         self.private = affine == "private"
+        self.between: BetweenSwitches = "next_larger"
         if not self.private:
             self.weight = nn.Parameter(torch.ones(channels.full))
             self.bias = nn.Parameter(torch.zeros(channels.full))
@@ -138,16 +161,29 @@ class SwitchableBatchNorm2d(nn.Module):
     @property
     def statistics(self) -> nn.BatchNorm2d:
         """The layer that stores the statistics in use in evaluation."""
-        norm = self.norms[self.width_mults.index(self.switch_width_mult)]
-        assert isinstance(norm, nn.BatchNorm2d)
-        return norm
+        return self._norm(self.switch_width_mult)
+
+    def vectors(self) -> Vectors:
+        """Return what is applied at the active width in evaluation."""
+        width_mult, active = self.channels.width_mult, self.channels.active
+        larger = _first(self.statistics, self._affine, active)
+        smaller = max((switch for switch in self.width_mults if switch < width_mult), default=width_mult)
+        if self.between == "next_larger" or width_mult in (smaller, self.switch_width_mult):
+            return larger
+        norm = self._norm(smaller)
+        kept = norm.num_features
+        share = (width_mult - smaller) / (self.switch_width_mult - smaller)
+        pairs = zip(_first(norm, norm if self.private else self, kept), larger, strict=True)
+        return Vectors(*(torch.cat([torch.lerp(few, many[:kept], share), many[kept:]]) for few, many in pairs))
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise at the active width with the statistics of its switch."""
-        if self.training and self.channels.width_mult not in self.width_mults:
+        if not self.training:
+            mean, var, weight, bias = self.vectors()
+            return F.batch_norm(input, mean, var, weight, bias, eps=self.eps)
+        if self.channels.width_mult not in self.width_mults:
             return F.batch_norm(input, None, None, *self._affine_of_batch(), training=True, eps=self.eps)
-        statistics = self.statistics
-        return _normalise(input, statistics=statistics, affine=statistics if self.private else self)
+        return _normalise(input, statistics=self.statistics, affine=self._affine)
 
     def extra_repr(self) -> str:
         """Say which widths have statistics."""
@@ -168,8 +204,18 @@ class SwitchableBatchNorm2d(nn.Module):
             for count in counts
         )
 
+    @property
+    def _affine(self) -> nn.BatchNorm2d | SwitchableBatchNorm2d:
+        """The layer that stores the scale and shift in use."""
+        return self.statistics if self.private else self
+
+    def _norm(self, width_mult: float) -> nn.BatchNorm2d:
+        norm = self.norms[self.width_mults.index(width_mult)]
+        assert isinstance(norm, nn.BatchNorm2d)
+        return norm
+
     def _affine_of_batch(self) -> tuple[Tensor, Tensor]:
-        source = self.statistics if self.private else self
+        source = self._affine
         return source.weight[: self.channels.active], source.bias[: self.channels.active]
 
 
@@ -178,6 +224,10 @@ def running_statistics(norm: nn.BatchNorm2d, count: int) -> tuple[Tensor, Tensor
     assert norm.running_mean is not None
     assert norm.running_var is not None
     return norm.running_mean[:count], norm.running_var[:count]
+
+
+def _first(statistics: nn.BatchNorm2d, affine: nn.BatchNorm2d | SwitchableBatchNorm2d, count: int) -> Vectors:
+    return Vectors(*running_statistics(statistics, count), affine.weight[:count], affine.bias[:count])
 
 
 def next_larger(width_mult: float, width_mults: Sequence[float]) -> float:

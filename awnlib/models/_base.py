@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from awnlib.channels import Channels, check_width_mult
 from awnlib.layers import SharedBatchNorm2d, SlimmableLinear, SwitchableBatchNorm2d
+from awnlib.layers.batchnorm import BetweenSwitches
 from awnlib.models._spec import ModelSpec
 
 Norm = SharedBatchNorm2d | SwitchableBatchNorm2d
@@ -81,6 +82,12 @@ class SlimmableModel(nn.Module):
     def switch_width_mults(self) -> list[float]:
         """The widths with BN statistics of their own, rising; empty if one set serves all widths."""
         return next((norm.width_mults for _, norm in self.norms() if isinstance(norm, SwitchableBatchNorm2d)), [])
+
+    def set_between_switches(self, between: BetweenSwitches) -> None:
+        """Choose what widths without BN statistics of their own use in evaluation (`SwitchableBatchNorm2d.between`)."""
+        for _, norm in self.norms():
+            if isinstance(norm, SwitchableBatchNorm2d):
+                norm.between = between
 
     def distinct_width_mults(self, include: Sequence[float] = ()) -> list[float]:
         """Return one width multiplier for each distinct set of channel counts, from the smallest to 1.

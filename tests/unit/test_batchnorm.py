@@ -136,6 +136,41 @@ def test_a_width_in_between_uses_the_next_larger_one(affine, width_mult, switch)
 
 
 @pytest.mark.parametrize("affine", ["private", "shared"])
+@pytest.mark.parametrize("width_mult", [0.25, 0.3, 0.45, 0.5, 0.6, 0.7, 0.9, 1.0])
+def test_a_width_in_between_interpolates_its_neighbours(affine, width_mult):
+    torch.manual_seed(0)
+    channels, switches = Channels(10), [0.3, 0.6, 1.0]
+    norm = SwitchableBatchNorm2d(channels, switches, affine=affine).eval()
+    shake_norm(norm)
+    for own in norm.norms:
+        shake_norm(own)
+    channels.set_width_mult(width_mult)
+    by_next_larger = norm.vectors()
+    norm.between = "interpolated"
+    images = images_of(channels)
+
+    def vector(switch, name):
+        own = norm.norms[switches.index(switch)]
+        return getattr(own if name.startswith("running") or affine == "private" else norm, name).tolist()
+
+    larger = min(switch for switch in switches if switch >= width_mult)
+    smaller = max([switch for switch in switches if switch <= width_mult], default=larger)
+    share = 1.0 if smaller == larger else (width_mult - smaller) / (larger - smaller)
+    expected = []
+    for name in ("running_mean", "running_var", "weight", "bias"):
+        few, many = vector(smaller, name), vector(larger, name)
+        kept = channels.count(smaller)
+        values = [(1 - share) * few[i] + share * many[i] if i < kept else many[i] for i in range(channels.active)]
+        expected.append(torch.tensor(values))
+    for actual, wanted in zip(norm.vectors(), expected, strict=True):
+        close(actual, wanted)
+    mean, var, weight, bias = (x.view(-1, 1, 1) for x in expected)
+    close(norm(images), (images - mean) / torch.sqrt(var + 1e-5) * weight + bias)
+    is_between = width_mult in (0.45, 0.5, 0.7, 0.9)
+    assert torch.allclose(norm.vectors().mean, by_next_larger.mean) != is_between
+
+
+@pytest.mark.parametrize("affine", ["private", "shared"])
 def test_an_unlisted_width_is_trained_with_its_batch_and_tracked_nowhere(affine):
     torch.manual_seed(0)
     channels = Channels(8)

@@ -204,3 +204,14 @@ def test_only_the_norm_of_one_convolution_can_be_folded(kind, found):
     images = images_of(model)
     model.eval().set_width_mult(0.5)
     close(extract(model, 0.5)(images), model(images))
+
+
+def test_a_slice_between_two_switches_has_their_interpolated_statistics():
+    model = small_lenet(layer="sliced", norm="switchable").eval()
+    for _, norm in model.norms():
+        for own in norm.norms:
+            shake_norm(own)
+    model.set_between_switches("interpolated")
+    images = torch.randn(4, *model.spec.input_shape)
+    model.set_width_mult(0.6)
+    torch.testing.assert_close(extract(model, 0.6, fold_bn=True)(images), model(images))

@@ -147,3 +147,19 @@ def test_widths_that_need_a_pass_each_can_be_thinned_out():
     assert widths == sorted({0.25, middle, 1.0, 0.4, 0.62, 0.77})
     assert some == [row for row in every if row["width_mult"] in widths]
     assert len(sweep_widths(small_lenet(), BATCHES, most_widths=3)) == len(small_lenet().distinct_width_mults())
+
+
+def test_statistics_between_switches_are_interpolated_on_request():
+    model = small_lenet(**SWITCHABLE)
+    ends = [model.spec.min_width_mult, 1.0]
+    recalibrate_bn(model, [IMAGES], ends)
+    by_next_larger = sweep_widths(model, BATCHES)
+    interpolated = sweep_widths(model, BATCHES, between_switches="interpolated")
+    for plain, smooth in zip(by_next_larger, interpolated, strict=True):
+        if smooth["width_mult"] in ends:
+            assert plain == smooth
+        else:
+            assert smooth["switch_width_mult"] is None
+            assert plain["switch_width_mult"] == 1.0
+            assert plain["test_loss"] != smooth["test_loss"]
+    assert sweep_widths(model, BATCHES) == by_next_larger

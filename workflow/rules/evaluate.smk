@@ -41,7 +41,7 @@ rule sweep_widths:
         runtime=60,
         gpu=int(ON_GPU),
     params:
-        most_widths=STUDY.sweep.most_widths,
+        settings=STUDY.sweep.model_dump(exclude={"batch_size"}),
         code=code_digest("sweep", "cost", "auc"),
     message:
         "sweeping {wildcards.run} ({wildcards.variant})"
