@@ -28,7 +28,7 @@ from awnlib.files import atomic_path
 from awnlib.findings import orders
 from awnlib.layout import markdown
 from awnlib.records import read_record
-from awnlib.report import CAPTIONS, format_time
+from awnlib.report import CAPTIONS, format_time, size_rows
 from awnlib.schemas import read_provenance, read_table
 from awnlib.study import RunConfig, evaluations, runs
 
@@ -215,6 +215,7 @@ def _section(folder: Path, paper: StudyConfig) -> dict[str, Any]:
         "own_findings": own_findings(tables["evaluations"]),
         "orders": orders(tables["table2"]) if "table2" in tables else [],
         "tables": "\n".join(markdown(tables[name], name) for name in EXHIBITS if name in tables),
+        "sizes": size_rows(tables["evaluations"], tables["runs"]),
         "figures": [(name, *text) for name, text in CAPTIONS.items() if (folder / f"{name}.png").is_file()],
         "departures": departures(study, paper),
         "notes": notes.read_text(encoding="utf-8").strip() if notes.is_file() else "",

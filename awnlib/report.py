@@ -109,7 +109,7 @@ def write_report(
         "tables": _table_blocks(tables),
         "cells": _cells(runs),
         "drift": _drift(bn_drift),
-        "sizes": _sizes(evaluations, runs),
+        "sizes": size_rows(evaluations, runs),
         "failures": [*_failures(runs, "training"), *_failures(evaluations, "evaluation")],
         "provenance": {name: value for name, value in provenance.items() if value},
         "configuration": study_yaml(study),
@@ -192,7 +192,8 @@ def _drift(bn_drift: pd.DataFrame) -> list[list[str]]:
     return _by_panel(rows)
 
 
-def _sizes(evaluations: pd.DataFrame, runs: pd.DataFrame) -> list[list[str]]:
+def size_rows(evaluations: pd.DataFrame, runs: pd.DataFrame) -> list[list[str]]:
+    """Return what each model stores beside its AUC as text (`awnlib.findings.model_sizes`): a row for each label."""
     rows = [
         [
             panel_title(row["model"], row["dataset"]),

@@ -7,7 +7,7 @@ import torch
 
 from awnlib.anytime import AnytimeNetwork
 from awnlib.channels import Channels, staircase
-from awnlib.cost import cost, output_positions
+from awnlib.cost import cost, output_positions, plain_params, stored_params
 from awnlib.extract import extract
 from awnlib.layers import TriangularConv2d
 from awnlib.methods import load_methods
@@ -266,3 +266,12 @@ def test_statistics_can_be_recalibrated_at_any_width():
     recalibrate_bn(model, [batch(8)[0]], [1.0, 0.6, 0.35])
     rows = sweep_widths(model, [batch()], [0.35, 0.5, 1.0])
     assert [row["switch_width_mult"] for row in rows] == [0.35, 0.6, 1.0]
+
+
+@pytest.mark.parametrize(("num_switches", "paper_extra_pct"), [(10, 9), (20, 18)])
+def test_sets_of_statistics_enlarge_the_network_as_the_paper_says(num_switches, paper_extra_pct):
+    switches = torch.linspace(0.35, 1.0, num_switches).tolist()
+    options = {"layer": "sliced", "norm": "switchable", "affine": "shared", "min_width_mult": 0.3}
+    model = create_model("mobilenet_v2", input_shape=(3, 32, 32), num_classes=100, switches=switches, **options)
+    extra_pct = 100 * (stored_params(model) / plain_params(model) - 1)
+    assert extra_pct == pytest.approx(paper_extra_pct, abs=0.6)  # Any-Width Networks, section 5.1

@@ -1,6 +1,7 @@
 """Publishing a study: what is refused, what is copied, and the page over all of them."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -212,6 +213,8 @@ def test_the_page_reads_every_study_in_the_order_of_names(results, tmp_path):
     assert f"{near} **does not hold** | AWN 81.00 ± 0.71 (paper 90.67, -9.67) |" in text
     assert "1 of 1 pairs as in the paper; best is\n  AWN (paper: AWN).\n" in text
     assert "| LeNet-3C1L, digits (paper: Fashion-MNIST) | 91.00 ± 0.71 (paper 90.67, +0.33) | 80.50" in text
+    assert "\n### Model size\n" in text
+    assert re.search(r"\| LeNet-3C1L, digits \| AWN \| .* \| 91\.00 \|\n", text)
     assert "![Accuracy at every width](second/figure5.png)\n\n**Accuracy at every width.** Test accuracy" in text
     assert "[table2.parquet](first/table2.parquet)" in text
     assert "- 2 seeds instead of 1\n" in text
