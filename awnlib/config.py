@@ -215,7 +215,18 @@ class StudyConfig(Settings):
         default_factory=dict, description="figures to draw"
     )
 
+    only: list[str] = Field(
+        default_factory=list,
+        description="make (and train) only what these names of tables, figures, data sets and models leave; empty: all",
+    )
+
     _widths = field_validator("widths")(_check_widths)
+
+    @field_validator("only", mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        """A single name may stand without a list: `--config only=table1`."""
+        return [value] if isinstance(value, str) else value
 
     @property
     def exhibits(self) -> dict[str, ExhibitConfig]:
@@ -245,7 +256,11 @@ class StudyConfig(Settings):
 
     def _unknown_names(self, methods: Mapping[str, Method]) -> list[str]:
         """Return a line for each name that nothing has."""
-        named: list[tuple[str, Iterable[str], Iterable[str]]] = [("models", self.models, model_names())]
+        selectable = [*self.exhibits, *self.datasets, *model_names()]
+        named: list[tuple[str, Iterable[str], Iterable[str]]] = [
+            ("models", self.models, model_names()),
+            ("only", self.only, selectable),
+        ]
         for kind, exhibits in (("tables", self.tables), ("figures", self.figures)):
             for name, exhibit in exhibits.items():
                 named.append((f"{kind}.{name}.methods", exhibit.methods, methods))
@@ -315,8 +330,11 @@ class StudyConfig(Settings):
 
 
 def parse_study(data: dict[str, Any], *, origin: str = "config") -> StudyConfig:
-    """Validate plain data as a study; raises ``ConfigError`` with every problem found."""
-    return parse(StudyConfig, data, origin=origin)
+    """Validate plain data as a study; raises ``ConfigError`` with every problem found.
+
+    Exhibits and panels that ``only`` leaves out are gone from what is returned.
+    """
+    return _selected(parse(StudyConfig, data, origin=origin), origin)
 
 
 def load_study(path: str | Path) -> StudyConfig:
@@ -329,6 +347,28 @@ def study_yaml(study: StudyConfig) -> str:
     """Return a study as YAML, with all defaults; `load_study` reads it."""
     text: str = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     return text
+
+
+def _selected(study: StudyConfig, origin: str) -> StudyConfig:
+    """Return a study with those exhibits and panels that its ``only`` leaves."""
+    if not study.only:
+        return study
+    panels = [panel for exhibit in study.exhibits.values() for panel in exhibit.panels]
+    named = [set(study.exhibits), {panel.dataset for panel in panels}, {panel.model for panel in panels}]
+    exhibits, datasets, models = (names & set(study.only) or names for names in named)
+
+    def left(some: Mapping[Any, ExhibitConfig]) -> dict[str, ExhibitConfig]:
+        chosen = {
+            name: [panel for panel in exhibit.panels if panel.dataset in datasets and panel.model in models]
+            for name, exhibit in some.items()
+            if name in exhibits
+        }
+        return {name: some[name].model_copy(update={"panels": kept}) for name, kept in chosen.items() if kept}
+
+    selected = study.model_copy(update={"tables": left(study.tables), "figures": left(study.figures)})
+    if not selected.exhibits:
+        raise ConfigError([f"only: no table or figure shows {' and '.join(study.only)}"], origin)
+    return selected
 
 
 def _name_problems(name: str) -> list[str]:

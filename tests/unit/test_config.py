@@ -1,6 +1,7 @@
 """A study's configuration: the paper's numbers by default, and messages that name the key and what is allowed."""
 
 import math
+import re
 
 import pytest
 
@@ -274,3 +275,41 @@ def test_file_is_named_in_the_message(tmp_path):
     path.write_text("study: a\nseeds: [0]\n")
     with pytest.raises(ConfigError, match=r"mine\.yaml cannot be used:\n  - datasets: is required"):
         load_study(path)
+
+
+ONLY = [
+    ("table2", {"table2": ["digits", "clothes"]}),
+    (["figure5", "table2"], {"table2": ["digits", "clothes"], "figure5": ["digits"]}),
+    (["clothes"], {"table2": ["clothes"]}),
+    (["lenet_3c1l", "digits"], {"table2": ["digits"], "figure5": ["digits"]}),
+    ([], {"table2": ["digits", "clothes"], "figure5": ["digits"]}),
+]
+
+
+def two_panels(study_data):
+    study_data["datasets"] |= {"digits": {"source": "mnist5k"}, "clothes": {"source": "fashion_mnist"}}
+    panels = [{"model": "lenet_3c1l", "dataset": name} for name in ("digits", "clothes")]
+    study_data["tables"] = {"table2": {"panels": panels, "methods": ["awn"]}}
+    study_data["figures"] = {"figure5": {"panels": panels[:1], "methods": ["s_net"]}}
+    return study_data
+
+
+@pytest.mark.parametrize(("only", "left"), ONLY)
+def test_only_some_exhibits_and_panels(study_data, only, left):
+    study = parse_study({**two_panels(study_data), "only": only})
+    assert {name: [panel.dataset for panel in show.panels] for name, show in study.exhibits.items()} == left
+    assert parse_study(study.model_dump()) == study
+
+
+@pytest.mark.parametrize(
+    ("only", "words"),
+    [
+        (["tabel2"], "only: unknown name 'tabel2' (allowed: clothes, digits, "),
+        (["figure5", "clothes"], "only: no table or figure shows figure5 and clothes"),
+        (["table2", "table2"], "only: 'table2' is named twice"),
+        (3, "only: input should be a valid list, found 3 (int)"),
+    ],
+)
+def test_wrong_names_in_only(study_data, only, words):
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        parse_study({**two_panels(study_data), "only": only})
