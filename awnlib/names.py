@@ -5,6 +5,7 @@ from __future__ import annotations
 NAMES = {
     "lenet_3c1l": "LeNet-3C1L",
     "mobilenet_v2": "MobileNetV2",
+    "resnet18": "ResNet18",
     "mnist": "MNIST",
     "mnist5k": "MNIST-5k",
     "fashion_mnist": "Fashion-MNIST",

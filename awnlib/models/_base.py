@@ -12,6 +12,8 @@ from awnlib.layers.batchnorm import BetweenSwitches
 from awnlib.models._spec import ModelSpec
 
 Norm = SharedBatchNorm2d | SwitchableBatchNorm2d
+StageBlocks = tuple[tuple[tuple[str, ...], ...], ...]
+"""For each stage and each of its blocks the names of the dimensions that belong to this block alone."""
 
 
 class SlimmableModel(nn.Module):
@@ -19,22 +21,33 @@ class SlimmableModel(nn.Module):
 
     Subclasses create their `channels` and layers from a `ModelSpec` and define `features`.
 
+    Raises
+    ------
+    ValueError
+        If `spec.depth_mult` is not 1 and the network has no blocks to repeat.
+
     Attributes
     ----------
     spec
         What the model was built from.
     channels
         Its slimmable dimensions by name, in the order of the layers.
+    stage_blocks
+        For each stage and each of its blocks the names of the `channels` that belong to this block alone; empty for a
+        network that does not repeat blocks. `spec.depth_mult` times as many blocks as the plain network's.
     classifier
         The last layer. `forward(images)` is `classifier(features(images))`.
     """
 
     classifier: SlimmableLinear
 
-    def __init__(self, spec: ModelSpec, channels: dict[str, Channels]) -> None:
+    def __init__(self, spec: ModelSpec, channels: dict[str, Channels], stage_blocks: StageBlocks = ()) -> None:
         super().__init__()
+        if spec.depth_mult != 1 and not stage_blocks:
+            raise ValueError(f"{spec.name} has no blocks to repeat: depth_mult must be 1, found {spec.depth_mult}")
         self.spec = spec
         self.channels = channels
+        self.stage_blocks = stage_blocks
 
     def features(self, images: Tensor) -> Tensor:
         """Return the classifier's input at the active width, `[N, active * features_per_channel]`."""

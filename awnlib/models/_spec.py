@@ -14,6 +14,8 @@ from awnlib.settings import Settings
 
 Width = float | dict[str, float]
 """A width: one multiplier for the whole network, or one for each of its `Channels` by name."""
+SMALL_IMAGE = 64
+"""Up to this many pixels the first layers of deep networks keep the resolution, unless `stem` says otherwise."""
 
 
 class ModelSpec(Settings):
@@ -30,11 +32,25 @@ class ModelSpec(Settings):
     affine: Literal["private", "shared"] = Field(default="private", description="switchable norm: scale and shift")
     dense_base: bool = False
     base_width_mult: float = Field(default=1.0, gt=0, description="channel counts relative to the plain network")
+    depth_mult: int = Field(default=1, ge=1, description="blocks in each stage relative to the plain network")
+    slim_last: bool = Field(
+        default=False, description="sliced networks: the last convolution follows the width too, where it is fixed"
+    )
+    stem: Literal["by_size", "small", "large"] = Field(
+        default="by_size",
+        description="deep networks: whether the first layers keep the resolution, as for small images",
+    )
     min_width_mult: float = Field(default=0.25, gt=0, le=1)
     divisor: int = Field(default=1, ge=1)
     channels: dict[str, int] = Field(
         default_factory=dict, description="full counts by name, in place of the model's own times base_width_mult"
     )
+
+    @property
+    def small_stem(self) -> bool:
+        """Whether the first layers keep the resolution where they would reduce it for large images."""
+        _, height, width = self.input_shape
+        return self.stem == "small" or (self.stem == "by_size" and max(height, width) <= SMALL_IMAGE)
 
     def make_channels(
         self, *, factors: Mapping[str, int] | None = None, fixed: Collection[str] = (), **counts: int

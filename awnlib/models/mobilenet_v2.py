@@ -7,14 +7,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from awnlib.channels import Channels
-from awnlib.layers import SlimmableConv2d, SlimmableLinear
-from awnlib.models._base import SlimmableModel
+from awnlib.layers import SlimmableLinear
+from awnlib.models._base import SlimmableModel, StageBlocks
+from awnlib.models._conv_norm import ConvNorm, draw_conv_weights
 from awnlib.models._spec import ModelSpec
 
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-"""Expansion, channels, blocks and stride of each stage."""
-SMALL_IMAGE = 64
-"""Up to this many pixels the stem and the second stage keep the resolution: 32x32 ends at 4x4, not at 1x1."""
+"""Expansion, channels, blocks and stride of each stage; `depth_mult` multiplies blocks where there are several."""
+STEM, LAST = 32, 1280
+"""Channels of the first and the last convolution."""
 
 
 class MobileNetV2(SlimmableModel):
@@ -23,9 +24,12 @@ class MobileNetV2(SlimmableModel):
     `channels`: the `stem`, `stage1` to `stage7` (the blocks of a stage are added up, so they share one), `expand2` to
     `expand17` (six times the channels of the block's input, at every width) and the `last` convolution.
 
+    For small images (`spec.stem`) the stem and the second stage keep the resolution: 32x32 ends at 4x4, not at 1x1.
+
     The last convolution keeps its 1280 channels at every width if layers are sliced, as in the published width
-    multipliers (torchvision; US-Nets, table 1). In a triangular network all its rows could read only the inputs of the
-    smallest width then, so there it follows the width and the classifier reads a prefix.
+    multipliers (torchvision; US-Nets, table 1), unless the spec says `slim_last`: width optimisers choose its count
+    like any other. In a triangular network all its rows could read only the inputs of the smallest width if it were
+    fixed, so there it always follows the width and the classifier reads a prefix.
 
     Without dropout. Weights start as in torchvision.
 
@@ -35,66 +39,33 @@ class MobileNetV2(SlimmableModel):
     """
 
     def __init__(self, spec: ModelSpec) -> None:
-        fixed = ["last"] if spec.layer == "sliced" else []
-        channels = spec.make_channels(**_counts(), last=1280, factors=_expansions(), fixed=fixed)
-        super().__init__(spec, channels)
-        in_channels, height, width = spec.input_shape
-        small = max(height, width) <= SMALL_IMAGE
-        self.stem = ConvNorm(spec, in_channels, channels["stem"], 3, stride=1 if small else 2)
+        fixed = ["last"] if spec.layer == "sliced" and not spec.slim_last else []
+        blocks = _stage_blocks(spec.depth_mult)
+        counts = _counts(blocks)
+        channels = spec.make_channels(**counts, last=LAST, factors=_expansions(counts), fixed=fixed)
+        super().__init__(spec, channels, blocks)
+        small = spec.small_stem
+        stem_stride = 1 if small else 2
+        self.stem = ConvNorm(spec, spec.input_shape[0], channels["stem"], 3, stride=stem_stride, activation=F.relu6)
         self.blocks = nn.Sequential()
-        inputs = hidden = channels["stem"]
-        for stage, (expansion, _, num_blocks, stage_stride) in enumerate(STAGES, start=1):
+        inputs = channels["stem"]
+        for stage, (names, (*_, stage_stride)) in enumerate(zip(blocks, STAGES, strict=True), start=1):
             outputs = channels[f"stage{stage}"]
-            for index in range(num_blocks):
+            for index, own in enumerate(names):
                 stride = stage_stride if index == 0 and not (small and stage == 2) else 1
-                if expansion > 1:
-                    hidden = channels[f"expand{len(self.blocks) + 1}"]
+                hidden = channels[own[0]] if own else inputs
                 self.blocks.append(InvertedResidual(spec, inputs, hidden, outputs, stride))
                 inputs = outputs
-        self.last = ConvNorm(spec, inputs, channels["last"], 1)
+        self.last = ConvNorm(spec, inputs, channels["last"], 1, activation=F.relu6)
         self.classifier = SlimmableLinear(channels["last"], spec.num_classes)
-        self._reset_weights()
+        draw_conv_weights(self)
+        nn.init.normal_(self.classifier.weight, 0.0, 0.01)
+        nn.init.zeros_(self.classifier.bias)
 
     def features(self, images: Tensor) -> Tensor:
         """Return the classifier's input, `[N, last channels in use]`."""
         x = self.last(self.blocks(self.stem(images)))
         return torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)
-
-    @torch.no_grad()
-    def _reset_weights(self) -> None:
-        """Draw the weights as torchvision does; those above a staircase become zero again."""
-        for layer in self.modules():
-            if isinstance(layer, SlimmableConv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out")
-                layer.weight.copy_(layer.active_weight())
-        nn.init.normal_(self.classifier.weight, 0.0, 0.01)
-        if self.classifier.bias is not None:
-            nn.init.zeros_(self.classifier.bias)
-
-
-class ConvNorm(nn.Module):
-    """A convolution, its norm, and a ReLU6 unless the block is `linear`; padded to keep the resolution at stride 1."""
-
-    def __init__(
-        self,
-        spec: ModelSpec,
-        inputs: Channels | int,
-        outputs: Channels,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        groups: int = 1,
-        linear: bool = False,
-    ) -> None:
-        super().__init__()
-        self.conv = spec.conv(inputs, outputs, kernel_size, stride=stride, padding=kernel_size // 2, groups=groups)
-        self.norm = spec.norm_layer(outputs)
-        self.linear = linear
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return `[N, outputs active, H / stride, W / stride]`."""
-        x = self.norm(self.conv(x))
-        return x if self.linear else F.relu6(x)
 
 
 class InvertedResidual(nn.Module):
@@ -105,9 +76,10 @@ class InvertedResidual(nn.Module):
 
     def __init__(self, spec: ModelSpec, inputs: Channels, hidden: Channels, outputs: Channels, stride: int) -> None:
         super().__init__()
-        self.expand = ConvNorm(spec, inputs, hidden, 1) if hidden is not inputs else nn.Identity()
-        self.depthwise = ConvNorm(spec, hidden, hidden, 3, stride=stride, groups=hidden.full)
-        self.project = ConvNorm(spec, hidden, outputs, 1, linear=True)
+        expands = hidden is not inputs
+        self.expand = ConvNorm(spec, inputs, hidden, 1, activation=F.relu6) if expands else nn.Identity()
+        self.depthwise = ConvNorm(spec, hidden, hidden, 3, stride=stride, groups=hidden.full, activation=F.relu6)
+        self.project = ConvNorm(spec, hidden, outputs, 1)
         self.is_residual = stride == 1 and inputs is outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,22 +88,34 @@ class InvertedResidual(nn.Module):
         return x + y if self.is_residual else y
 
 
-def _counts() -> dict[str, int]:
-    """Return the plain network's channels by name, in the order of the layers, without the last ones."""
-    counts = {"stem": 32}
-    block, inputs = 0, 32
-    for stage, (expansion, outputs, num_blocks, _) in enumerate(STAGES, start=1):
-        for _ in range(num_blocks):
+def _stage_blocks(depth_mult: int) -> StageBlocks:
+    """Return the names of each block's own dimensions: its expansion, numbered by the block; the first has none.
+
+    A stage of one block stays one block, whatever the depth (Width Transfer, section 3.4).
+    """
+    stages, block = [], 0
+    for expansion, _, num_blocks, _ in STAGES:
+        names = []
+        for _ in range(num_blocks * depth_mult if num_blocks > 1 else 1):
             block += 1
-            if expansion > 1:
-                counts[f"expand{block}"] = expansion * inputs
-            counts[f"stage{stage}"] = outputs
-            inputs = outputs
+            names.append((f"expand{block}",) if expansion > 1 else ())
+        stages.append(tuple(names))
+    return tuple(stages)
+
+
+def _counts(blocks: StageBlocks) -> dict[str, int]:
+    """Return the plain network's channels by name, in the order of the layers, without the last ones."""
+    inputs = STEM
+    counts = {"stem": inputs}
+    for stage, (names, (expansion, outputs, *_)) in enumerate(zip(blocks, STAGES, strict=True), start=1):
+        for own in names:
+            counts |= dict.fromkeys(own, expansion * inputs)
+            counts[f"stage{stage}"] = inputs = outputs
     return counts
 
 
-def _expansions() -> dict[str, int]:
-    return {name: STAGES[1][0] for name in _counts() if name.startswith("expand")}
+def _expansions(counts: dict[str, int]) -> dict[str, int]:
+    return {name: STAGES[1][0] for name in counts if name.startswith("expand")}
 
 
 build = MobileNetV2

@@ -12,7 +12,7 @@ from awnlib.extract import extract
 from awnlib.layers import TriangularConv2d
 from awnlib.methods import load_methods
 from awnlib.models import create_model
-from awnlib.models.mobilenet_v2 import ConvNorm
+from awnlib.models._conv_norm import ConvNorm
 from awnlib.objectives import backward_widths, sample_widths
 from awnlib.one_pass import backward_one_pass
 from awnlib.recalibrate import recalibrate_bn
@@ -275,3 +275,40 @@ def test_sets_of_statistics_enlarge_the_network_as_the_paper_says(num_switches, 
     model = create_model("mobilenet_v2", input_shape=(3, 32, 32), num_classes=100, switches=switches, **options)
     extra_pct = 100 * (stored_params(model) / plain_params(model) - 1)
     assert extra_pct == pytest.approx(paper_extra_pct, abs=0.6)  # Any-Width Networks, section 5.1
+
+
+# --- depth and the last convolution ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth_mult", [1, 2, 3])
+def test_depth_repeats_blocks_of_the_stages_that_have_several(depth_mult):
+    model = small(depth_mult=depth_mult)
+    assert [len(stage) for stage in model.stage_blocks] == [1, *(depth_mult * n for n in (2, 3, 4, 3, 3)), 1]
+    assert len(model.blocks) == 2 + 15 * depth_mult
+    assert sum(block.is_residual for block in model.blocks) == 15 * depth_mult - 5
+    assert model.stage_blocks[0] == ((),)
+    owned = [name for stage in model.stage_blocks[1:] for (name,) in stage]
+    assert owned == [f"expand{number}" for number in range(2, 3 + 15 * depth_mult)]
+    for block, name in zip(list(model.blocks)[1:], owned, strict=True):
+        assert block.expand.conv.channels_out is model.channels[name]
+        assert model.channels[name].full == 6 * block.expand.conv.channels_in.full
+    others = set(model.channels) - set(owned)
+    assert others == {"stem", "last", *(f"stage{number}" for number in range(1, 8))}
+    assert model.eval()(batch()[0]).shape == (4, 3)
+
+
+def test_the_last_convolution_can_follow_the_width():
+    fixed, slim = small(layer="sliced"), small(layer="sliced", slim_last=True)
+    for model in (fixed, slim):
+        model.set_width_mult(0.5)
+    assert fixed.channels["last"].active == fixed.channels["last"].full == 1280
+    assert (slim.channels["last"].full, slim.channels["last"].active) == (256, 128)
+    assert slim.eval()(batch()[0]).shape == (4, 3)
+
+
+def test_the_stem_can_be_chosen_whatever_the_resolution():
+    sides = {}
+    for stem in ("by_size", "small", "large"):
+        model = create_model("mobilenet_v2", input_shape=(3, 64, 64), base_width_mult=0.1, stem=stem)
+        sides[stem] = output_positions(model)["last.conv"]
+    assert sides == {"by_size": 64, "small": 64, "large": 4}

@@ -1,0 +1,74 @@
+"""Projections: a training configuration made cheaper, for the search of widths only.
+
+    projection = Projection(base_width_mult=0.5, depth_mult=1, image_size=16, data_share=0.1)
+    data = projection.choose_images(prepare_dataset(name, projection.dataset(config), folder), seed)
+    spec = projection.network(spec)
+
+Each of the four can stand alone; together they are the compound projection of Width Transfer, section 4.5.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from awnlib.config import DatasetConfig
+from awnlib.data import ImageData
+from awnlib.models._spec import ModelSpec
+from awnlib.settings import Settings
+from awnlib.width_transfer.splits import balanced_order, check_classes, subset
+
+
+class Projection(Settings):
+    """What a cheap training configuration has in place of the original's; None and 1 leave the original as it is.
+
+    References
+    ----------
+    Width Transfer, section 3.3: width and depth project the network, images and resolution the data.
+    """
+
+    base_width_mult: float | None = Field(default=None, gt=0, description="width of all layers")
+    depth_mult: int | None = Field(default=None, ge=1, description="blocks in each stage")
+    image_size: int | None = Field(default=None, ge=8, description="height and width of the images")
+    data_share: float = Field(default=1.0, gt=0, le=1, description="share of the training images")
+
+    def network(self, spec: ModelSpec) -> ModelSpec:
+        """Return what the projected network is built from.
+
+        It has the layers of the original whatever the resolution: the first ones keep or reduce it as they do there.
+
+        Raises
+        ------
+        ValueError
+            If the specification gives counts one by one, which no multiplier applies to.
+        """
+        if spec.channels and self.base_width_mult is not None:
+            raise ValueError("base_width_mult cannot project a network whose channels are given one by one")
+        changes: dict[str, object] = {"stem": "small" if spec.small_stem else "large"}
+        if self.image_size is not None:
+            changes["input_shape"] = (spec.input_shape[0], self.image_size, self.image_size)
+        if self.base_width_mult is not None:
+            changes["base_width_mult"] = self.base_width_mult
+        if self.depth_mult is not None:
+            changes["depth_mult"] = self.depth_mult
+        return spec.model_copy(update=changes)
+
+    def dataset(self, config: DatasetConfig) -> DatasetConfig:
+        """Return the data set's settings with the projected resolution, for `awnlib.data.prepare_dataset`."""
+        return config if self.image_size is None else config.model_copy(update={"image_size": self.image_size})
+
+    def choose_images(self, data: ImageData, seed: int) -> ImageData:
+        """Return the data set with its share of the training images: random ones, the same share of each class.
+
+        The images of a smaller share are among those of a larger one. Test images, mean and std stay as they are.
+
+        Raises
+        ------
+        ValueError
+            If the share is so small that some class has no image.
+        """
+        if self.data_share == 1:
+            return data
+        order = balanced_order(data, seed, "data_share")
+        chosen = order[: round(self.data_share * len(order))]
+        check_classes(data, chosen, f"data_share {self.data_share:g}")
+        return subset(data, chosen)
