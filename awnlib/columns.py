@@ -223,8 +223,25 @@ _TABLE2 = Table(
     "The paper's Table 2: area under the width-accuracy curve (AUC).",
     (*EXHIBIT_KEYS, *EXHIBIT_VALUES),
 )
+_WIDTH_SEARCH = Table(
+    "width_search",
+    "One row per fold, step and dimension of a search for widths: what it went through.",
+    (
+        _int("fold", "which part of the training images was left out, from 0; 0 without folds"),
+        _int("step", "AutoSlim: step of the slimming, 0 before it; others: epoch that ended, from 1"),
+        _text("channels", "dimension of the network, by name"),
+        _float("count", "its channels; DMCP: the expected number", unit="channels"),
+        _float("macs", "cost of the network for one image; DMCP: the expected one", unit="MACs"),
+        _float("error_pct", "held-out training images classified wrongly; null: not measured", unit="%", nullable=True),
+        Column("accepted", "bool", "", "AutoSlim: whether the search went on with this network; others: always"),
+    ),
+)
 TABLES = {
-    table.name: table for table in (_SWEEP, _HISTORY, _BN_STATISTICS, _BN_DRIFT, _RUNS, _EVALUATIONS, _TABLE1, _TABLE2)
+    table.name: table
+    for table in (
+        *(_SWEEP, _HISTORY, _BN_STATISTICS, _BN_DRIFT, _RUNS, _EVALUATIONS, _TABLE1, _TABLE2),
+        _WIDTH_SEARCH,
+    )
 }
 
 

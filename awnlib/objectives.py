@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -108,7 +108,7 @@ def backward_widths(
     model: SlimmableModel,
     images: Tensor,
     labels: Tensor,
-    width_mults: Sequence[float],
+    widths: Sequence[float | Mapping[str, float]],
     *,
     distillation: bool = False,
     forward: Callable[[Tensor], Tensor] | None = None,
@@ -121,8 +121,8 @@ def backward_widths(
         In training mode; its width is that of the last pass afterwards.
     images, labels
         One batch, `[N, C, H, W]` and `[N]`.
-    width_mults
-        The widths of the step. With distillation the first one is the teacher.
+    widths
+        The widths of the step: width multipliers or width vectors. With distillation the first one is the teacher.
     distillation
         All but the first width learn from the first one's output instead of the labels (US-Nets, Algorithm 1).
     forward
@@ -131,13 +131,13 @@ def backward_widths(
     Returns
     -------
     losses, corrects
-        `[len(width_mults)]` each: the loss, and how many images were classified correctly. No gradient.
+        `[len(widths)]` each: the loss, and how many images were classified correctly. No gradient.
     """
     forward = model if forward is None else forward
     losses, corrects = [], []
     teacher_logits: Tensor | None = None
-    for width_mult in width_mults:
-        model.set_width_mult(width_mult)
+    for width in widths:
+        model.set_width(width)
         logits = forward(images)
         if distillation and teacher_logits is not None:
             loss = inplace_distillation(logits, teacher_logits)

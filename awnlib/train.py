@@ -175,7 +175,7 @@ class _Training:
         every = max(self.total_steps // run.track.num_points, 1)
         self.tracker = StatisticsTracker(self.model, run.track.layer, every, self.widths)
         code = code_digest("train", f"models.{run.model}")
-        self.identity = [run.model_dump_json(), _digest(data), code, torch.__version__]
+        self.identity = [run.model_dump_json(), data_digest(data), code, torch.__version__]
         self.step = 0
         self.lr = self.settings.lr
         self.resumed = 0
@@ -326,7 +326,7 @@ class _Training:
         )
 
 
-def _digest(data: ImageData) -> str:
+def data_digest(data: ImageData) -> str:
     """Return a digest of all that training reads of a data set."""
     digest = hashlib.sha256(repr((data.source, data.train_images.shape, data.mean, data.std)).encode())
     for tensor in (data.train_images, data.train_labels):

@@ -19,6 +19,7 @@ WITHOUT_TORCH = [
     "awnlib",
     "awnlib.auc",
     "awnlib.settings",
+    "awnlib.width_transfer.settings",
     "awnlib.methods",
     "awnlib.models",
     "awnlib.config",

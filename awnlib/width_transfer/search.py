@@ -1,0 +1,304 @@
+"""The search for a width vector: one engine for every optimiser.
+
+`search` runs one width optimiser from its settings, which `awnlib.width_transfer.settings.parse_settings` makes.
+Everything random follows from the seed and the step alone, so that a search that was killed continues from its last
+checkpoint to the same bits (same machine, same number of threads).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
+from awnlib.data import ImageData
+from awnlib.data.batches import TrainingImages, epoch_order
+from awnlib.digest import code_digest
+from awnlib.models._spec import ModelSpec
+from awnlib.progress import Progress
+from awnlib.provenance import provenance
+from awnlib.records import DivergedError
+from awnlib.schemas import write_table
+from awnlib.seeding import rng
+from awnlib.train import create_optimizer, data_digest
+from awnlib.width_transfer.autoslim import AutoSlim
+from awnlib.width_transfer.dmcp import DMCP
+from awnlib.width_transfer.ledger import Ledger
+from awnlib.width_transfer.morphnet import MorphNet
+from awnlib.width_transfer.optimizer import Problem, SupernetOptimizer, WidthOptimizer
+from awnlib.width_transfer.settings import (
+    AutoSlimSettings,
+    DMCPSettings,
+    MorphNetSettings,
+    OptimizerSettings,
+    UniformSettings,
+    optimizer_name,
+)
+from awnlib.width_transfer.splits import without_each_fold
+from awnlib.width_transfer.uniform import Uniform
+from awnlib.width_transfer.vector import WidthVector
+
+CHECK_EVERY = 20  # steps between two looks at the loss: each look waits for the device
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search leaves.
+
+    Attributes
+    ----------
+    vector
+        The widths that were found, at the budget. Its provenance names the optimiser with its settings, the seed, the
+        data, the budget, the MACs of the result before and after the budget was matched (before: one for each fold),
+        those of the search, and the software and machine.
+    ledger
+        The MACs that the search took, all folds together.
+    rows
+        What it went through, as in the table `width_search`; none for a uniform multiplier.
+    """
+
+    vector: WidthVector
+    ledger: Ledger
+    rows: list[dict[str, Any]]
+
+    def save(self, folder: str | Path) -> None:
+        """Write `widths.json`, `ledger.json` and, if there are rows, `width_search.parquet`."""
+        folder = Path(folder)
+        self.ledger.save(folder / "ledger.json")
+        if self.rows:
+            write_table(folder / "width_search.parquet", "width_search", self.rows, provenance())
+        self.vector.save(folder / "widths.json")
+
+
+def search(
+    data: ImageData,
+    network: ModelSpec,
+    settings: OptimizerSettings,
+    *,
+    budget: int | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    checkpoint: Path | None = None,
+    checkpoint_every_s: float = 30.0,
+) -> SearchResult:
+    """Optimise the widths of a network.
+
+    With several folds the search runs without one fold of the training images at a time, and the multipliers of all
+    folds, each at the budget, are averaged and matched to the budget again. They are not chosen by accuracy on the
+    fold that was left out: that of a network with shared weights ranks retrained ones poorly, a choice would throw the
+    other searches away, and an average is what no single part of the images decides.
+
+    Parameters
+    ----------
+    data
+        Images and labels; the test set is not touched.
+    network
+        The un-optimised network; its layers are taken as sliced.
+    settings
+        Which optimiser, and how.
+    budget
+        MACs of one image that the result may cost; None for those of the un-optimised network.
+    seed
+        Decides everything random.
+    device
+        Where to search.
+    checkpoint
+        A file to resume from, if it is there and belongs to the same search, and to save to from time to time. Each
+        fold has one of its own beside it.
+    checkpoint_every_s
+        Seconds between two checkpoints.
+
+    Raises
+    ------
+    ValueError
+        Before any training: if the data do not fit the network, the batch size or the folds, or the budget is out of
+        the optimiser's range.
+    DivergedError
+        If a loss or a weight becomes infinite or not a number.
+    CheckpointError
+        If the file to resume from is damaged or no resume point.
+    """
+    device = torch.device(device)
+    problem = Problem(data, network, budget)
+    parts = without_each_fold(data, settings.folds, seed)
+    folds = [_create(Problem(part, network, problem.budget), settings, seed, device) for part in parts]
+    searches = [_Search(fold) for fold in folds if isinstance(fold, SupernetOptimizer)]
+    for index, fold_search in enumerate(searches):
+        several = f" fold {index + 1}/{len(searches)}" if len(searches) > 1 else ""
+        path = checkpoint
+        if checkpoint is not None and several:
+            path = checkpoint.with_name(f"{checkpoint.stem}_fold{index}{checkpoint.suffix}")
+        fold_search.run(path, checkpoint_every_s, f"{optimizer_name(settings)} {problem.network.title}{several}")
+    return _result(problem, settings, folds, str(device))
+
+
+def _create(problem: Problem, settings: OptimizerSettings, seed: int, device: torch.device) -> WidthOptimizer:
+    match settings:
+        case MorphNetSettings():
+            return MorphNet(problem, settings, seed, device)
+        case AutoSlimSettings():
+            return AutoSlim(problem, settings, seed, device)
+        case DMCPSettings():
+            return DMCP(problem, settings, seed, device)
+        case UniformSettings():
+            return Uniform(problem, seed)
+    raise TypeError(f"no width optimiser has settings of type {type(settings).__name__}")
+
+
+class _Search:
+    """A search between two steps: all that a checkpoint holds, and how to go on."""
+
+    def __init__(self, optimizer: SupernetOptimizer) -> None:
+        self.optimizer, self.settings = optimizer, optimizer.settings
+        self.model = optimizer.model
+        self.images = TrainingImages(optimizer.train_data, self.settings.augment, optimizer.device)
+        self.sgd = create_optimizer(self.model, self.settings.train_config())
+        self.epoch_steps = len(self._order(0))
+        self.total_steps = self.epoch_steps * self.settings.num_epochs
+        self.step = 0
+
+    @cached_property
+    def identity(self) -> list[str]:
+        """Everything that the search depends on: a checkpoint with another one is of another search."""
+        problem = self.optimizer.problem
+        return [
+            self.settings.model_dump_json(),
+            problem.spec.model_dump_json(),
+            f"budget {problem.budget}, seed {self.optimizer.seed}",
+            data_digest(problem.data),
+            code_digest("width_transfer.search", f"models.{problem.spec.name}"),
+            torch.__version__,
+        ]
+
+    def run(self, checkpoint: Path | None, checkpoint_every_s: float, title: str) -> None:
+        """Take all remaining steps, and do what follows training; leave a checkpoint of the finished search."""
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        saved = time.monotonic()
+        for _ in self._parts(title):
+            if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_s:
+                self._save(checkpoint)
+                saved = time.monotonic()
+        if checkpoint is not None:
+            self._save(checkpoint)
+
+    def _parts(self, title: str) -> Iterator[None]:
+        """Do the work; yield wherever it may be interrupted."""
+        progress = Progress(self.total_steps, initial=self.step, title=title)
+        while self.step < self.total_steps:
+            epoch, first = divmod(self.step, self.epoch_steps)
+            for indices in self._order(epoch)[first:]:
+                loss = self._take_step(indices)
+                if self.step % CHECK_EVERY == 0 or self.step == self.total_steps:
+                    self._check_finite(loss)
+                    progress.update(self.step, loss=float(loss), lr=self._lr())
+                    yield
+        progress.close()
+        yield from self._refine(title)
+
+    def _refine(self, title: str) -> Iterator[None]:
+        if not self.optimizer.refinements:
+            return
+        progress = Progress(self.optimizer.refinements, title=f"{title}, slimming")
+        while self._refine_once():
+            progress.update(self.optimizer.rows[-1]["step"])
+            yield
+        progress.close()
+
+    def _refine_once(self) -> bool:
+        with self._autocast():
+            return self.optimizer.refine()
+
+    def _take_step(self, indices: Tensor) -> Tensor:
+        optimizer, progress = self.optimizer, self.step / self.total_steps
+        self.sgd.param_groups[0]["lr"].fill_(self._lr())
+        images, labels = self.images.batch(indices, rng(optimizer.seed, "augment", self.step))
+        self.sgd.zero_grad()
+        with self._autocast():
+            loss = optimizer.backward(images, labels, self.step, progress)
+        self.sgd.step()
+        with self._autocast():
+            optimizer.after_step(images, labels, progress)
+        self.step += 1
+        if self.step % self.epoch_steps == 0:
+            optimizer.end_epoch(self.step // self.epoch_steps)
+        return loss
+
+    def _lr(self) -> float:
+        return self.settings.learning_rate(self.step / self.total_steps)
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.settings.precision == "bfloat16"
+        return torch.autocast(self.optimizer.device.type, torch.bfloat16, enabled=enabled)
+
+    def _order(self, epoch: int) -> list[Tensor]:
+        return epoch_order(len(self.images), self.settings.batch_size, seed=self.optimizer.seed, epoch=epoch)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return everything that training changes, by name; a buffer of the momentum only once there is one."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            if "momentum_buffer" in self.sgd.state[parameter]:
+                tensors[f"momentum.{name}"] = self.sgd.state[parameter]["momentum_buffer"]
+        return tensors | {f"search.{name}": value for name, value in self.optimizer.tensors().items()}
+
+    def _save(self, path: Path) -> None:
+        """Write everything that the remaining work depends on."""
+        optimizer = self.optimizer
+        metadata = {"step": self.step, "rows": optimizer.rows, "ledger": optimizer.ledger.entries}
+        save_tensors(path, self._tensors(), {"identity": self.identity, **metadata})
+
+    @torch.no_grad()
+    def _restore(self, path: Path) -> None:
+        """Continue from a checkpoint, if there is one of this very search."""
+        if not path.exists():
+            return
+        stored, metadata = load_tensors(path)
+        if "identity" not in metadata or "rows" not in metadata:
+            raise CheckpointError(f"{path} is no resume point of a search; delete it and run again")
+        if metadata["identity"] != self.identity:
+            return
+        for name, parameter in self.model.named_parameters():
+            if f"momentum.{name}" in stored:
+                self.sgd.state[parameter]["momentum_buffer"] = torch.empty_like(parameter)
+        for name, tensor in self._tensors().items():
+            tensor.copy_(stored[name])
+        self.step = metadata["step"]
+        self.optimizer.rows, self.optimizer.ledger = metadata["rows"], Ledger(metadata["ledger"])
+
+    def _check_finite(self, loss: Tensor) -> None:
+        """Raise a `DivergedError` if a loss, a weight or a number of the search is not finite."""
+        for name, tensor in {"the loss": loss, **self._tensors()}.items():
+            if not torch.isfinite(tensor).all():
+                raise DivergedError(f"{name} is not finite after step {self.step}: lower the learning rate (lr)")
+
+
+def _result(problem: Problem, settings: OptimizerSettings, folds: list[WidthOptimizer], device: str) -> SearchResult:
+    """Return the mean of all folds, at the budget."""
+    found = [fold.multipliers() for fold in folds]
+    matched = [fold.at_budget(multipliers) for fold, multipliers in zip(folds, found, strict=True)]
+    mean = {name: sum(vector[name] for vector in matched) / len(matched) for name in problem.network.counts}
+    multipliers = matched[0] if len(folds) == 1 else folds[0].at_budget(mean)
+    ledger = sum((fold.ledger for fold in folds), Ledger())
+    origin = {
+        "optimizer": optimizer_name(settings),
+        "settings": settings.model_dump(),
+        "seed": folds[0].seed,
+        "data": {"name": problem.data.name, "source": problem.data.source, "digest": data_digest(problem.data)},
+        "num_images": len(problem.data.train_labels),
+        "input_shape": list(problem.data.image_shape),
+        "budget_macs": problem.budget,
+        "macs": problem.macs(problem.counts(multipliers)),
+        "macs_before_matching": [problem.macs(problem.counts(vector)) for vector in found],
+        "search_macs": ledger.total,
+        "software": provenance(device=device),
+    }
+    rows = [{"fold": index, **row} for index, fold in enumerate(folds) for row in fold.rows]
+    return SearchResult(WidthVector(network=problem.network, multipliers=multipliers, provenance=origin), ledger, rows)

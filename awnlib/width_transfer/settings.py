@@ -1,0 +1,167 @@
+"""What the width optimisers can be told. Imports no torch, so that a configuration is checked without it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from awnlib.config import TrainConfig
+from awnlib.settings import Settings, parse
+
+
+class OptimizerSettings(Settings):
+    """What every width optimiser can be told."""
+
+    folds: int = Field(
+        default=1,
+        ge=1,
+        description="searches, each without one fold of the training images; their multipliers are averaged. "
+        "1: one search with all images",
+    )
+
+
+class SupernetSettings(OptimizerSettings):
+    """How the network of a search is trained. Defaults: Width Transfer, appendix A, for smaller batches.
+
+    The learning rate falls from `lr` to `lr_end` times that, in a straight line or along half a cosine, or stays.
+    """
+
+    enlargement: float = Field(
+        default=1.5, ge=1, description="channels of the network in training relative to the un-optimised one"
+    )
+    min_width_mult: float = Field(
+        default=0.1, gt=0, le=1, description="smallest count of a dimension relative to the un-optimised one"
+    )
+    num_epochs: int = Field(default=40, ge=1, description="passes over the training images")
+    batch_size: int = Field(default=128, ge=2, description="images per step; a smaller last batch is left out")
+    lr: float = Field(default=0.1, gt=0, description="learning rate at the start")
+    lr_end: float = Field(default=0.0, ge=0, le=1, description="learning rate at the end, relative to the start")
+    schedule: Literal["constant", "linear", "cosine"] = Field(default="linear", description="way from lr to lr_end")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of SGD")
+    nesterov: bool = Field(default=True, description="Nesterov's momentum")
+    weight_decay: float = Field(default=1e-4, ge=0, description="weight decay (the factor in the gradient)")
+    weight_decay_on: Literal["all", "weights"] = Field(
+        default="weights", description="every parameter, or convolution and linear weights only"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="bfloat16: autocast of the forward passes"
+    )
+    augment: Literal["none", "crop_flip"] = Field(
+        default="none", description="random crop after padding by 4, random flip"
+    )
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+    def learning_rate(self, progress: float) -> float:
+        """Return the learning rate after a fraction of all steps."""
+        left = {"constant": 1.0, "linear": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2}
+        return self.lr * (self.lr_end + (1 - self.lr_end) * left[self.schedule])
+
+    def train_config(self) -> TrainConfig:
+        """Return what `awnlib.train.create_optimizer` needs."""
+        names = ("num_epochs", "batch_size", "lr", "momentum", "nesterov", "weight_decay", "weight_decay_on")
+        return TrainConfig(**{name: getattr(self, name) for name in names})
+
+
+class UniformSettings(OptimizerSettings):
+    """One multiplier for all dimensions: nothing to set, no network is trained."""
+
+
+class MorphNetSettings(SupernetSettings):
+    """MorphNet. The learning rate is constant, because the strength of the regulariser is relative to it."""
+
+    enlargement: float = Field(default=1.0, ge=1, description="1: shrink the un-optimised network, then widen it")
+    min_width_mult: float = Field(
+        default=0.05, gt=0, le=1, description="smallest count of a dimension relative to the un-optimised one"
+    )
+    schedule: Literal["constant", "linear", "cosine"] = Field(default="constant", description="way from lr to lr_end")
+    strength: float = Field(default=1.0, ge=0, description="lambda: weight of the regulariser over the network's MACs")
+    threshold: float = Field(default=0.01, gt=0, description="a channel is alive if a BN scale of it is above this")
+
+
+class AutoSlimSettings(SupernetSettings):
+    """AutoSlim. Defaults: Width Transfer, appendix A; 12 bins and the rest as in the authors' published settings.
+
+    The learning rate is the authors' 0.5 for batches of 1024, scaled down with the batch.
+    """
+
+    min_width_mult: float = Field(
+        default=0.15, gt=0, le=1, description="smallest count of a dimension relative to the un-optimised one"
+    )
+    lr: float = Field(default=0.0625, gt=0, description="learning rate at the start")
+    num_random: int = Field(default=2, ge=0, description="random networks in each step, beside largest and smallest")
+    bins: int = Field(default=12, ge=2, description="parts that each dimension of the enlarged network is cut into")
+    held_out: float = Field(
+        default=0.2, gt=0, lt=1, description="fraction of the training images that slimming is judged by"
+    )
+    num_images: int = Field(default=2000, ge=2, description="held-out images used at most")
+    evaluation_batch_size: int = Field(
+        default=2000, ge=2, description="images that share BN statistics, at most: few large batches, equal in size"
+    )
+    slim_to_smallest: bool = Field(
+        default=False, description="go on below the budget, so that the table has networks for every smaller one"
+    )
+
+
+class DMCPSettings(SupernetSettings):
+    """DMCP. Defaults: Width Transfer, appendix A, and the authors' code; its learning rates are for batches of 2048.
+
+    That of the weights is scaled down with the batch; that of the architecture is not, as its gradient is dominated by
+    the budget and what counts is the distance that it can go in all steps.
+    """
+
+    min_width_mult: float = Field(
+        default=0.1, gt=0, le=1, description="smallest count of a dimension relative to the un-optimised one"
+    )
+    lr: float = Field(default=0.03125, gt=0, description="learning rate of the weights at the start")
+    lr_end: float = Field(default=0.16, ge=0, le=1, description="learning rate at the end, relative to the start")
+    schedule: Literal["constant", "linear", "cosine"] = Field(default="cosine", description="way from lr to lr_end")
+    offset: float = Field(default=0.1, gt=0, description="size of a group relative to the un-optimised channels")
+    num_random: int = Field(default=2, ge=0, description="random networks in each step, beside largest and smallest")
+    weights_only: float = Field(default=0.5, ge=0, lt=1, description="fraction of the search before the architecture")
+    uniform_end: float = Field(
+        default=0.14, gt=0, le=1, description="share of random networks at the end that are not drawn from the chains"
+    )
+    budget_weight: float = Field(default=0.1, ge=0, description="weight of the budget loss")
+    architecture_lr: float = Field(default=0.5, gt=0, description="learning rate of the architecture at the start")
+    architecture_lr_end: float = Field(
+        default=0.2, ge=0, le=1, description="that at the end, relative to the start; along half a cosine"
+    )
+    sampling: Literal["expected", "sampled"] = Field(
+        default="expected", description="final counts: the expected ones, or drawn until they cost the budget"
+    )
+    most_tries: int = Field(default=1000, ge=1, description="sampled counts: draws before the search fails")
+
+
+SETTINGS: dict[str, type[OptimizerSettings]] = {
+    "uniform": UniformSettings,
+    "morphnet": MorphNetSettings,
+    "autoslim": AutoSlimSettings,
+    "dmcp": DMCPSettings,
+}
+"""The settings of each optimiser by its name."""
+
+
+def parse_settings(optimizer: str, options: Mapping[str, Any] | None = None) -> OptimizerSettings:
+    """Return the settings of an optimiser: its defaults, with some changed.
+
+    Raises
+    ------
+    ValueError
+        If the optimiser, a key or a value is unknown; the message lists what is allowed.
+    """
+    if optimizer not in SETTINGS:
+        raise ValueError(f"unknown width optimiser '{optimizer}' (allowed: {', '.join(SETTINGS)})")
+    return parse(SETTINGS[optimizer], dict(options or {}), prefix=optimizer)
+
+
+def optimizer_name(settings: OptimizerSettings) -> str:
+    """Return the name of the optimiser that has these settings."""
+    return next(name for name, kind in SETTINGS.items() if type(settings) is kind)

@@ -1,0 +1,325 @@
+"""Whole searches: budgets, seeds, interruptions, folds, files, cost and wrong use."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
+from awnlib.models._spec import ModelSpec
+from awnlib.progress import Progress
+from awnlib.records import DivergedError
+from awnlib.schemas import read_table
+from awnlib.seeding import rng
+from awnlib.settings import ConfigError
+from awnlib.width_transfer import autoslim, optimizer
+from awnlib.width_transfer import search as module
+from awnlib.width_transfer.autoslim import random_counts, slimmed_counts
+from awnlib.width_transfer.optimizer import Problem
+from awnlib.width_transfer.search import search
+from awnlib.width_transfer.settings import SETTINGS, parse_settings
+from awnlib.width_transfer.splits import balanced_order, without_each_fold
+from awnlib.width_transfer.vector import WidthVector
+
+LENET = ModelSpec(name="lenet_3c1l", input_shape=(1, 16, 16), num_classes=10, base_width_mult=0.5)
+TRAINED = ("morphnet", "autoslim", "dmcp")
+
+
+def settings(name, **options):
+    small = {} if name == "uniform" else {"num_epochs": 2, "batch_size": 20}
+    if name == "autoslim":
+        small |= {"bins": 4, "held_out": 0.3}
+    return parse_settings(name, {**small, **options})
+
+
+def found(result):
+    return result.vector.multipliers, result.rows, result.ledger.entries
+
+
+# --- results ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_budget_is_met(shapes, name, share):
+    problem = Problem(shapes, LENET)
+    budget = int(share * problem.budget)
+    vector = search(shapes, LENET, settings(name), budget=budget).vector
+    macs = problem.macs(vector.counts)
+    assert (1.0 if name != "uniform" else 0.9) * macs <= budget
+    assert macs >= (0.99 if name != "uniform" else 0.9) * budget
+    assert vector.provenance["macs"] == macs
+    assert vector.provenance["budget_macs"] == budget
+    assert vector.provenance["optimizer"] == name
+    assert vector.network.counts == {"conv1": 16, "conv2": 16, "conv3": 16}
+    if name == "uniform":
+        assert len(set(vector.multipliers.values())) == 1
+
+
+def test_residual_and_depthwise_networks(shapes):
+    for model, options in (("resnet18", {}), ("mobilenet_v2", {"slim_last": True})):
+        spec = ModelSpec(name=model, input_shape=(1, 16, 16), num_classes=10, base_width_mult=0.0625, **options)
+        result = search(shapes, spec, settings("dmcp", num_epochs=2, batch_size=50))
+        budget = result.vector.provenance["budget_macs"]
+        assert 0.99 * budget <= result.vector.provenance["macs"] <= budget
+        assert set(result.vector.multipliers) == set(Problem(shapes, spec).network.counts)
+        built = result.vector.build(10, (1, 16, 16))
+        assert {name: channels.full for name, channels in built.channels.items()} == result.vector.counts
+
+
+def test_every_count_of_every_dimension_can_be_used(shapes):
+    """Expansions have six times the channels of their input in plain networks, and the last convolution all of them."""
+    spec = ModelSpec(name="mobilenet_v2", input_shape=(1, 16, 16), num_classes=10, base_width_mult=0.0625)
+    one = module._create(Problem(shapes, spec), settings("autoslim"), 0, torch.device("cpu"))
+    for name, full in one.full.items():
+        for count in range(one.smallest[name], full + 1, max(1, full // 20)):
+            one.model.set_widths(one.widths({**one.full, name: count}))
+            assert one.model.channels[name].active == count
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_bfloat16(shapes, name):
+    result = search(shapes, LENET, settings(name, precision="bfloat16"))
+    assert result.vector.provenance["macs"] >= 0.99 * result.vector.provenance["budget_macs"]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_training_lowers_the_loss_and_seeds_matter(shapes, name, monkeypatch):
+    losses = []
+    update = Progress.update
+
+    def watch(self, step, **values):
+        losses.extend([values["loss"]] if "loss" in values else [])
+        update(self, step, **values)
+
+    monkeypatch.setattr(Progress, "update", watch)
+    monkeypatch.setattr(module, "CHECK_EVERY", 1)
+    long = settings(name, num_epochs=5)
+    first = search(shapes, LENET, long)
+    assert losses[-1] < 0.8 * losses[0]
+    assert found(search(shapes, LENET, long)) == found(first)
+    assert found(search(shapes, LENET, long, seed=1)) != found(first)
+
+
+def test_global_random_state_is_neither_used_nor_changed(shapes):
+    state = torch.get_rng_state()
+    first = search(shapes, LENET, settings("autoslim"))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(3)
+    assert found(search(shapes, LENET, settings("autoslim"))) == found(first)
+
+
+def test_test_images_are_not_needed(shapes):
+    blind = dataclasses.replace(shapes, test_images=shapes.test_images[:0], test_labels=shapes.test_labels[:0])
+    assert found(search(blind, LENET, settings("autoslim"))) == found(search(shapes, LENET, settings("autoslim")))
+
+
+# --- cost ------------------------------------------------------------------------------------------------------------
+
+
+def test_cost_of_a_search_by_hand(shapes):
+    """Two epochs of five steps of twenty images; the second one with steps of the architecture."""
+    result = search(shapes, LENET, settings("dmcp"))
+
+    def macs(c1, c2, c3):
+        return 196 * 9 * c1 + 144 * 9 * c1 * c2 + 4 * 25 * c2 * c3 + c3 * 10
+
+    entries = result.ledger.entries
+    assert entries["supernet step, largest width, forward"] == 200 * macs(24, 24, 24)
+    assert entries["supernet step, largest width, backward"] == 400 * macs(24, 24, 24)
+    assert entries["supernet step, smallest width, forward"] == 200 * macs(10, 10, 10)
+    assert entries["architecture step, forward"] == 100 * macs(24, 24, 24)
+    assert result.vector.provenance["search_macs"] == result.ledger.total == sum(entries.values())
+
+
+def test_cost_of_random_widths_and_of_slimming_by_hand(shapes):
+    result = search(shapes, LENET, settings("autoslim"))
+    problem, ends = Problem(shapes, LENET), ({}, {})
+    for name in ("conv1", "conv2", "conv3"):
+        ends[0][name], ends[1][name] = 6, 24
+    drawn = 0
+    for step in range(6):  # 70 images, two epochs
+        generator = rng(0, "widths", step)
+        drawn += sum(problem.macs(random_counts(*ends, generator)) for _ in range(2))
+    assert result.ledger.entries["supernet step, random widths, forward"] == 20 * drawn
+    evaluated = sum(row["macs"] for row in result.rows if row["step"])  # and the first network once
+    first = next(row["macs"] for row in result.rows if row["step"] == 0)
+    assert result.ledger.entries["evaluation, forward"] == 30 * (evaluated + first)
+    assert "evaluation, backward" not in result.ledger.entries
+
+
+def test_uniform_costs_nothing(shapes):
+    result = search(shapes, LENET, settings("uniform"))
+    assert (result.ledger.total, result.rows) == (0, [])
+
+
+# --- interruptions ---------------------------------------------------------------------------------------------------
+
+
+class StopError(Exception):
+    """What stands for a kill."""
+
+
+@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("stops", [(2, 3, 1), (8,)])
+def test_resumed_search_is_the_uninterrupted_one(shapes, tmp_path, monkeypatch, name, stops):
+    """Stops in both epochs; AutoSlim has six steps and is stopped in its slimming, too."""
+    config = settings(name, augment="crop_flip", slim_to_smallest=True) if name == "autoslim" else settings(name)
+    expected = search(shapes, LENET, config)
+    monkeypatch.setattr(module, "CHECK_EVERY", 1)
+    original = Progress.update
+    for stop in stops:
+        calls = iter(range(stop))
+
+        def stopping(self, step, calls=calls, **values):
+            if next(calls, None) is None:
+                raise StopError
+            original(self, step, **values)
+
+        monkeypatch.setattr(Progress, "update", stopping)
+        with pytest.raises(StopError):
+            search(shapes, LENET, config, checkpoint=tmp_path / "c", checkpoint_every_s=0)
+    monkeypatch.setattr(Progress, "update", original)
+    result = search(shapes, LENET, config, checkpoint=tmp_path / "c", checkpoint_every_s=0)
+    assert found(result) == found(expected)
+    assert load_tensors(tmp_path / "c")[1]["step"] == (6 if name == "autoslim" else 10)
+
+
+def test_finished_search_is_read_from_its_checkpoint(shapes, tmp_path, monkeypatch):
+    expected = search(shapes, LENET, settings("autoslim"), checkpoint=tmp_path / "c")
+    monkeypatch.setattr(optimizer, "backward_widths", lambda *_, **__: pytest.fail("a step was taken"))
+    monkeypatch.setattr(autoslim.AutoSlim, "error_pct", lambda *_: pytest.fail("a network was evaluated"))
+    assert found(search(shapes, LENET, settings("autoslim"), checkpoint=tmp_path / "c")) == found(expected)
+
+
+@pytest.mark.parametrize("change", ["seed", "budget", "settings", "data"])
+def test_checkpoint_of_another_search_is_not_used(shapes, tmp_path, change):
+    path, first = tmp_path / "c", settings("morphnet")
+    search(shapes, LENET, first, checkpoint=path)
+    data = dataclasses.replace(shapes, train_images=255 - shapes.train_images) if change == "data" else shapes
+    config = settings("morphnet", lr=0.01) if change == "settings" else first
+    options = {"seed": {"seed": 1}, "budget": {"budget": 300_000}}.get(change, {})
+    assert found(search(data, LENET, config, checkpoint=path, **options)) == found(
+        search(data, LENET, config, **options)
+    )
+
+
+def test_file_that_is_no_checkpoint_is_an_error(shapes, tmp_path):
+    (tmp_path / "c").write_text("nothing")
+    with pytest.raises(CheckpointError, match="damaged"):
+        search(shapes, LENET, settings("dmcp"), checkpoint=tmp_path / "c")
+    save_tensors(tmp_path / "c", {"a": torch.ones(1)}, {"identity": []})
+    with pytest.raises(CheckpointError, match="no resume point of a search"):
+        search(shapes, LENET, settings("dmcp"), checkpoint=tmp_path / "c")
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_divergence_is_found(shapes, name, tmp_path):
+    with pytest.raises(DivergedError, match=r"is not finite after step .* \(lr\)"):
+        search(shapes, LENET, settings(name, lr=1e30, schedule="constant"), checkpoint=tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_files(shapes, tmp_path):
+    result = search(shapes, LENET, settings("autoslim"), seed=3)
+    result.save(tmp_path)
+    vector = WidthVector.load(tmp_path / "widths.json")
+    assert vector == result.vector
+    assert vector.provenance["settings"]["bins"] == 4
+    assert (vector.provenance["seed"], vector.provenance["data"]["name"]) == (3, "shapes")
+    assert json.loads((tmp_path / "ledger.json").read_text())["total"] == vector.provenance["search_macs"]
+    table = read_table(tmp_path / "width_search.parquet")
+    assert slimmed_counts(table.to_dict("records"), vector.provenance["budget_macs"]) == slimmed_counts(
+        result.rows, vector.provenance["budget_macs"]
+    )
+    search(shapes, LENET, settings("uniform")).save(tmp_path / "uniform")
+    assert sorted(path.name for path in (tmp_path / "uniform").iterdir()) == ["ledger.json", "widths.json"]
+
+
+# --- folds -----------------------------------------------------------------------------------------------------------
+
+
+def test_folds_are_a_balanced_partition(shapes):
+    parts = without_each_fold(shapes, 5, seed=0)
+    assert [torch.bincount(part.train_labels).tolist() for part in parts] == [[8] * 10] * 5
+    order = balanced_order(shapes, 0, "folds")
+    assert sorted(order.tolist()) == list(range(100))
+    assert not torch.equal(order, balanced_order(shapes, 1, "folds"))
+    assert without_each_fold(shapes, 1, seed=0) == [shapes]
+
+
+def test_unequal_classes_are_spread_over_every_stretch(shapes):
+    labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
+    unequal = dataclasses.replace(shapes, train_labels=labels, classes=("a", "b", "c"))
+    for stretch in labels[balanced_order(unequal, 0, "folds")].split(10):
+        assert torch.bincount(stretch, minlength=3).sub(torch.tensor([6, 3, 1])).abs().max() <= 1
+
+
+def test_folds_are_searched_alone_and_averaged(shapes, tmp_path):
+    config = settings("autoslim", folds=2, bins=6)
+    result = search(shapes, LENET, config, checkpoint=tmp_path / "c.safetensors")
+    parts = without_each_fold(shapes, 2, seed=0)
+    alone = [search(part, LENET, settings("autoslim", bins=6)) for part in parts]
+    for index, fold in enumerate(alone):
+        assert [row for row in result.rows if row["fold"] == index] == [{**row, "fold": index} for row in fold.rows]
+    mean = {name: sum(fold.vector.multipliers[name] for fold in alone) / 2 for name in result.vector.multipliers}
+    assert result.vector.multipliers == Problem(shapes, LENET).match(mean)
+    assert result.ledger.total == sum(fold.ledger.total for fold in alone)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c_fold0.safetensors", "c_fold1.safetensors"]
+
+
+def test_fold_without_a_class_is_an_error_before_training(shapes, monkeypatch):
+    monkeypatch.setattr(optimizer, "backward_widths", lambda *_, **__: pytest.fail("a step was taken"))
+    rare = dataclasses.replace(
+        shapes,
+        train_images=shapes.train_images[8:],
+        train_labels=torch.where(shapes.train_labels == 3, 4, shapes.train_labels)[8:].index_fill(
+            0, torch.arange(2), 3
+        ),
+    )
+    with pytest.raises(ValueError, match=r"fold [123] of 3 has no image of class d"):
+        search(rare, LENET, settings("dmcp", folds=3))
+
+
+# --- wrong use -------------------------------------------------------------------------------------------------------
+
+
+def test_unknown_optimizer_and_settings():
+    with pytest.raises(
+        ValueError, match=r"unknown width optimiser 'dcmp' \(allowed: uniform, morphnet, autoslim, dmcp\)"
+    ):
+        parse_settings("dcmp")
+    with pytest.raises(ConfigError, match=r"autoslim\.bin: unknown key; did you mean 'bins'"):
+        parse_settings("autoslim", {"bin": 3})
+    with pytest.raises(ConfigError, match="nesterov needs a momentum above 0"):
+        parse_settings("dmcp", {"momentum": 0.0})
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_wrong_budgets_and_batches_are_errors_before_training(shapes, name, monkeypatch):
+    monkeypatch.setattr(module._Search, "_take_step", lambda *_: pytest.fail("a step was taken"))
+    with pytest.raises(ValueError, match="the budget must be"):
+        search(shapes, LENET, settings(name), budget=100)
+    with pytest.raises(ValueError, match="batch_size 101 is more than"):
+        search(shapes, LENET, settings(name, batch_size=101))
+    if name != "morphnet":
+        with pytest.raises(ValueError, match="the budget must be between"):
+            search(shapes, LENET, settings(name), budget=10**7)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "quarter", "end"),
+    [
+        ("constant", 0.4, 0.4),
+        ("linear", 0.4 * (0.2 + 0.8 * 0.75), 0.08),
+        ("cosine", 0.4 * (0.2 + 0.4 * (1 + 0.5**0.5)), 0.08),
+    ],
+)
+def test_learning_rates_by_hand(schedule, quarter, end):
+    config = parse_settings("dmcp", {"lr": 0.4, "lr_end": 0.2, "schedule": schedule})
+    rates = [config.learning_rate(progress) for progress in (0.0, 0.25, 1.0)]
+    assert rates == pytest.approx([0.4, quarter, end])
