@@ -3,7 +3,8 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 BIN := .venv/bin
 STUDY ?= config.yaml
-SOURCES := awnlib benchmarks workflow/scripts tests
+PLUGIN := plugins/snakemake-executor-plugin-submitit
+SOURCES := awnlib benchmarks workflow/scripts tests $(PLUGIN)
 
 .PHONY: demo test lint report publish bench clean
 
@@ -19,7 +20,7 @@ lint: .venv/installed  ## the checks that pre-commit and CI run
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
-	$(BIN)/codespell awnlib benchmarks workflow tests docs configs profiles README.md CHANGELOG.md config.yaml Snakefile
+	$(BIN)/codespell awnlib benchmarks workflow plugins tests docs configs profiles README.md CHANGELOG.md config.yaml Snakefile
 	$(BIN)/snakemake --lint
 
 report: .venv/installed  ## only the tables, figures and report of STUDY (a config file), from finished runs
@@ -34,7 +35,7 @@ bench: .venv/installed  ## how fast awnlib is on this machine beside what one wo
 clean:  ## results and the virtual environment
 	rm -rf results .venv
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: pyproject.toml $(PLUGIN)/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[workflow,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[workflow,dev]' --editable ./$(PLUGIN)
 	touch $@

@@ -8,6 +8,7 @@ uninterrupted one (same machine, same number of threads).
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from awnlib.config import TrainConfig
 from awnlib.data import ImageData
 from awnlib.data.batches import TrainingImages, epoch_order
 from awnlib.digest import code_digest
+from awnlib.interrupt import TERMINATED, sigterm_noticed
 from awnlib.models import create_model
 from awnlib.models._base import SlimmableModel
 from awnlib.objectives import backward_widths, fixed_widths, loss_weights, sample_widths
@@ -92,19 +94,27 @@ def train(
         If the file to resume from is damaged or no resume point.
     ValueError
         If run and data do not fit together (image size, tracked layer, batch size).
+    SystemExit
+        With status 143, between two steps and after saving to `checkpoint`, if the process received SIGTERM.
     """
     training = _Training(run, data, torch.device(device))
     if checkpoint is not None:
         training.restore(checkpoint)
     progress = Progress(training.total_steps, initial=training.step, title=run.name)
     saved = time.monotonic()
-    for loss in training.steps():
-        if training.step % CHECK_EVERY == 0 or training.step == training.total_steps:
-            training.check_finite(loss)
-            progress.update(training.step, loss=float(loss), lr=training.lr)
-            if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_s:
-                training.save(checkpoint)
-                saved = time.monotonic()
+    with sigterm_noticed() as terminated:
+        for loss in training.steps():
+            if terminated.is_set():
+                if checkpoint is not None:
+                    training.save(checkpoint)
+                print(f"{run.name}: SIGTERM, stopped after step {training.step}", file=sys.stderr, flush=True)
+                raise SystemExit(TERMINATED)
+            if training.step % CHECK_EVERY == 0 or training.step == training.total_steps:
+                training.check_finite(loss)
+                progress.update(training.step, loss=float(loss), lr=training.lr)
+                if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_s:
+                    training.save(checkpoint)
+                    saved = time.monotonic()
     progress.close()
     return training.result()
 

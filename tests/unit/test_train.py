@@ -252,6 +252,32 @@ def test_process_killed_while_it_writes_a_checkpoint_is_continued(make_run, shap
     assert bits(result) == bits(train(run, shapes))
 
 
+TERMINATED = """
+import os, pickle, signal, sys
+from awnlib import train
+from awnlib.progress import Progress
+
+run, data, path = pickle.load(sys.stdin.buffer)
+train.CHECK_EVERY = 1
+train.torch.set_num_threads(1)
+Progress.update = lambda self, step, **_: step == 6 and os.kill(os.getpid(), signal.SIGTERM)
+train.train(run, data, checkpoint=path, checkpoint_every_s=3600)
+"""
+
+
+def test_process_that_receives_sigterm_saves_its_state_and_is_continued(make_run, shapes, tmp_path):
+    """The signal comes after the sixth of ten steps: the seventh is the last."""
+    run, path = make_run("us_net"), tmp_path / "c"
+    message = pickle.dumps((run, shapes, path))
+    done = subprocess.run([sys.executable, "-c", TERMINATED], input=message, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert b"SIGTERM, stopped after step 7" in done.stderr
+    assert load_tensors(path)[1]["step"] == 7
+    result = train(run, shapes, checkpoint=path)
+    assert result.resumed == 1
+    assert bits(result) == bits(train(run, shapes))
+
+
 @pytest.mark.parametrize(
     "other",
     [

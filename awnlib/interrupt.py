@@ -1,0 +1,30 @@
+"""Noticing SIGTERM, so that a training can end between two steps, with its state saved.
+
+Schedulers send it before they take a machine back, and follow it with SIGKILL some time later.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+TERMINATED = 128 + signal.SIGTERM  # the exit status that a shell reports for a process ended by SIGTERM
+
+
+@contextmanager
+def sigterm_noticed() -> Iterator[threading.Event]:
+    """Set the event on SIGTERM instead of ending the process; afterwards SIGTERM does again what it did before.
+
+    Python handles signals in its main thread only: in another thread nothing changes, and the event is never set.
+    """
+    noticed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noticed
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: noticed.set())
+    try:
+        yield noticed
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,57 @@
+"""SIGTERM is noticed while a block runs, and does afterwards what it did before."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from awnlib.interrupt import TERMINATED, sigterm_noticed
+from awnlib.progress import Progress
+from awnlib.stages import train_model
+
+
+def test_sigterm_is_noticed_and_the_handler_restored():
+    before = signal.getsignal(signal.SIGTERM)
+    with sigterm_noticed() as noticed:
+        assert not noticed.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert noticed.is_set()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_handler_is_restored_after_an_error():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ZeroDivisionError), sigterm_noticed():
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_other_threads_leave_the_handler_alone():
+    seen = []
+
+    def work():
+        with sigterm_noticed() as noticed:
+            seen.append((signal.getsignal(signal.SIGTERM), noticed.is_set()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(signal.getsignal(signal.SIGTERM), False)]
+
+
+def test_terminated_training_leaves_no_record(make_run, shapes, tmp_path, monkeypatch):
+    """Neither a good record nor a failed one: the workflow does the job again, from its resume point."""
+    shapes.save(tmp_path / "data")
+    record, checkpoint = tmp_path / "run" / "record.json", tmp_path / "checkpoint"
+    arguments = (make_run("awn", num_epochs=20), tmp_path / "data", record)  # more steps than between two looks
+    options = {"device": "cpu", "checkpoint": checkpoint, "study": "tiny"}
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "update", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(SystemExit) as stopped:
+            train_model(*arguments, **options)
+    assert stopped.value.code == TERMINATED == 143
+    assert checkpoint.exists()
+    assert not record.exists()
+    assert train_model(*arguments, **options).measured["resumed"] == 1
+    assert record.exists()
