@@ -42,9 +42,18 @@ class DatasetConfig(Settings):
     )
     download: bool = Field(default=False, description="fetch the data set if it is not in the data folder")
     image_size: int | None = Field(default=None, ge=8, description="resize to this many pixels; null: as stored")
-    augment: Literal["none", "crop_flip"] = Field(
-        default="none", description="random crop after padding by 4, random flip"
+    stream: bool = Field(
+        default=False, description="read image files while they are needed: for sets that do not fit into memory"
     )
+    augment: Literal["none", "crop_flip", "resized_crop", "randaugment"] = Field(
+        default="none",
+        description="in training: random crop after padding by 4, random flip; streamed sets: crop of random size and "
+        "shape, random flip; with RandAugment besides",
+    )
+    mean: list[float] | None = Field(
+        default=None, description="of each channel, of images scaled to [0, 1]; null: measured on training images"
+    )
+    std: list[float] | None = Field(default=None, description="standard deviation, likewise")
     train_size: int | None = Field(
         default=None, ge=1, description="train on this many images, balanced over the classes"
     )
@@ -71,6 +80,23 @@ class DatasetConfig(Settings):
             raise ValueError(f"source '{self.source}' cannot be downloaded: put the files into the data folder")
         return self
 
+    @model_validator(mode="after")
+    def _streamed_or_in_memory(self) -> DatasetConfig:
+        allowed = ("none", "resized_crop", "randaugment") if self.stream else ("none", "crop_flip")
+        if self.augment not in allowed:
+            raise ValueError(f"augment '{self.augment}' with stream {self.stream} (allowed: {', '.join(allowed)})")
+        if self.stream and (self.source != "image_folder" or self.image_size is None):
+            raise ValueError("stream needs source 'image_folder' and an image_size")
+        return self
+
+    @model_validator(mode="after")
+    def _mean_and_std_of_the_same_channels(self) -> DatasetConfig:
+        if (self.mean is None) != (self.std is None) or len(self.mean or []) != len(self.std or []):
+            raise ValueError("mean and std must be given together, a number for each channel")
+        if any(value <= 0 for value in self.std or []):
+            raise ValueError(f"std must be above 0, found {self.std}")
+        return self
+
 
 class TrainConfig(Settings):
     """Hyper-parameters of one training run. Defaults: Any-Width Networks, section 5.1, LeNet-3C1L."""
@@ -86,9 +112,14 @@ class TrainConfig(Settings):
     weight_decay_on: Literal["all", "weights"] = Field(
         default="all", description="every parameter, or convolution and linear weights only"
     )
-    schedule: Literal["multistep", "linear", "constant"] = Field(
-        default="multistep", description="lr falls at the milestones, in every step down to 0, or never"
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="share of a label that is spread over all classes"
     )
+    schedule: Literal["multistep", "linear", "cosine", "constant"] = Field(
+        default="multistep",
+        description="lr falls at the milestones, in every step down to 0 (evenly, or as half a cosine), or never",
+    )
+    warmup_epochs: int = Field(default=0, ge=0, description="epochs at the start in which lr rises linearly from 0")
     milestones: list[float] = Field(
         default_factory=lambda: [0.5, 0.75],
         description="multistep: fractions of the training at which lr falls",
@@ -100,6 +131,14 @@ class TrainConfig(Settings):
     compile: bool = Field(
         default=False, description="torch.compile; one graph for any-width networks, one for each width of others"
     )
+    num_processes: int = Field(
+        default=1,
+        ge=1,
+        description="processes that share every batch, on a GPU a device for each; BN sees their shares",
+    )
+    num_workers: int = Field(
+        default=0, ge=0, description="processes that read the images of a streamed data set, for each training process"
+    )
 
     @field_validator("milestones")
     @classmethod
@@ -107,6 +146,23 @@ class TrainConfig(Settings):
         if sorted(set(value)) != value or any(not 0 < fraction < 1 for fraction in value):
             raise ValueError(f"milestones must rise within (0, 1), found {value}")
         return value
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> TrainConfig:
+        if self.warmup_epochs >= self.num_epochs:
+            raise ValueError(
+                f"warmup_epochs must be less than num_epochs ({self.num_epochs}), found {self.warmup_epochs}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _processes_share_a_batch(self) -> TrainConfig:
+        if self.batch_size % self.num_processes or self.batch_size < 2 * self.num_processes:
+            raise ValueError(
+                f"num_processes must divide batch_size ({self.batch_size}) into equal shares of 2 images or more, "
+                f"found {self.num_processes}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> TrainConfig:

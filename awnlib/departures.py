@@ -57,12 +57,12 @@ def _settings(study: StudyConfig, cell: Cell) -> dict[str, Any]:
     """Return what decides the result of a cell, by key; settings without an effect are left out."""
     model, dataset, name = cell
     keys = {"model": model, "dataset": dataset, "method": name}
-    train = study.train_settings(**keys).model_dump()
+    train = study.train_settings(**keys).model_dump(exclude={"num_workers"})
     if train["schedule"] != "multistep":
         del train["milestones"], train["gamma"]
     method = study.resolved_methods()[name]
     parts = {
-        "dataset": study.datasets[dataset].model_dump(exclude={"path", "download"}),
+        "dataset": study.datasets[dataset].model_dump(exclude={"path", "download", "stream"}),
         "model": study.models.get(model, ModelConfig()).model_dump(),
         "method": method.model_dump(exclude={"label", "source"}),
         "sweep": study.sweep.model_dump(include={"between_switches"}) if method.norm != "shared" else {},

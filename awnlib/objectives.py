@@ -111,6 +111,7 @@ def backward_widths(
     widths: Sequence[float | Mapping[str, float]],
     *,
     distillation: bool = False,
+    label_smoothing: float = 0.0,
     forward: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Add the gradients of the unweighted sum of the losses of several widths, one pass for each.
@@ -125,6 +126,8 @@ def backward_widths(
         The widths of the step: width multipliers or width vectors. With distillation the first one is the teacher.
     distillation
         All but the first width learn from the first one's output instead of the labels (US-Nets, Algorithm 1).
+    label_smoothing
+        Share of every label that is spread evenly over all classes; a teacher's output is used as it is.
     forward
         What to call instead of `model` (its compiled form, say).
 
@@ -142,7 +145,7 @@ def backward_widths(
         if distillation and teacher_logits is not None:
             loss = inplace_distillation(logits, teacher_logits)
         else:
-            loss = F.cross_entropy(logits, labels)
+            loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
             teacher_logits = logits.detach()
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())

@@ -39,6 +39,7 @@ def backward_one_pass(
     width_mults: Sequence[float],
     *,
     distillation: bool = False,
+    label_smoothing: float = 0.0,
     weights: Tensor | None = None,
     updates: Updates = "each",
     forward: Callable[..., tuple[Tensor, Tensor]] | None = None,
@@ -49,7 +50,7 @@ def backward_one_pass(
     ----------
     model
         An any-width network in training mode; it is set to full width.
-    images, labels, width_mults, distillation
+    images, labels, width_mults, distillation, label_smoothing
         As in `backward_widths`.
     weights
         Factor of each width's loss, `[len(width_mults)]`, on the device; by default 1.
@@ -75,7 +76,7 @@ def backward_one_pass(
     counts = channel_counts(model, width_mults).to(images.device, non_blocking=True)
     with _padded(model):
         losses, corrects = (forward or width_losses)(
-            model, images, labels, counts, distillation=distillation, updates=updates
+            model, images, labels, counts, distillation=distillation, label_smoothing=label_smoothing, updates=updates
         )
     total = losses.sum() if weights is None else (losses * weights).sum()
     total.backward()  # type: ignore[no-untyped-call]
@@ -95,6 +96,7 @@ def width_losses(
     *,
     distillation: bool,
     updates: Updates,
+    label_smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Return the loss and the number of correct classifications of each width, from one pass at full width.
 
@@ -108,7 +110,7 @@ def width_losses(
         The widths, as `channel_counts` gives them, on the device.
     distillation
         All but the first width learn from the first one's output.
-    updates
+    updates, label_smoothing
         As in `backward_one_pass`.
     """
     rows = dict(zip(model.channels, counts, strict=True))
@@ -120,7 +122,10 @@ def width_losses(
     for _, norm in model.norms():
         norm.updates = None
     logits = prefix_logits(model.classifier, features, rows[model.classifier.channels_in.name])
-    targets = F.one_hot(labels, logits.shape[2]).to(logits.dtype).expand_as(logits)
+    targets = F.one_hot(labels, logits.shape[2]).to(logits.dtype)
+    if label_smoothing:
+        targets = targets * (1 - label_smoothing) + label_smoothing / logits.shape[2]
+    targets = targets.expand_as(logits)
     if distillation:
         teacher = logits[:1].detach().softmax(dim=2).expand_as(logits[1:])
         targets = torch.cat([targets[:1], teacher])

@@ -21,13 +21,18 @@ class Progress:
         What is running.
     every_s
         In a log: seconds between two lines at least; the last step always gets one.
+    shown
+        False: say nothing, in all but one of several processes that do the same.
     """
 
-    def __init__(self, total: int, *, initial: int = 0, title: str = "", every_s: float = 10.0) -> None:
+    def __init__(
+        self, total: int, *, initial: int = 0, title: str = "", every_s: float = 10.0, shown: bool = True
+    ) -> None:
         self.total = total
         self.title = title
         self.every_s = every_s
-        self._terminal = sys.stderr.isatty()
+        self.shown = shown
+        self._terminal = shown and sys.stderr.isatty()
         self._bar = tqdm(total=total, initial=initial, desc=title, disable=not self._terminal)
         self._last_line = time.monotonic()
 
@@ -36,7 +41,7 @@ class Progress:
         if self._terminal:
             self._bar.set_postfix(values, refresh=False)
             self._bar.update(step - self._bar.n)
-        elif step == self.total or time.monotonic() - self._last_line >= self.every_s:
+        elif self.shown and (step == self.total or time.monotonic() - self._last_line >= self.every_s):
             self._last_line = time.monotonic()
             texts = [f"{name} {value:.4g}" for name, value in values.items()]
             print(f"{self.title}: {', '.join([f'step {step}/{self.total}', *texts])}", file=sys.stderr, flush=True)

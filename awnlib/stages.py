@@ -17,7 +17,7 @@ from awnlib.auc import auc_pct
 from awnlib.checkpoint import load_model, save_model
 from awnlib.config import RecalibrationConfig, SweepConfig
 from awnlib.cost import plain_params, stored_params
-from awnlib.data import ImageData, evaluation_batches
+from awnlib.data import DataSet, all_test_batches, chosen_training_batches, load_dataset
 from awnlib.drift import bn_drift
 from awnlib.models._base import SlimmableModel
 from awnlib.objectives import fixed_widths
@@ -55,7 +55,7 @@ def train_model(run: RunConfig, data: Path, record: Path, *, device: str, checkp
     origin = _origin(study, on)
 
     def work(folder: Path) -> Mapping[str, Any]:
-        images = ImageData.load(data)
+        images = load_dataset(data)
         result = train(run, images, device=on, checkpoint=checkpoint)
         save_model(folder / MODEL, result.model, run=run.model_dump())
         write_table(folder / HISTORY, "history", _named(run, result.history), origin)
@@ -93,7 +93,7 @@ def recalibrate_model(
 
     def work(folder: Path) -> Mapping[str, Any]:
         model = _load(trained, on)
-        batches = _training_batches(ImageData.load(data), settings.num_images, settings.batch_size, run.seed, on)
+        batches = _training_batches(load_dataset(data), run, settings.num_images, settings.batch_size, on)
         widths = torch.linspace(run.widths[-1], run.widths[0], points, dtype=torch.float64).tolist()
         started = time.monotonic()
         recalibrate_bn(model, batches, widths, averaging=settings.averaging)
@@ -120,11 +120,8 @@ def sweep_model(
     origin = _origin(study, on)
 
     def work(folder: Path) -> Mapping[str, Any]:
-        images = ImageData.load(data)
         model = _load(trained, on)
-        batches = evaluation_batches(
-            images.test_images, images.test_labels, images.mean, images.std, settings.batch_size, on
-        )
+        batches = all_test_batches(load_dataset(data), settings.batch_size, on, run.train.num_workers)
         started = time.monotonic()
         trained_widths = _trained_widths(run, model)
         rows = sweep_widths(
@@ -186,15 +183,14 @@ def _summary(model: SlimmableModel, rows: list[dict[str, Any]]) -> dict[str, Any
     }
 
 
-def _drift(model: SlimmableModel, run: RunConfig, data: ImageData, device: torch.device) -> list[dict[str, Any]]:
-    return bn_drift(model, _training_batches(data, DRIFT_IMAGES, DRIFT_IMAGES, run.seed, device), run.widths)
+def _drift(model: SlimmableModel, run: RunConfig, data: DataSet, device: torch.device) -> list[dict[str, Any]]:
+    return bn_drift(model, _training_batches(data, run, DRIFT_IMAGES, DRIFT_IMAGES, device), run.widths)
 
 
 def _training_batches(
-    data: ImageData, num_images: int, batch_size: int, seed: int, device: torch.device
+    data: DataSet, run: RunConfig, num_images: int, batch_size: int, device: torch.device
 ) -> list[Tensor]:
-    """Return normalised training images without augmentation, drawn at random by the seed."""
-    drawn = torch.randperm(len(data.train_labels), generator=rng(seed, "recalibration"))[:num_images]
-    images, labels = data.train_images[drawn], data.train_labels[drawn]
-    batches = evaluation_batches(images, labels, data.mean, data.std, batch_size, device)
+    """Return normalised training images without augmentation, drawn at random by the run's seed."""
+    drawn = torch.randperm(len(data.train_labels), generator=rng(run.seed, "recalibration"))[:num_images]
+    batches = chosen_training_batches(data, drawn, batch_size, device, run.train.num_workers)
     return [batch for batch, _ in batches]

@@ -47,8 +47,9 @@ class RunConfig(Settings):
         return f"{self.dataset}/{self.model}/{self.method}{width}/seed{self.seed}"
 
     def training_settings(self) -> dict[str, Any]:
-        """Return the settings that decide what is trained: not the method's name in figures or its evaluations."""
-        return self.model_dump(exclude={"method_settings": {"label", "source", "recalibration"}})
+        """Return the settings that decide what is trained: not a method's name in figures, nor who reads images."""
+        unseen = {"method_settings": {"label", "source", "recalibration"}, "train": {"num_workers"}}
+        return self.model_dump(exclude=unseen)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ uninterrupted one (same machine, same number of threads).
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,18 +18,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from awnlib import distributed
 from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
 from awnlib.config import TrainConfig
-from awnlib.data import ImageData
-from awnlib.data.batches import TrainingImages, epoch_order
+from awnlib.data import DataSet, training_images
+from awnlib.data.batches import epoch_order
 from awnlib.digest import code_digest
 from awnlib.interrupt import TERMINATED, sigterm_noticed
+from awnlib.layers.batchnorm import batchnorm_statistics
 from awnlib.models import create_model
 from awnlib.models._base import SlimmableModel
 from awnlib.objectives import backward_widths, fixed_widths, loss_weights, sample_widths
 from awnlib.one_pass import backward_one_pass, is_any_width, width_losses
 from awnlib.progress import Progress
 from awnlib.records import DivergedError
+from awnlib.schedule import learning_rate
 from awnlib.seeding import rng
 from awnlib.study import RunConfig
 from awnlib.tracking import StatisticsTracker
@@ -65,13 +67,13 @@ class TrainResult:
 
 def train(
     run: RunConfig,
-    data: ImageData,
+    data: DataSet,
     *,
     device: torch.device | str = "cpu",
     checkpoint: Path | None = None,
     checkpoint_every_s: float = 30.0,
 ) -> TrainResult:
-    """Train one network.
+    """Train one network, in as many processes as the run asks for.
 
     Parameters
     ----------
@@ -97,10 +99,16 @@ def train(
     SystemExit
         With status 143, between two steps and after saving to `checkpoint`, if the process received SIGTERM.
     """
+    count = run.train.num_processes
+    if count != distributed.num_processes():
+        work = partial(train, run, data, checkpoint=checkpoint, checkpoint_every_s=checkpoint_every_s)
+        return distributed.launch(work, count, torch.device(device))
     training = _Training(run, data, torch.device(device))
     if checkpoint is not None:
         training.restore(checkpoint)
-    progress = Progress(training.total_steps, initial=training.step, title=run.name)
+    if distributed.rank() > 0:
+        checkpoint = None  # process 0 saves what all have in common
+    progress = Progress(training.total_steps, initial=training.step, title=run.name, shown=distributed.rank() == 0)
     saved = time.monotonic()
     with sigterm_noticed() as terminated:
         for loss in training.steps():
@@ -140,15 +148,6 @@ def build_model(run: RunConfig, input_shape: tuple[int, int, int], num_classes: 
         )
 
 
-def learning_rate(settings: TrainConfig, progress: float) -> float:
-    """Return the learning rate after a fraction `progress` in [0, 1) of all steps."""
-    if settings.schedule == "linear":
-        return settings.lr * (1 - progress)
-    if settings.schedule == "constant":
-        return settings.lr
-    return settings.lr * settings.gamma ** sum(progress >= milestone for milestone in settings.milestones)
-
-
 def create_optimizer(model: nn.Module, settings: TrainConfig) -> torch.optim.SGD:
     """Return SGD with momentum; with `weight_decay_on: weights` norms and biases do not decay (US-Nets, section 5).
 
@@ -171,21 +170,24 @@ def create_optimizer(model: nn.Module, settings: TrainConfig) -> torch.optim.SGD
 class _Training:
     """A training run between two steps: all that a checkpoint holds, and how to go on."""
 
-    def __init__(self, run: RunConfig, data: ImageData, device: torch.device) -> None:
+    def __init__(self, run: RunConfig, data: DataSet, device: torch.device) -> None:
         self.run, self.device, self.settings = run, device, run.train
+        share = run.train.batch_size // run.train.num_processes
+        self.share = slice(distributed.rank() * share, (distributed.rank() + 1) * share)  # of each batch
         self.widths = [1.0] if run.individual_width is not None else run.widths
-        self.images = TrainingImages(data, run.augment, device)
+        self.images = training_images(data, run.augment, device, run.train.num_workers)
         self.model = build_model(run, data.image_shape, data.num_classes)
         self.model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.optimizer = create_optimizer(self.model, self.settings)
         self.distinct = self.model.distinct_width_mults(include=self.widths)
         self.fixed = fixed_widths(run.method_settings, self.widths, self.distinct)
-        self.epoch_steps = len(self._order(0))
+        self.epoch_steps = len(epoch_order(len(self.images), run.train.batch_size, seed=run.seed, epoch=0))
         self.total_steps = self.epoch_steps * self.settings.num_epochs
         every = max(self.total_steps // run.track.num_points, 1)
         self.tracker = StatisticsTracker(self.model, run.track.layer, every, self.widths)
         code = code_digest("train", f"models.{run.model}")
-        self.identity = [run.model_dump_json(), data_digest(data), code, torch.__version__]
+        settings = run.model_dump_json(exclude={"train": {"num_workers"}})
+        self.identity = [settings, data.training_digest(), code, torch.__version__]
         self.step = 0
         self.lr = self.settings.lr
         self.resumed = 0
@@ -196,27 +198,35 @@ class _Training:
 
     def steps(self) -> Iterator[Tensor]:
         """Take all remaining steps; yield the sum of the losses of each."""
-        while self.step < self.total_steps:
-            epoch, first = divmod(self.step, self.epoch_steps)
-            for indices in self._order(epoch)[first:]:
-                loss = self._take_step(indices)
-                self.step += 1
-                if self.step % self.epoch_steps == 0:
-                    self._end_epoch(epoch + 1)
-                yield loss
+        steps = range(self.step, self.total_steps)
+        batches = self.images.batches(self.settings.batch_size, seed=self.run.seed, steps=steps, share=self.share)
+        for images, labels in batches:
+            loss = self._take_step(images, labels)
+            self.step += 1
+            if self.step % self.epoch_steps == 0:
+                self._end_epoch(self.step // self.epoch_steps)
+            yield loss
 
-    def _take_step(self, indices: Tensor) -> Tensor:
+    def _take_step(self, images: Tensor, labels: Tensor) -> Tensor:
         self.lr = learning_rate(self.settings, self.step / self.total_steps)
         self.optimizer.param_groups[0]["lr"].fill_(self.lr)
-        images, labels = self.images.batch(indices, rng(self.run.seed, "augment", self.step))
         self.tracker.observe(self.step, images)
         self.optimizer.zero_grad()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
             losses, corrects = self.backward(images, labels, self._sample_widths())
+        if self.settings.num_processes > 1:
+            losses, corrects = self._average(losses, corrects)
         self.optimizer.step()
         self.losses += losses
         self.corrects += corrects
         return losses.sum()
+
+    def _average(self, losses: Tensor, corrects: Tensor) -> tuple[Tensor, Tensor]:
+        """Average gradients, BN statistics and meters over the processes, so that all go on with the same numbers."""
+        meters = torch.stack([losses, corrects.to(losses.dtype)])
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        distributed.average([*gradients, *batchnorm_statistics(self.model), meters])
+        return meters[0], meters[1]
 
     def _sample_widths(self) -> list[float]:
         generator = rng(self.run.seed, "widths", self.step)
@@ -225,12 +235,13 @@ class _Training:
     def _choose_backward(self) -> Backward:
         """Return how a step adds up its gradients: in one pass for all widths where that is exact."""
         method, model = self.run.method_settings, self.model
+        targets: Any = {"distillation": method.distillation, "label_smoothing": self.settings.label_smoothing}
         if not is_any_width(model):
-            return partial(backward_widths, model, distillation=method.distillation, forward=self._compiled(model))
+            return partial(backward_widths, model, **targets, forward=self._compiled(model))
         return partial(
             backward_one_pass,
             model,
-            distillation=method.distillation,
+            **targets,
             weights=torch.tensor(loss_weights(method, self.widths, self._sample_widths()), device=self.device),
             updates="once" if method.widths == "all" else "each",
             forward=self._compiled(width_losses, fullgraph=True),
@@ -243,9 +254,6 @@ class _Training:
         mode = "reduce-overhead" if fullgraph and self.device.type == "cuda" else "default"
         return torch.compile(forward, fullgraph=fullgraph, dynamic=False, mode=mode)
 
-    def _order(self, epoch: int) -> list[Tensor]:
-        return epoch_order(len(self.images), self.settings.batch_size, seed=self.run.seed, epoch=epoch)
-
     def _reset_meters(self) -> None:
         width_count = len(self._sample_widths())
         self.losses = torch.zeros(width_count, dtype=torch.float64, device=self.device)
@@ -254,7 +262,8 @@ class _Training:
     def _end_epoch(self, epoch: int) -> None:
         """Add the epoch's rows to the history: one for each fixed width, one for all random widths together."""
         loss = (self.losses / self.epoch_steps).tolist()
-        top1 = (100 * self.corrects / (self.epoch_steps * self.settings.batch_size)).tolist()
+        num_images = self.epoch_steps * self.settings.batch_size // self.settings.num_processes
+        top1 = (100 * self.corrects / num_images).tolist()
         slots: list[tuple[float | None, slice]] = [(width, slice(i, i + 1)) for i, width in enumerate(self.fixed)]
         if len(loss) > len(self.fixed):
             slots.append((None, slice(len(self.fixed), None)))
@@ -334,14 +343,6 @@ class _Training:
             train_time_s=self._seconds(),
             resumed=self.resumed,
         )
-
-
-def data_digest(data: ImageData) -> str:
-    """Return a digest of all that training reads of a data set."""
-    digest = hashlib.sha256(repr((data.source, data.train_images.shape, data.mean, data.std)).encode())
-    for tensor in (data.train_images, data.train_labels):
-        digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def _mean(values: list[float]) -> float:

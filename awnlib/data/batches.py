@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from awnlib.data.image_data import ImageData
 from awnlib.seeding import rng
 
+EVERYTHING = slice(None)
 PADDING = 4
 AUGMENTS = ("none", "crop_flip")
 
@@ -42,7 +43,7 @@ class TrainingImages:
         # number for each pixel, because broadcasting over the colours would be slow there.
         self._scale, self._shift = (
             _channels_last(values.expand(1, *data.image_shape))
-            for values in _scale_and_shift(data.mean, data.std, device)
+            for values in scale_and_shift(data.mean, data.std, device)
         )
         images = data.train_images.to(device)
         self._images = _channels_last(F.pad(images, [PADDING] * 4) if augment == "crop_flip" else images)
@@ -54,7 +55,26 @@ class TrainingImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def batches(
+        self, batch_size: int, *, seed: int, steps: range, share: slice = EVERYTHING
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of some steps of a training, in `epoch_order`.
+
+        Parameters
+        ----------
+        batch_size
+            Images in a step.
+        seed
+            The seed of the run.
+        steps
+            Numbers of the steps, counted from the start of the training.
+        share
+            Which images of every batch are wanted. The others are drawn, too, so that shares add up to the batch.
+        """
+        for step, indices in step_order(len(self), batch_size, seed=seed, steps=steps):
+            yield self.batch(indices, rng(seed, "augment", step), share)
+
+    def batch(self, indices: Tensor, generator: torch.Generator, share: slice = EVERYTHING) -> tuple[Tensor, Tensor]:
         """Return a batch of images, augmented and normalised, with its labels.
 
         Parameters
@@ -64,6 +84,8 @@ class TrainingImages:
         generator
             A CPU generator for the augmentation, so that every device draws the same. ``augment="none"`` draws
             nothing.
+        share
+            Which part of the batch to return.
 
         Returns
         -------
@@ -72,18 +94,18 @@ class TrainingImages:
         """
         device = self.labels.device
         if self.augment == "none":
-            indices = indices.to(device, non_blocking=True)
+            indices = indices[share].to(device, non_blocking=True)
             images = self._images[indices]
         else:
             offsets = torch.randint(2 * PADDING + 1, (2, len(indices)), generator=generator)
             flips = torch.randint(2, (1, len(indices)), generator=generator)
             # One transfer to the device instead of four, and without waiting for the device.
-            draws = torch.cat([indices[None], offsets, flips]).to(device, non_blocking=True)
+            draws = torch.cat([indices[None], offsets, flips])[:, share].to(device, non_blocking=True)
             indices, rows, columns, flip = draws
             images = self._images[indices, :, rows, columns]
             # Chooses between the two; uint8 numbers wrap around, so it is exact, and faster than torch.where.
             images = images + (images.flip(-1) - images) * flip.to(torch.uint8)[:, None, None, None]
-        return _normalise(images, self._scale, self._shift), self.labels[indices]
+        return normalise(images, self._scale, self._shift), self.labels[indices]
 
 
 def epoch_order(num_images: int, batch_size: int, *, seed: int, epoch: int) -> list[Tensor]:
@@ -107,6 +129,17 @@ def epoch_order(num_images: int, batch_size: int, *, seed: int, epoch: int) -> l
     return list(torch.split(order[: num_images - num_images % batch_size], batch_size))
 
 
+def step_order(num_images: int, batch_size: int, *, seed: int, steps: range) -> Iterator[tuple[int, Tensor]]:
+    """Yield some steps of a training, each with the indices of its batch: those of `epoch_order`, epoch after epoch."""
+    per_epoch = num_images // batch_size
+    order: list[Tensor] = []
+    for step in steps:
+        epoch, position = divmod(step, per_epoch)
+        if not order or position == 0:
+            order = epoch_order(num_images, batch_size, seed=seed, epoch=epoch)
+        yield step, order[position]
+
+
 def evaluation_batches(
     images: Tensor, labels: Tensor, mean: Sequence[float], std: Sequence[float], batch_size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -125,12 +158,12 @@ def evaluation_batches(
     device
         Where the batches are made.
     """
-    scale, shift = _scale_and_shift(mean, std, device)
+    scale, shift = scale_and_shift(mean, std, device)
     for some, their_labels in zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True):
-        yield _normalise(some.to(device), scale, shift), their_labels.to(device)
+        yield normalise(some.to(device), scale, shift), their_labels.to(device)
 
 
-def _scale_and_shift(mean: Sequence[float], std: Sequence[float], device: torch.device) -> tuple[Tensor, Tensor]:
+def scale_and_shift(mean: Sequence[float], std: Sequence[float], device: torch.device) -> tuple[Tensor, Tensor]:
     """Return what ``(images / 255 - mean) / std`` multiplies by and adds, float32 [C, 1, 1] each."""
     means, stds = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (mean, std))
     return (1 / (255 * stds)).to(device, torch.float32), (-means / stds).to(device, torch.float32)
@@ -140,5 +173,6 @@ def _channels_last(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def _normalise(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+def normalise(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Return uint8 images as float32, with the numbers of `scale_and_shift`."""
     return images.to(torch.float32).mul_(scale).add_(shift)

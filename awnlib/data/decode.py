@@ -40,7 +40,8 @@ def decode_images(encoded: Iterable[tuple[str, bytes]], count: int, image_size: 
     """
     images = None
     for row, (where, content) in enumerate(tqdm(encoded, split, count, unit="image", leave=False, disable=None)):
-        pixels = _decode(where, content, image_size)
+        image = decode_image(where, content)
+        pixels = np.asarray(image if image_size is None else fit_image(image, image_size)).transpose(2, 0, 1)
         if images is None:
             images = np.empty((count, *pixels.shape), np.uint8)
         if pixels.shape != images.shape[1:]:
@@ -62,15 +63,12 @@ def drop_unused_colour(train: Split, test: Split) -> tuple[Split, Split]:
     return Split(train.images[:, :1].clone(), train.labels), Split(test.images[:, :1].clone(), test.labels)
 
 
-def _decode(where: str, content: bytes, image_size: int | None) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Return one image as uint8 [3, H, W]."""
+def decode_image(where: str, content: bytes) -> Image.Image:
+    """Return one image as RGB; raise a ``DataError`` that says where it comes from if it cannot be used."""
     try:
         image: Image.Image = Image.open(io.BytesIO(content))
         if image.mode[0] in "IF":
             raise ValueError(f"mode {image.mode}, more than 8 bits a channel")
-        image = image.convert("RGB")
+        return image.convert("RGB")
     except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{where}: not an image that can be used ({error}): replace or remove it") from None
-    if image_size is not None:
-        image = fit_image(image, image_size)
-    return np.asarray(image).transpose(2, 0, 1)

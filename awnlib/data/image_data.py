@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -57,6 +58,13 @@ class ImageData:
     def num_classes(self) -> int:
         """The number of classes."""
         return len(self.classes)
+
+    def training_digest(self) -> str:
+        """Return a digest of all that training reads."""
+        digest = hashlib.sha256(repr((self.source, self.train_images.shape, self.mean, self.std)).encode())
+        for tensor in (self.train_images, self.train_labels):
+            digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write the data set to one safetensors file; the same data give the same bytes."""

@@ -226,6 +226,12 @@ def running_statistics(norm: nn.BatchNorm2d, count: int) -> tuple[Tensor, Tensor
     return norm.running_mean[:count], norm.running_var[:count]
 
 
+def batchnorm_statistics(model: nn.Module) -> list[Tensor]:
+    """Return the stored means and variances of all norm layers and switches of a model."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    return [statistic for norm in norms for statistic in running_statistics(norm, norm.num_features)]
+
+
 def _first(statistics: nn.BatchNorm2d, affine: nn.BatchNorm2d | SwitchableBatchNorm2d, count: int) -> Vectors:
     return Vectors(*running_statistics(statistics, count), affine.weight[:count], affine.bias[:count])
 

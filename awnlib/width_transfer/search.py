@@ -27,7 +27,7 @@ from awnlib.provenance import provenance
 from awnlib.records import DivergedError
 from awnlib.schemas import write_table
 from awnlib.seeding import rng
-from awnlib.train import create_optimizer, data_digest
+from awnlib.train import create_optimizer
 from awnlib.width_transfer.autoslim import AutoSlim
 from awnlib.width_transfer.dmcp import DMCP
 from awnlib.width_transfer.ledger import Ledger
@@ -172,7 +172,7 @@ class _Search:
             self.settings.model_dump_json(),
             problem.spec.model_dump_json(),
             f"budget {problem.budget}, seed {self.optimizer.seed}",
-            data_digest(problem.data),
+            problem.data.training_digest(),
             code_digest("width_transfer.search", f"models.{problem.spec.name}"),
             torch.__version__,
         ]
@@ -291,7 +291,7 @@ def _result(problem: Problem, settings: OptimizerSettings, folds: list[WidthOpti
         "optimizer": optimizer_name(settings),
         "settings": settings.model_dump(),
         "seed": folds[0].seed,
-        "data": {"name": problem.data.name, "source": problem.data.source, "digest": data_digest(problem.data)},
+        "data": {"name": problem.data.name, "source": problem.data.source, "digest": problem.data.training_digest()},
         "num_images": len(problem.data.train_labels),
         "input_shape": list(problem.data.image_shape),
         "budget_macs": problem.budget,

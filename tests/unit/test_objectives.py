@@ -78,6 +78,23 @@ def test_random_widths_follow_the_seed():
     assert draws(row, seed=3) != draws(row, seed=4)
 
 
+@pytest.mark.parametrize("distillation", [False, True])
+def test_smoothing_applies_to_labels_and_not_to_a_teacher(distillation):
+    model = small_lenet()
+    images, labels = torch.randn(6, *model.spec.input_shape), torch.arange(6) % model.spec.num_classes
+    settings = {"distillation": distillation}
+    hard, _ = backward_widths(copy.deepcopy(model), images, labels, WIDTHS, **settings)
+    smooth, _ = backward_widths(copy.deepcopy(model), images, labels, WIDTHS, **settings, label_smoothing=0.3)
+    logits = []
+    for width in WIDTHS:
+        model.set_width_mult(width)
+        logits.append(model.train()(images))
+    num_classes = model.spec.num_classes
+    targets = 0.7 * torch.eye(num_classes)[labels] + 0.3 / num_classes
+    by_hand = torch.stack([-(targets * values.log_softmax(1)).sum(1).mean() for values in logits])
+    torch.testing.assert_close(smooth, torch.cat([by_hand[:1], hard[1:]]) if distillation else by_hand.detach())
+
+
 def test_distillation_is_the_cross_entropy_of_two_distributions():
     logits = torch.randn(5, 4, requires_grad=True)
     teacher = torch.randn(5, 4, requires_grad=True)

@@ -62,6 +62,17 @@ def test_losses_gradients_and_statistics_are_those_of_separate_passes(widths, de
 
 
 @pytest.mark.parametrize("distillation", [False, True], ids=["labels", "distillation"])
+def test_smoothed_labels_are_those_of_separate_passes(distillation):
+    slow = small_lenet()
+    fast = copy.deepcopy(slow)
+    settings = {"distillation": distillation, "label_smoothing": 0.1}
+    losses, _ = backward_widths(slow, *batch(), WIDTHS, **settings)
+    fast_losses, _ = backward_one_pass(fast, *batch(), WIDTHS, **settings)
+    torch.testing.assert_close(fast_losses, losses, rtol=1e-12, atol=0)
+    assert (gradient(fast) - gradient(slow)).norm() <= 1e-12 * gradient(slow).norm()
+
+
+@pytest.mark.parametrize("distillation", [False, True], ids=["labels", "distillation"])
 @pytest.mark.parametrize("name", ["awn", "awn_rs", "awn_3w", "awn_all"])
 def test_thirty_steps_end_at_the_same_weights(name, distillation):
     method = load_methods()[name]

@@ -113,6 +113,7 @@ def changed(study_data, method="us_net", **changes):
         {"description": "other words"},
         {"overrides": [{"method": "awn", "train": {"lr": 1.0}}]},
         {"device": "cpu"},
+        {"train": {"num_workers": 4}},
     ],
 )
 def test_what_trains_nothing_anew(study_data, changes):
@@ -127,6 +128,7 @@ def test_what_trains_nothing_anew(study_data, changes):
         {"methods": {"us_net": {"base_width_mult": 1.1}}},
         {"methods": {"us_net": {"widths": "fixed"}}},
         {"train": {"lr": 0.5}},
+        {"train": {"num_processes": 2}},
         {"widths": [1.0, 0.5]},
         {"models": {"lenet_3c1l": {"divisor": 8}}},
         {"datasets": {"shapes": {"source": "mnist5k", "augment": "crop_flip"}}},

@@ -22,8 +22,9 @@ from awnlib.config import TrainConfig
 from awnlib.methods import load_methods
 from awnlib.objectives import sample_widths
 from awnlib.progress import Progress
+from awnlib.schedule import learning_rate
 from awnlib.seeding import rng
-from awnlib.train import DivergedError, build_model, create_optimizer, learning_rate, train
+from awnlib.train import DivergedError, build_model, create_optimizer, train
 
 FOUR = ("awn", "awn_rs", "s_net", "us_net")
 
@@ -363,6 +364,56 @@ def test_linear_and_constant_schedule():
     assert [learning_rate(linear, step / 4) for step in range(4)] == pytest.approx([0.4, 0.3, 0.2, 0.1])
     constant = TrainConfig(schedule="constant", lr=0.4)
     assert {learning_rate(constant, step / 4) for step in range(4)} == {0.4}
+
+
+def torch_rates(schedule, total, warmup):
+    """Return the rates of torch's schedulers, stepped once a step; warm-up cannot start at 0 there, but near it."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.4)
+    start = [torch.optim.lr_scheduler.LinearLR(optimizer, 1e-12, 1.0, warmup)] if warmup else []
+    if schedule == "cosine":
+        main = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total - warmup)
+    elif schedule == "linear":
+        main = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total - warmup)
+    elif schedule == "constant":
+        main = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+    else:
+        steps = [round(fraction * total) - warmup for fraction in (0.5, 0.75)]
+        main = torch.optim.lr_scheduler.MultiStepLR(optimizer, steps, 0.1)
+    scheduler = torch.optim.lr_scheduler.SequentialLR(optimizer, [*start, main], [warmup] if warmup else [])
+    rates = []
+    for _ in range(total):
+        rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@pytest.mark.filterwarnings("ignore:The epoch parameter in:UserWarning")  # torch's own call, in SequentialLR
+@pytest.mark.parametrize("warmup_epochs", [0, 1, 2])
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "multistep", "constant"])
+def test_schedules_are_those_of_torch(schedule, warmup_epochs):
+    """Eight epochs of 25 steps."""
+    settings = TrainConfig(schedule=schedule, lr=0.4, num_epochs=8, warmup_epochs=warmup_epochs)
+    rates = [learning_rate(settings, step / 200) for step in range(200)]
+    assert rates == pytest.approx(torch_rates(schedule, 200, 25 * warmup_epochs), rel=1e-9, abs=1e-9)
+
+
+def test_warmup_written_out():
+    settings = TrainConfig(schedule="cosine", lr=0.4, num_epochs=4, warmup_epochs=2)
+    rates = [learning_rate(settings, step / 8) for step in range(8)]
+    assert rates == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.2 * (1 + 0.5**0.5), 0.2, 0.2 * (1 - 0.5**0.5)])
+
+
+@pytest.mark.parametrize("method", ["awn_rs", "us_net"])
+def test_labels_are_smoothed_in_training(make_run, shapes, method):
+    """The loss of the very first step is that of torch at the initial weights, where all labels are hard."""
+    run = make_run(method, batch_size=100, num_epochs=1, label_smoothing=0.2)
+    model = build_model(run, shapes.image_shape, shapes.num_classes).train()
+    with torch.no_grad():
+        logits = model((shapes.train_images / 255 - shapes.mean[0]) / shapes.std[0])
+    expected = F.cross_entropy(logits, shapes.train_labels, label_smoothing=0.2).item()
+    assert train(run, shapes).history[0]["train_loss"] == pytest.approx(expected, rel=1e-4)
+    assert expected != pytest.approx(F.cross_entropy(logits, shapes.train_labels).item(), rel=1e-3)
 
 
 def test_lr_of_the_history(make_run, shapes):

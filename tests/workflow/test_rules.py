@@ -32,6 +32,27 @@ def test_whole_study_can_be_planned(workflow, config):
     assert planned["sweep_widths"] >= planned["train_model"] >= 1
 
 
+def test_jobs_ask_for_what_their_processes_need(workflow, make_study):
+    """A run of two processes with three readers each, and its sweep; a run of one process without readers."""
+    study = make_study("shared", "awn", "us_net")
+    study |= {"device": "cuda", "overrides": [{"method": "awn", "train": {"num_processes": 2, "num_workers": 3}}]}
+    workflow.configure(study)
+    for path in (workflow.folder / "workflow" / "rules").glob("*.smk"):  # a job with a message says nothing else
+        path.write_text(re.sub(r"    message:\n.*\n", "", path.read_text()))
+    code, output = workflow.call("--dry-run", "--cores", "16")
+    assert code == 0, output
+    jobs = {}
+    for job in re.split(r"\n(?=\[)", output):
+        values = dict(re.findall(r"\b(threads|gpu|mem_mb)[=:] ?(\d+)", job))
+        if "gpu" in values:
+            (path,) = re.findall(r"output: results/shared/(\S+)", job)
+            jobs[path] = {"threads": 1, **{name: int(value) for name, value in values.items()}}
+    run, sweep = "runs/digits/lenet_3c1l", "sweeps/digits/lenet_3c1l"
+    assert jobs[f"{run}/awn/seed0/record.json"] == {"threads": 8, "gpu": 2, "mem_mb": 12000}
+    assert jobs[f"{run}/us_net/seed0/record.json"] == {"threads": 1, "gpu": 1, "mem_mb": 3000}
+    assert jobs[f"{sweep}/awn/seed0/as_trained/record.json"] == {"threads": 4, "gpu": 1, "mem_mb": 6000}
+
+
 def test_plain_call_runs_the_default_study(workflow):
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run"]
     result = subprocess.run(command, cwd=workflow.folder, capture_output=True, text=True)

@@ -42,6 +42,26 @@ def run_settings(wildcards):
     return RUNS[wildcards.run].training_settings()
 
 
+def train_processes(wildcards):
+    """How many processes share the batches of a training run."""
+    return RUNS[wildcards.run].train.num_processes
+
+
+def train_threads(wildcards):
+    """One thread for each process of a training run, and one for each that reads images for it."""
+    return train_processes(wildcards) * (1 + read_processes(wildcards))
+
+
+def train_memory(wildcards):
+    """MB for each process of a training run, and for each that reads images for it."""
+    return train_processes(wildcards) * (3000 + 1000 * read_processes(wildcards))
+
+
+def read_processes(wildcards):
+    """How many processes read images for each that computes, in any job of a run."""
+    return RUNS[wildcards.run].train.num_workers
+
+
 def dataset_of(wildcards):
     """The prepared images of a run's data set."""
     return f"<results>/data/{RUNS[wildcards.run].dataset}.safetensors"

@@ -11,9 +11,9 @@ rule recalibrate_bn:
         "<results>/logs/recalibrate_bn/{run}/{variant}.log",
     conda:
         "../envs/awnlib.yaml"
-    threads: 1
+    threads: lambda wildcards: 1 + read_processes(wildcards)
     resources:
-        mem_mb=3000,
+        mem_mb=lambda wildcards: 3000 + 1000 * read_processes(wildcards),
         runtime=60,
         gpu=int(ON_GPU),
     params:
@@ -35,9 +35,9 @@ rule sweep_widths:
         "<results>/logs/sweep_widths/{run}/{variant}.log",
     conda:
         "../envs/awnlib.yaml"
-    threads: 1
+    threads: lambda wildcards: 1 + read_processes(wildcards)
     resources:
-        mem_mb=3000,
+        mem_mb=lambda wildcards: 3000 + 1000 * read_processes(wildcards),
         runtime=60,
         gpu=int(ON_GPU),
     params:

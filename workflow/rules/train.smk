@@ -10,11 +10,11 @@ rule train_model:
         "<results>/logs/train_model/{run}.log",
     conda:
         "../envs/awnlib.yaml"
-    threads: 1
+    threads: train_threads
     resources:
-        mem_mb=3000,
+        mem_mb=train_memory,
         runtime=720,
-        gpu=int(ON_GPU),
+        gpu=lambda wildcards: int(ON_GPU) * train_processes(wildcards),
     params:
         checkpoint=f"results/{STUDY.study}/checkpoints/{{run}}.safetensors",
         settings=run_settings,

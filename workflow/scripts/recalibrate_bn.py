@@ -11,11 +11,12 @@ from awnlib.stages import recalibrate_model
 from awnlib.study import find_evaluation
 
 log_to(snakemake.log[0])
-torch.set_num_threads(snakemake.threads)
 keep_freed_memory()
 study = parse_study(snakemake.config)
+evaluation = find_evaluation(study, f"{snakemake.wildcards.run}/{snakemake.wildcards.variant}")
+torch.set_num_threads(max(snakemake.threads // (1 + evaluation.run.train.num_workers), 1))
 recalibrate_model(
-    find_evaluation(study, f"{snakemake.wildcards.run}/{snakemake.wildcards.variant}"),
+    evaluation,
     study.recalibration,
     Path(snakemake.input.data),
     Path(snakemake.input.trained),

@@ -11,11 +11,12 @@ from awnlib.stages import train_model
 from awnlib.study import find_run
 
 log_to(snakemake.log[0])
-torch.set_num_threads(snakemake.threads)
 keep_freed_memory()
 study = parse_study(snakemake.config)
+run = find_run(study, snakemake.wildcards.run)
+torch.set_num_threads(max(snakemake.threads // (1 + run.train.num_workers), 1))
 train_model(
-    find_run(study, snakemake.wildcards.run),
+    run,
     Path(snakemake.input.data),
     Path(snakemake.output.record),
     device=study.device,

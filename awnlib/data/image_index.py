@@ -1,0 +1,150 @@
+"""A data set that stays in its image files: their names and labels (``ImageIndex``), kept as one safetensors file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from awnlib.data.image_data import ImageData
+from awnlib.data.raw import DataError
+from awnlib.files import atomic_path
+
+SplitName = Literal["train", "test"]
+_TENSORS = ("train_files", "train_labels", "test_files", "test_labels")
+_WORDS = ("name", "root", "image_size", "classes", "mean", "std", "source")
+_METADATA = "awnlib.image_index"
+
+
+@dataclass(frozen=True, eq=False)
+class ImageIndex:
+    """Where the training and test images of one data set are.
+
+    Attributes
+    ----------
+    name
+        The data set's name in the study.
+    root
+        The folder that all files lie in.
+    image_size
+        Height and width of the images that training and evaluation get; they are RGB.
+    train_files, test_files
+        Names below ``root`` in UTF-8, uint8 [N, longest], filled up with zeros: processes share and map such a tensor,
+        whereas each would have a copy of a list (1.3 million names in ImageNet).
+    train_labels, test_labels
+        int64 [N], from 0 to ``num_classes - 1``.
+    classes, mean, std, source
+        As in ``ImageData``.
+    """
+
+    name: str
+    root: str
+    image_size: int
+    train_files: Tensor
+    train_labels: Tensor
+    test_files: Tensor
+    test_labels: Tensor
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    source: str
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image once it is read."""
+        return 3, self.image_size, self.image_size
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        return len(self.classes)
+
+    def file(self, split: SplitName, index: int) -> Path:
+        """Return the path of one image."""
+        files = self.train_files if split == "train" else self.test_files
+        (encoded,) = _unpack(files[index : index + 1])
+        return Path(self.root, encoded.decode())
+
+    def label(self, split: SplitName, index: int) -> int:
+        """Return the label of one image."""
+        labels = self.train_labels if split == "train" else self.test_labels
+        return int(labels[index])
+
+    def training_digest(self) -> str:
+        """Return a digest of all that training reads, but for the content of the images."""
+        digest = hashlib.sha256(repr((self.source, self.image_size, self.mean, self.std)).encode())
+        for tensor in (self.train_files, self.train_labels):
+            digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def check_files(self) -> None:
+        """Raise a ``DataError`` if a file is missing; folders are listed, which is faster than asking for each file."""
+        listings: dict[str, set[str]] = {}
+        for files in (self.train_files, self.test_files):
+            for encoded in _unpack(files):
+                folder, _, name = encoded.decode().rpartition("/")
+                if folder not in listings:
+                    listings[folder] = _listing(Path(self.root, folder))
+                if name not in listings[folder]:
+                    file = Path(self.root, folder, name)
+                    raise DataError(f"{file} is missing: put it back, or prepare the data set again")
+
+    def save(self, path: str | Path) -> None:
+        """Write the index to one safetensors file; the same data give the same bytes."""
+        words = {name: getattr(self, name) for name in _WORDS}
+        with atomic_path(path) as temporary:
+            save_file({name: getattr(self, name) for name in _TENSORS}, temporary, {_METADATA: json.dumps(words)})
+
+
+DataSet = ImageData | ImageIndex
+
+
+def load_dataset(path: str | Path) -> DataSet:
+    """Read a prepared data set of either form.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, truncated, or something else, or a file of an index is missing.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            words = json.loads((file.metadata() or {}).get(_METADATA, "null"))
+            if words is not None:
+                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+    except (SafetensorError, OSError):
+        words = None  # ImageData.load says what is wrong
+    if words is None:
+        return ImageData.load(path)
+    words.update({name: tuple(words[name]) for name in ("classes", "mean", "std")})
+    index = ImageIndex(**words, **tensors)
+    index.check_files()
+    return index
+
+
+def pack_names(names: Sequence[str]) -> Tensor:
+    """Return file names as one tensor, uint8 [N, longest]."""
+    table = np.array([name.encode() for name in names])
+    return torch.from_numpy(table.view(np.uint8).reshape(len(names), -1).copy())
+
+
+def _unpack(files: Tensor) -> list[bytes]:
+    names: list[bytes] = files.numpy().view(f"S{files.shape[1]}").ravel().tolist()
+    return names
+
+
+def _listing(folder: Path) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()

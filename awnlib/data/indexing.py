@@ -1,0 +1,52 @@
+"""From a streamed data set's config to ``ImageIndex``: list the files, choose a subset, measure mean and std."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from awnlib.config import DatasetConfig
+from awnlib.data.image_index import ImageIndex, pack_names
+from awnlib.data.streaming import centre_crop, read_image
+from awnlib.data.subsets import choose_balanced, describe_subsets, mean_and_std
+from awnlib.seeding import rng
+from awnlib.sources.image_folder import list_files
+
+MEASURED_IMAGES = 1024  # for mean and std
+
+
+def index_dataset(name: str, config: DatasetConfig, folder: Path) -> ImageIndex:
+    """List the files of a data set; arguments and errors as in `awnlib.data.prepare.prepare_dataset`.
+
+    Only the images that mean and std are measured on are read: some drawn with a fixed seed, as evaluation sees them.
+    """
+    root, size = (folder / str(config.path)).absolute(), config.image_size
+    assert size is not None  # DatasetConfig asks for it
+    train, test, classes = list_files(config, folder)
+    train_indices = choose_balanced(name, "train", train.labels, config.train_size, classes)
+    test_indices = choose_balanced(name, "test", test.labels, config.test_size, classes)
+    train_files = [Path(train.files[index]).absolute() for index in train_indices.tolist()]
+    test_files = [Path(test.files[index]).absolute() for index in test_indices.tolist()]
+    mean, std = mean_and_std(name, config, 3, lambda: _some_images(train_files, size))
+    used, stored = (len(train_files), len(test_files)), (len(train.files), len(test.files))
+    words = [f"image files in {config.path}, streamed at {size} x {size}", *describe_subsets(used, stored)]
+    return ImageIndex(
+        name=name,
+        root=str(root),
+        image_size=size,
+        train_files=pack_names([file.relative_to(root).as_posix() for file in train_files]),
+        train_labels=train.labels[train_indices],
+        test_files=pack_names([file.relative_to(root).as_posix() for file in test_files]),
+        test_labels=test.labels[test_indices],
+        classes=classes,
+        mean=mean,
+        std=std,
+        source="; ".join(words),
+    )
+
+
+def _some_images(files: list[Path], size: int) -> Tensor:
+    drawn = torch.randperm(len(files), generator=rng(0, "mean_and_std"))[:MEASURED_IMAGES].tolist()
+    return torch.stack([centre_crop(read_image(files[index]), size) for index in drawn])

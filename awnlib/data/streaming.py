@@ -1,0 +1,173 @@
+"""Images read while they are needed, for sets that do not fit into memory: a ``DataLoader`` over an ``ImageIndex``.
+
+What an image looks like in training follows from (seed, epoch, number of the image) alone, however many processes read
+and wherever a run was interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from awnlib.data.batches import EVERYTHING, normalise, scale_and_shift, step_order
+from awnlib.data.decode import decode_image
+from awnlib.data.image_index import ImageIndex, SplitName
+from awnlib.data.raw import DataError
+from awnlib.seeding import rng
+from awnlib.torchvision_shim import import_torchvision
+
+AUGMENTS = ("none", "resized_crop", "randaugment")
+RESIZED = 256 / 224  # the shorter side before the crop in evaluation, divided by the crop
+
+Drawn = tuple[int, int, int]  # an image of training: seed, epoch and number
+Batch = tuple[Tensor, Tensor]
+
+
+class StreamedImages:
+    """The training images of an indexed data set; has what `awnlib.data.batches.TrainingImages` has for training.
+
+    Parameters
+    ----------
+    index
+        The files.
+    augment
+        ``"none"``: as in evaluation. ``"resized_crop"``: a crop of 8 to 100 % of the area and a shape from 3:4 to 4:3,
+        resized, and mirrored every other time, by chance (Szegedy et al., Going Deeper with Convolutions, section 6).
+        ``"randaugment"``: two random operations of magnitude 9 besides (Cubuk et al., RandAugment, section 4.3).
+    device
+        Where batches are normalised.
+    num_workers
+        Processes that read; 0: this one does.
+    """
+
+    def __init__(self, index: ImageIndex, augment: str, device: torch.device, num_workers: int = 0) -> None:
+        if augment not in AUGMENTS:
+            raise ValueError(f"unknown augment '{augment}' of a streamed data set (allowed: {', '.join(AUGMENTS)})")
+        self.index, self.augment, self.device, self.num_workers = index, augment, device, num_workers
+
+    def __len__(self) -> int:
+        return len(self.index.train_labels)
+
+    def batches(
+        self, batch_size: int, *, seed: int, steps: range, share: slice = EVERYTHING
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of some steps of a training, as `awnlib.data.batches.TrainingImages.batches`."""
+        per_epoch = len(self) // batch_size
+        order = (
+            [(seed, step // per_epoch, index) for index in indices[share].tolist()]
+            for step, indices in step_order(len(self), batch_size, seed=seed, steps=steps)
+        )
+        return _read(_Augmented(self.index, self.augment), order, self.index, self.device, self.num_workers)
+
+
+def streamed_batches(
+    index: ImageIndex,
+    split: SplitName,
+    indices: Tensor,
+    batch_size: int,
+    device: torch.device,
+    num_workers: int = 0,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield chosen images in order, normalised and without augmentation, with their labels.
+
+    The shorter side is resized to 256/224 of the image size, and the middle is kept.
+
+    Parameters
+    ----------
+    index, split, indices
+        The files, which split of them, and the numbers of the images.
+    batch_size
+        Images in a batch; the last one may be smaller.
+    device, num_workers
+        As in `StreamedImages`.
+    """
+    return _read(
+        _Plain(index, split), (part.tolist() for part in torch.split(indices, batch_size)), index, device, num_workers
+    )
+
+
+def centre_crop(image: Image.Image, size: int) -> Tensor:
+    """Return an image as evaluation sees it, uint8 [3, size, size]."""
+    functional = _transforms().functional
+    resized = functional.resize(image, [round(size * RESIZED)])
+    pixels: Tensor = functional.pil_to_tensor(functional.center_crop(resized, [size]))
+    return pixels
+
+
+class _Plain(Dataset[Batch]):
+    """The images of a split as evaluation sees them."""
+
+    def __init__(self, index: ImageIndex, split: SplitName) -> None:
+        self.index, self.split = index, split
+
+    def __getitem__(self, number: int) -> Batch:
+        pixels = centre_crop(read_image(self.index.file(self.split, number)), self.index.image_size)
+        return pixels, torch.tensor(self.index.label(self.split, number))
+
+
+class _Augmented(Dataset[Batch]):
+    """The images of training, each as its seed and epoch draw it."""
+
+    def __init__(self, index: ImageIndex, augment: str) -> None:
+        self.index, self.augment = index, augment
+
+    def __getitem__(self, drawn: Drawn) -> Batch:
+        seed, epoch, number = drawn
+        image = read_image(self.index.file("train", number))
+        label = torch.tensor(self.index.label("train", number))
+        if self.augment == "none":
+            return centre_crop(image, self.index.image_size), label
+        # The transforms draw from the global generator of whatever process they run in.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(rng(seed, "augment", epoch, number).initial_seed())
+            return _augmentation(self.augment, self.index.image_size)(image), label
+
+
+def read_image(file: Path) -> Image.Image:
+    """Return one image in its stored size, RGB; raise a ``DataError`` that names the file if it cannot be used."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({error}): put it back, or prepare the data set again") from None
+    return decode_image(str(file), content)
+
+
+@lru_cache
+def _augmentation(augment: str, size: int) -> Callable[[Image.Image], Tensor]:
+    """Return the transform from a stored image to uint8 [3, size, size]; it draws from the global generator."""
+    v2 = _transforms()
+    steps = [v2.RandomResizedCrop(size), v2.RandomHorizontalFlip()]
+    if augment == "randaugment":
+        steps.append(v2.RandAugment(num_ops=2, magnitude=9))
+    transform: Callable[[Image.Image], Tensor] = v2.Compose([*steps, v2.PILToTensor()])
+    return transform
+
+
+def _transforms() -> Any:
+    import_torchvision()
+    return importlib.import_module("torchvision.transforms.v2")
+
+
+def _read(
+    images: Dataset[Batch], order: Iterator[Sequence[object]], index: ImageIndex, device: torch.device, workers: int
+) -> Iterator[Batch]:
+    """Yield batches of a data set in the given order, normalised on the device."""
+    loader = DataLoader(
+        images,
+        batch_sampler=order,  # type: ignore[arg-type]  # an iterator of lists is enough, and is read as it is needed
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # or it would draw from the global one
+    )
+    scale, shift = scale_and_shift(index.mean, index.std, device)
+    for pixels, labels in loader:
+        pixels = pixels.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        yield normalise(pixels, scale, shift), labels.to(device, non_blocking=True)
