@@ -4,7 +4,8 @@
 #   snakemake --cores 2 --configfile configs/ci.yaml           another study
 #   snakemake --cores 2 -n                                     what would be done
 #
-# Results go to results/<study>/. Rules are in workflow/rules, one file a stage.
+# Results go to results/<study>/. Rules are in workflow/rules, one file a stage; a width-transfer study (a configuration
+# with the key `transfer`) has all of its own in width_transfer*.smk.
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -15,13 +16,20 @@ if "study" not in config:
     configfile: "config.yaml"
 
 
-include: "workflow/rules/common.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/tables.smk"
-include: "workflow/rules/figures.smk"
-include: "workflow/rules/report.smk"
+if "transfer" in config:
+
+    include: "workflow/rules/width_transfer_common.smk"
+    include: "workflow/rules/width_transfer.smk"
+
+else:
+
+    include: "workflow/rules/common.smk"
+    include: "workflow/rules/data.smk"
+    include: "workflow/rules/train.smk"
+    include: "workflow/rules/evaluate.smk"
+    include: "workflow/rules/tables.smk"
+    include: "workflow/rules/figures.smk"
+    include: "workflow/rules/report.smk"
 
 
 # Everything, and an exit code that tells whether every cell succeeded.
@@ -38,7 +46,7 @@ rule tables:
     input:
         collect(
             "<results>/tables/{name}.{suffix}",
-            name=STUDY.tables,
+            name=TABLE_FILES,
             suffix=["parquet", "csv", "md"],
         ),
     localrule: True

@@ -6,7 +6,7 @@ row in `runs` or `evaluations` says why.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pandas as pd
 
 from awnlib.columns import COLLECTED
 from awnlib.config import StudyConfig
-from awnlib.provenance import provenance
+from awnlib.provenance import merge_provenance
 from awnlib.records import Record, read_record, recorded_file
 from awnlib.schemas import read_table, write_table
 from awnlib.study import Evaluation, RunConfig, evaluations, runs
@@ -55,7 +55,7 @@ def collect(study: StudyConfig, results: Path, tables: Path) -> None:
     records = {path: read_record(path) for _, path in [*trained, *swept]}
     # Labels as they are now: to rename a method trains nothing.
     labels = {path: cell.label for cell, path in swept} | {path: run.method_settings.label for run, path in trained}
-    origin = _merged_provenance(study, records.values())
+    origin = merge_provenance([record.provenance for record in records.values()], study=study.study)
     rows = {
         "runs": [_run_row(run, records[path]) for run, path in trained],
         "evaluations": [_evaluation_row(evaluation, records[path]) for evaluation, path in swept],
@@ -116,13 +116,3 @@ def _evaluation_row(evaluation: Evaluation, record: Record) -> dict[str, Any]:
         "error": record.error,
         **{name: record.measured.get(name) for name in measured},
     }
-
-
-def _merged_provenance(study: StudyConfig, records: Iterable[Record]) -> dict[str, str]:
-    """Return the provenance of the records, with all values where they differ."""
-    values: dict[str, set[str]] = {}
-    for record in records:
-        for key, value in record.provenance.items():
-            values.setdefault(key, set()).add(value)
-    merged = {key: " | ".join(sorted(found)) for key, found in values.items() if key != "created"}
-    return {**provenance(), **merged, "study": study.study}

@@ -236,11 +236,116 @@ _WIDTH_SEARCH = Table(
         Column("accepted", "bool", "", "AutoSlim: whether the search went on with this network; others: always"),
     ),
 )
+_SOURCE = _text("source", "configuration in which the widths were searched; the target's for uniform ones")
+_TARGET = _text("target", "configuration that the widths are for, such as `w1-d2-r64-s1`: width, depth, size, share")
+_OPTIMIZER = _text("optimizer", "row of `optimizers`, or `uniform`: the un-optimised network")
+_EXTRAPOLATION = _text("extrapolation", "`average_block` or `last_block`; `none` where no blocks had to be added")
+_TRANSFER = Table(
+    "transfer",
+    "One row per axis, source, optimiser, extrapolation and seed of a width-transfer study: what the widths are worth.",
+    (
+        _text("axis", "axis or comparison, as named in the study's configuration"),
+        _text("kind", "`width`, `depth`, `stacking`, `resolution`, `data`, `compound` or `comparison`"),
+        *CELL[:2],
+        _TARGET,
+        _SOURCE,
+        _float("source_width_mult", "the source's width", unit="fraction of the plain network"),
+        _int("source_depth_mult", "the source's blocks relative to the plain network"),
+        _int("source_image_size", "the source's resolution; null: as stored", unit="pixels", nullable=True),
+        _float("source_data_share", "the source's share of the training images"),
+        _OPTIMIZER,
+        _text("label", "the optimiser's name in figures"),
+        _EXTRAPOLATION,
+        Column("is_direct", "bool", "", "whether the widths were searched in the target itself"),
+        SEED,
+        STATE,
+        ERROR,
+        _float("test_top1_pct", "test images classified correctly after retraining", unit="%", nullable=True),
+        _float("test_loss", "mean cross-entropy", unit="nats", nullable=True),
+        _int("macs", "multiply-adds of the retrained network for one image", unit="MACs", nullable=True),
+        _int("target_macs", "those of the un-optimised target", unit="MACs", nullable=True),
+        _float("search_macs", "spent on the search; null for uniform widths", unit="MACs", nullable=True),
+        _float(
+            "overhead_saved_pct",
+            "share of the direct search's MACs that this search did not spend, same optimiser and seed",
+            unit="%",
+            nullable=True,
+        ),
+        _float("overhead_factor", "the direct search's MACs over this search's", nullable=True),
+        _int("params", "parameters of the retrained network", unit="parameters", nullable=True),
+        _float("search_time_s", "wall time of the search", unit="s", nullable=True),
+        _float("train_time_s", "wall time of the retraining", unit="s", nullable=True),
+    ),
+)
+_WIDTHS = Table(
+    "widths",
+    "One row per retrained network and dimension: the widths after extrapolation.",
+    (
+        *CELL[:2],
+        _TARGET,
+        _SOURCE,
+        _OPTIMIZER,
+        _text("label", "the optimiser's name in figures"),
+        _EXTRAPOLATION,
+        SEED,
+        _int("position", "place of the dimension in the order of the layers, from 0"),
+        _text("channels", "dimension of the network, by name"),
+        _float("multiplier", "its channels relative to the un-optimised target"),
+        _int("count", "its channels", unit="channels"),
+    ),
+)
+
+
+def _vector(which: str) -> tuple[Column, ...]:
+    """Return the columns that name one of two width vectors."""
+    return (
+        _text(f"{which}_dataset", "data set of the search"),
+        _text(f"{which}_target", "configuration that the widths are for"),
+        _text(f"{which}_source", "configuration in which they were searched"),
+        _text(f"{which}_optimizer", "row of `optimizers`, or `uniform`"),
+        _text(f"{which}_extrapolation", "`average_block`, `last_block` or `none`"),
+        _int(f"{which}_seed", "seed of the search; null for uniform widths", nullable=True),
+    )
+
+
+_SIMILARITY = Table(
+    "similarity",
+    "One row per pair of width vectors of equal dimensions.",
+    (
+        _text("model", "network"),
+        *_vector("one"),
+        *_vector("other"),
+        _text(
+            "relation",
+            "`uniform`: with equal multipliers, the floor; `seeds`: two seeds of one search, the ceiling; "
+            "`vectors`: any other pair",
+        ),
+        _float("cosine", "cosine of the angle between the two"),
+    ),
+)
+_DATASETS = Table(
+    "datasets",
+    "One row per network, optimiser and ordered pair of data sets of a comparison (Width Transfer, appendix, table 1).",
+    (
+        _text("comparison", "as named in the study's configuration"),
+        _text("model", "network"),
+        _text("configuration", "width, depth and share, the same for all data sets"),
+        _OPTIMIZER,
+        _text("label", "the optimiser's name in figures"),
+        _text("dataset", "data set of the accuracies"),
+        _text("other_dataset", "data set to compare the widths with"),
+        _float("uniform_top1_pct", "un-optimised network, mean over seeds", unit="%", nullable=True),
+        _float("optimized_top1_pct", "widths optimised on this data set, mean over seeds", unit="%", nullable=True),
+        _int("num_seeds", "seeds with optimised widths that were retrained"),
+        _float("cosine_datasets", "widths found on the two data sets, same seed, mean over seeds", nullable=True),
+        _float("cosine_uniform", "widths found on this data set and equal ones, mean over seeds", nullable=True),
+    ),
+)
 TABLES = {
     table.name: table
     for table in (
         *(_SWEEP, _HISTORY, _BN_STATISTICS, _BN_DRIFT, _RUNS, _EVALUATIONS, _TABLE1, _TABLE2),
-        _WIDTH_SEARCH,
+        *(_WIDTH_SEARCH, _TRANSFER, _WIDTHS, _SIMILARITY, _DATASETS),
     )
 }
 

@@ -9,6 +9,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from awnlib import config
 from awnlib.methods import Method
 from awnlib.settings import Settings
+from awnlib.width_transfer import study
+from awnlib.width_transfer.settings import SETTINGS
 
 INTRODUCTION = """\
 # Configuration
@@ -29,6 +31,9 @@ methods:
 overrides:
   - {dataset: cifar10, train: {num_epochs: 100, weight_decay: 5.0e-4}}
 ```
+
+A file with the key `transfer` is a width-transfer study: widths are searched in cheap training configurations and
+carried over to a costly one. What its axes and comparisons share is searched and trained once.
 """
 WORDS: dict[Any, str] = {
     str: "text",
@@ -50,6 +55,14 @@ SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("`track`", config.TrackConfig),
     ("`tables.<name>`, `figures.<name>`", config.ExhibitConfig),
     ("`panels[]`", config.PanelConfig),
+    ("A width-transfer study", study.TransferStudy),
+    ("`transfer`", study.TransferConfig),
+    ("`transfer.optimizers.<name>`", study.OptimizerConfig),
+    ("`transfer.axes.<name>`", study.AxisConfig),
+    ("`target`, `transfer.comparisons.<name>.configurations[]`", study.Configuration),
+    ("`sources[]`", study.SourceConfig),
+    ("`transfer.comparisons.<name>`", study.ComparisonConfig),
+    *((f"Settings of a search: {name}", kind) for name, kind in SETTINGS.items() if name != study.UNIFORM),
 )
 
 

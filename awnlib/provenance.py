@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,6 +45,16 @@ def provenance(**extra: str) -> dict[str, str]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **extra,
     }
+
+
+def merge_provenance(origins: Iterable[Mapping[str, str]], **extra: str) -> dict[str, str]:
+    """Return the provenance of what several jobs made together, with all values where theirs differ."""
+    values: dict[str, set[str]] = {}
+    for origin in origins:
+        for key, value in origin.items():
+            values.setdefault(key, set()).add(value)
+    merged = {key: " | ".join(sorted(found)) for key, found in values.items() if key != "created"}
+    return {**provenance(), **merged, **extra}
 
 
 def _version(package: str) -> str:

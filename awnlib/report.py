@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from awnlib.config import StudyConfig, study_yaml
-from awnlib.files import atomic_path
 from awnlib.findings import model_sizes, orders, worst_drift
 from awnlib.layout import HOLE, Block, blocks
 from awnlib.names import display_name, panel_title
+from awnlib.page import format_time, link, load_picture, write_page
 
-TEMPLATE = Path(__file__).with_name("report.html.jinja")
+TEMPLATE = "report.html.jinja"
 MAIN_FIGURE = "figure5"
-MIME = {".svg": "image/svg+xml", ".png": "image/png"}
 CAPTIONS = {
     "figure2": (
         "BN statistics during training",
@@ -48,17 +43,6 @@ CAPTIONS = {
         "accuracy more gracefully: its features never read those that are switched off.",
     ),
 }
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure ready for the page."""
-
-    name: str
-    title: str
-    caption: str
-    source: str  # data URI
-    link: str
 
 
 def write_report(
@@ -98,7 +82,7 @@ def write_report(
         If a figure is neither SVG nor PNG.
     """
     folder = Path(path).parent
-    pictures = {name: _picture(name, Path(file), folder) for name, file in sorted(figures.items())}
+    pictures = {name: load_picture(name, Path(file), folder, CAPTIONS) for name, file in sorted(figures.items())}
     main = pictures.pop(MAIN_FIGURE, None) or (pictures.pop(next(iter(pictures))) if pictures else None)
     content = {
         "study": study,
@@ -113,39 +97,9 @@ def write_report(
         "failures": [*_failures(runs, "training"), *_failures(evaluations, "evaluation")],
         "provenance": {name: value for name, value in provenance.items() if value},
         "configuration": study_yaml(study),
-        "files": [_link(Path(file), folder) for file in files],
+        "files": [link(Path(file), folder) for file in files],
     }
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    html = environment.get_template(TEMPLATE.name).render(content)
-    with atomic_path(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-
-
-def format_time(seconds: float) -> str:
-    """Return a duration for readers: ``45 s``, ``12 min``, ``3 h 05 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
-
-
-def _picture(name: str, file: Path, folder: Path) -> Picture:
-    if file.suffix not in MIME:
-        raise ValueError(f"figure {name}: {file} cannot be put into the report (allowed: {', '.join(MIME)})")
-    title, caption = CAPTIONS.get(name, (name, ""))
-    data = base64.b64encode(file.read_bytes()).decode()
-    return Picture(name, title, caption, f"data:{MIME[file.suffix]};base64,{data}", _link(file, folder))
-
-
-def _link(file: Path, folder: Path) -> str:
-    """Return a link that stays valid when the results are moved as a whole."""
-    return Path(os.path.relpath(file, folder)).as_posix()
+    write_page(path, TEMPLATE, content)
 
 
 def _summary(study: StudyConfig, runs: pd.DataFrame) -> dict[str, str]:
@@ -225,3 +179,6 @@ def _failures(frame: pd.DataFrame, kind: str) -> list[list[str]]:
         error = "" if pd.isna(row["error"]) else str(row["error"])
         rows.append([kind, where, str(row["label"]), str(row["seed"]), str(row["state"]), error])
     return rows
+
+
+__all__ = ["CAPTIONS", "format_time", "size_rows", "write_report"]

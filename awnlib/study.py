@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -39,6 +39,9 @@ class RunConfig(Settings):
     seed: int
     train: TrainConfig
     track: TrackConfig
+    counts: dict[str, int] | None = Field(default=None, description="channels by name, in place of the model's own")
+    depth_mult: int = Field(default=1, ge=1, description="blocks in each stage relative to the plain network")
+    stem: Literal["by_size", "small", "large"] = Field(default="by_size", description="as in `ModelSpec`")
 
     @property
     def name(self) -> str:
@@ -49,7 +52,12 @@ class RunConfig(Settings):
     def training_settings(self) -> dict[str, Any]:
         """Return the settings that decide what is trained: not a method's name in figures, nor who reads images."""
         unseen = {"method_settings": {"label", "source", "recalibration"}, "train": {"num_workers"}}
-        return self.model_dump(exclude=unseen)
+        unset = {key: True for key in ("counts", "depth_mult", "stem") if getattr(self, key) == _default(key)}
+        return self.model_dump(exclude={**unseen, **unset})
+
+
+def _default(key: str) -> Any:
+    return RunConfig.model_fields[key].default
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,9 @@ def build_model(run: RunConfig, input_shape: tuple[int, int, int], num_classes: 
             base_width_mult=method.base_width_mult * (run.individual_width or 1.0),
             min_width_mult=run.widths[-1] if run.individual_width is None else 1.0,
             divisor=run.model_settings.divisor,
+            channels=run.counts or {},
+            depth_mult=run.depth_mult,
+            stem=run.stem,
         )
 
 

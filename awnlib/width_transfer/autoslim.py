@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from awnlib.channels import round_channels
-from awnlib.data import evaluation_batches
+from awnlib.data import chosen_training_batches
 from awnlib.seeding import rng
 from awnlib.width_transfer.optimizer import Counts, Problem, SupernetOptimizer
 from awnlib.width_transfer.settings import AutoSlimSettings
@@ -107,8 +107,7 @@ class AutoSlim(SupernetOptimizer):
     def _batches(self, held_out: Tensor) -> list[tuple[Tensor, Tensor]]:
         data = self.problem.data
         size = -(-len(held_out) // -(-len(held_out) // self.settings.evaluation_batch_size))
-        images, labels = data.train_images[held_out], data.train_labels[held_out]
-        return list(evaluation_batches(images, labels, data.mean, data.std, size, self.device))
+        return list(chosen_training_batches(data, held_out, size, self.device, self.settings.num_workers))
 
 
 def bin_counts(full: int, smallest: int, bins: int) -> list[int]:

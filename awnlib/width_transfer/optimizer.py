@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from awnlib.data import ImageData
+from awnlib.data import DataSet
 from awnlib.models import create_model
 from awnlib.models._base import SlimmableModel
 from awnlib.models._spec import ModelSpec
@@ -51,7 +51,7 @@ class Problem:
         If the network is for other images or classes.
     """
 
-    def __init__(self, data: ImageData, network: ModelSpec, budget: int | None = None) -> None:
+    def __init__(self, data: DataSet, network: ModelSpec, budget: int | None = None) -> None:
         for key, wanted, found in (
             ("input_shape", data.image_shape, network.input_shape),
             ("num_classes", data.num_classes, network.num_classes),

@@ -12,10 +12,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from awnlib.config import DatasetConfig
-from awnlib.data import ImageData
 from awnlib.models._spec import ModelSpec
 from awnlib.settings import Settings
-from awnlib.width_transfer.splits import balanced_order, check_classes, subset
+from awnlib.width_transfer.splits import Data, balanced_order, check_classes, subset
 
 
 class Projection(Settings):
@@ -56,7 +55,7 @@ class Projection(Settings):
         """Return the data set's settings with the projected resolution, for `awnlib.data.prepare_dataset`."""
         return config if self.image_size is None else config.model_copy(update={"image_size": self.image_size})
 
-    def choose_images(self, data: ImageData, seed: int) -> ImageData:
+    def choose_images(self, data: Data, seed: int) -> Data:
         """Return the data set with its share of the training images: random ones, the same share of each class.
 
         The images of a smaller share are among those of a larger one. Test images, mean and std stay as they are.

@@ -18,15 +18,13 @@ import torch
 from torch import Tensor
 
 from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
-from awnlib.data import ImageData
-from awnlib.data.batches import TrainingImages, epoch_order
+from awnlib.data import DataSet, epoch_order, training_images
 from awnlib.digest import code_digest
 from awnlib.models._spec import ModelSpec
 from awnlib.progress import Progress
 from awnlib.provenance import provenance
 from awnlib.records import DivergedError
 from awnlib.schemas import write_table
-from awnlib.seeding import rng
 from awnlib.train import create_optimizer
 from awnlib.width_transfer.autoslim import AutoSlim
 from awnlib.width_transfer.dmcp import DMCP
@@ -78,7 +76,7 @@ class SearchResult:
 
 
 def search(
-    data: ImageData,
+    data: DataSet,
     network: ModelSpec,
     settings: OptimizerSettings,
     *,
@@ -158,9 +156,10 @@ class _Search:
     def __init__(self, optimizer: SupernetOptimizer) -> None:
         self.optimizer, self.settings = optimizer, optimizer.settings
         self.model = optimizer.model
-        self.images = TrainingImages(optimizer.train_data, self.settings.augment, optimizer.device)
+        workers = self.settings.num_workers
+        self.images = training_images(optimizer.train_data, self.settings.augment, optimizer.device, workers)
         self.sgd = create_optimizer(self.model, self.settings.train_config())
-        self.epoch_steps = len(self._order(0))
+        self.epoch_steps = len(epoch_order(len(self.images), self.settings.batch_size, seed=optimizer.seed, epoch=0))
         self.total_steps = self.epoch_steps * self.settings.num_epochs
         self.step = 0
 
@@ -169,7 +168,7 @@ class _Search:
         """Everything that the search depends on: a checkpoint with another one is of another search."""
         problem = self.optimizer.problem
         return [
-            self.settings.model_dump_json(),
+            self.settings.model_dump_json(exclude={"num_workers"}),
             problem.spec.model_dump_json(),
             f"budget {problem.budget}, seed {self.optimizer.seed}",
             problem.data.training_digest(),
@@ -192,14 +191,13 @@ class _Search:
     def _parts(self, title: str) -> Iterator[None]:
         """Do the work; yield wherever it may be interrupted."""
         progress = Progress(self.total_steps, initial=self.step, title=title)
-        while self.step < self.total_steps:
-            epoch, first = divmod(self.step, self.epoch_steps)
-            for indices in self._order(epoch)[first:]:
-                loss = self._take_step(indices)
-                if self.step % CHECK_EVERY == 0 or self.step == self.total_steps:
-                    self._check_finite(loss)
-                    progress.update(self.step, loss=float(loss), lr=self._lr())
-                    yield
+        steps = range(self.step, self.total_steps)
+        for images, labels in self.images.batches(self.settings.batch_size, seed=self.optimizer.seed, steps=steps):
+            loss = self._take_step(images, labels)
+            if self.step % CHECK_EVERY == 0 or self.step == self.total_steps:
+                self._check_finite(loss)
+                progress.update(self.step, loss=float(loss), lr=self._lr())
+                yield
         progress.close()
         yield from self._refine(title)
 
@@ -216,10 +214,9 @@ class _Search:
         with self._autocast():
             return self.optimizer.refine()
 
-    def _take_step(self, indices: Tensor) -> Tensor:
+    def _take_step(self, images: Tensor, labels: Tensor) -> Tensor:
         optimizer, progress = self.optimizer, self.step / self.total_steps
         self.sgd.param_groups[0]["lr"].fill_(self._lr())
-        images, labels = self.images.batch(indices, rng(optimizer.seed, "augment", self.step))
         self.sgd.zero_grad()
         with self._autocast():
             loss = optimizer.backward(images, labels, self.step, progress)
@@ -237,9 +234,6 @@ class _Search:
     def _autocast(self) -> torch.autocast:
         enabled = self.settings.precision == "bfloat16"
         return torch.autocast(self.optimizer.device.type, torch.bfloat16, enabled=enabled)
-
-    def _order(self, epoch: int) -> list[Tensor]:
-        return epoch_order(len(self.images), self.settings.batch_size, seed=self.optimizer.seed, epoch=epoch)
 
     def _tensors(self) -> dict[str, Tensor]:
         """Return everything that training changes, by name; a buffer of the momentum only once there is one."""

@@ -49,9 +49,10 @@ class SupernetSettings(OptimizerSettings):
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="bfloat16: autocast of the forward passes"
     )
-    augment: Literal["none", "crop_flip"] = Field(
-        default="none", description="random crop after padding by 4, random flip"
+    augment: Literal["none", "crop_flip", "resized_crop", "randaugment"] = Field(
+        default="none", description="as of a data set"
     )
+    num_workers: int = Field(default=0, ge=0, description="processes that read the images of a streamed data set")
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Self:

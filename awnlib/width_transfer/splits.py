@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from awnlib.data import ImageData
+from awnlib.data import DataSet, ImageData
 from awnlib.seeding import rng
 
+Data = TypeVar("Data", bound=DataSet)
 
-def balanced_order(data: ImageData, seed: int, purpose: str) -> Tensor:
+
+def balanced_order(data: DataSet, seed: int, purpose: str) -> Tensor:
     """Return the indices of all training images, shuffled so that every stretch has its share of each class.
 
     The images of a class are shuffled and spread evenly over the order: the i-th of n has the place (i + 1/2) / n.
@@ -29,7 +32,7 @@ def balanced_order(data: ImageData, seed: int, purpose: str) -> Tensor:
     return places.argsort(stable=True)
 
 
-def check_classes(data: ImageData, indices: Tensor, what: str) -> None:
+def check_classes(data: DataSet, indices: Tensor, what: str) -> None:
     """Raise a ValueError that names the classes of which there is no image among `indices`."""
     counts = torch.bincount(data.train_labels[indices], minlength=data.num_classes)
     missing = [name for name, count in zip(data.classes, counts.tolist(), strict=True) if count == 0]
@@ -39,13 +42,15 @@ def check_classes(data: ImageData, indices: Tensor, what: str) -> None:
         )
 
 
-def subset(data: ImageData, indices: Tensor) -> ImageData:
+def subset(data: Data, indices: Tensor) -> Data:
     """Return the data set with some of its training images, in their stored order; mean and std stay as they are."""
     indices = indices.sort().values
-    return replace(data, train_images=data.train_images[indices], train_labels=data.train_labels[indices])
+    images = "train_images" if isinstance(data, ImageData) else "train_files"
+    chosen = {name: getattr(data, name)[indices] for name in (images, "train_labels")}
+    return replace(data, **chosen)
 
 
-def without_each_fold(data: ImageData, folds: int, seed: int) -> list[ImageData]:
+def without_each_fold(data: Data, folds: int, seed: int) -> list[Data]:
     """Return the data set without each of `folds` parts of its training images in turn; itself for one fold.
 
     Raises
@@ -61,7 +66,7 @@ def without_each_fold(data: ImageData, folds: int, seed: int) -> list[ImageData]
     return [subset(data, torch.cat([*parts[:index], *parts[index + 1 :]])) for index in range(folds)]
 
 
-def hold_out(data: ImageData, fraction: float, seed: int) -> tuple[ImageData, Tensor]:
+def hold_out(data: Data, fraction: float, seed: int) -> tuple[Data, Tensor]:
     """Return the data set without a part of its training images, and the indices of that part.
 
     Every prefix of the indices has all classes in their shares, too.

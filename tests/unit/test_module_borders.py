@@ -37,10 +37,16 @@ WITHOUT_TORCH = [
     "awnlib.paper",
     "awnlib.tables",
     "awnlib.figures",
+    "awnlib.page",
     "awnlib.report",
     "awnlib.claims",
     "awnlib.departures",
     "awnlib.publish",
+    "awnlib.width_transfer.settings",
+    "awnlib.width_transfer.study",
+    "awnlib.width_transfer.layout",
+    "awnlib.width_transfer.figures",
+    "awnlib.width_transfer.report",
 ]
 
 

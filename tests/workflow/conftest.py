@@ -31,10 +31,10 @@ class Workflow:
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, cwd=self.folder, **streams, **options)
 
-    def call(self, *arguments):
+    def call(self, *arguments, timeout=300):
         """Return the exit code and all that snakemake printed."""
         with self.start(*arguments) as process:
-            output, _ = process.communicate(timeout=300)
+            output, _ = process.communicate(timeout=timeout)
         return process.returncode, output
 
     def planned(self, data):
@@ -61,6 +61,12 @@ def create_workflow(repository, folder):
 @pytest.fixture
 def workflow(repository, tmp_path):
     return create_workflow(repository, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_workflow(repository, tmp_path_factory):
+    """Return a function that gives a new copy of the workflow, for tests that share one."""
+    return lambda name: create_workflow(repository, tmp_path_factory.mktemp(name))
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,10 @@ def test_lint(workflow, config):
 def test_whole_study_can_be_planned(workflow, config):
     planned = workflow.planned(yaml.safe_load(config.read_text()))
     assert planned["all"] == 1
-    assert planned["sweep_widths"] >= planned["train_model"] >= 1
+    if config.name.startswith("width_transfer"):
+        assert planned["train_transferred"] > planned["transfer_widths"] >= planned["search_widths"] >= 1
+    else:
+        assert planned["sweep_widths"] >= planned["train_model"] >= 1
 
 
 def test_jobs_ask_for_what_their_processes_need(workflow, make_study):

@@ -21,6 +21,7 @@ TRAIN_CODE = {
 }
 # One share of a GPU for each job that computes; the profile says how many jobs share the device.
 ON_GPU = wants_gpu(STUDY.device)
+TABLE_FILES = list(STUDY.tables)
 FIGURE_FILES = [
     *STUDY.figures,
     *(["figure5_macs"] if "figure5" in STUDY.figures else []),

@@ -1,0 +1,34 @@
+"""What a width-transfer study cannot know without building its networks: checked before any job starts, with torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from awnlib.models import create_model
+from awnlib.settings import ConfigError
+from awnlib.width_transfer.stages import network_spec
+from awnlib.width_transfer.study import COMPARISON, Axis, Task, TransferStudy
+
+ANY_SHAPE = (3, 64, 64)  # colours, and the side of images that are used as they are stored
+
+
+def check_networks(study: TransferStudy) -> None:
+    """Raise a ``ConfigError`` if a network cannot be built: a depth that it does not have, images too small for it."""
+    tasks = {task: axis for axis in study.axes() for task in axis.sources}
+    problems = [line for task, axis in tasks.items() for line in _task_problems(study, axis, task)]
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+
+
+def _task_problems(study: TransferStudy, axis: Axis, task: Task) -> Iterator[str]:
+    channels, *sides = ANY_SHAPE
+    height, width = [task.configuration.image_size or side for side in sides]
+    spec = network_spec(study, task, (channels, height, width), num_classes=10)
+    try:
+        with torch.device("meta"):  # the structure without the weights
+            create_model(**spec.model_dump())
+    except ValueError as error:
+        where = "comparisons" if axis.kind == COMPARISON else "axes"
+        yield f"transfer.{where}.{axis.name}: {task.configuration.name}: {error}"

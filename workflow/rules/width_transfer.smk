@@ -1,0 +1,186 @@
+# A width-transfer study: search widths in cheap configurations, carry them over, retrain, compare.
+
+
+# Images: read once from their source and resized, for each resolution that is needed.
+rule prepare_images:
+    output:
+        "<results>/data/{images}.safetensors",
+    log:
+        "<results>/logs/prepare_images/{images}.log",
+    conda:
+        "../envs/awnlib.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=lambda wildcards: IMAGES[wildcards.images].prepare_settings(),
+        code=lambda wildcards: code_digest(
+            "data.prepare", f"sources.{IMAGES[wildcards.images].source}"
+        ),
+    message:
+        "preparing {wildcards.images}"
+    script:
+        "../scripts/prepare_images.py"
+
+
+# One job for each search. Its resume points are no declared outputs, so that they survive a killed job.
+rule search_widths:
+    input:
+        data=lambda wildcards: images_of(SEARCHES[wildcards.search].task),
+    output:
+        record="<results>/searches/{search}/record.json",
+    log:
+        "<results>/logs/search_widths/{search}.log",
+    conda:
+        "../envs/awnlib.yaml"
+    threads: lambda wildcards: 1 + search_readers(wildcards)
+    resources:
+        mem_mb=lambda wildcards: 4000 + 1000 * search_readers(wildcards),
+        runtime=1440,
+        gpu=int(ON_GPU),
+    params:
+        checkpoint=f"results/{STUDY.study}/checkpoints/searches/{{search}}.safetensors",
+        settings=search_settings,
+        code=lambda wildcards: SEARCH_CODE[SEARCHES[wildcards.search].task.model],
+    message:
+        "searching {wildcards.search}"
+    script:
+        "../scripts/search_widths.py"
+
+
+# The widths of a search for the target: dimensions and MACs matched.
+rule transfer_widths:
+    input:
+        data=lambda wildcards: images_of(RETRAININGS[wildcards.cell].target),
+        searched=lambda wildcards: f"<results>/searches/{RETRAININGS[wildcards.cell].search.name}/record.json",
+    output:
+        record="<results>/transferred/{cell}/record.json",
+    log:
+        "<results>/logs/transfer_widths/{cell}.log",
+    conda:
+        "../envs/awnlib.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        tolerance=STUDY.transfer.macs_tolerance,
+        stem=STUDY.transfer.stem,
+        code=lambda wildcards: TRANSFER_CODE[RETRAININGS[wildcards.cell].target.model],
+    message:
+        "transferring {wildcards.cell}"
+    script:
+        "../scripts/transfer_widths.py"
+
+
+# One job for each retraining from scratch, tested at its end.
+rule train_transferred:
+    input:
+        data=lambda wildcards: images_of(RETRAININGS[wildcards.cell].target),
+        transferred=transferred_of,
+    output:
+        record="<results>/retrained/{cell}/record.json",
+    log:
+        "<results>/logs/train_transferred/{cell}.log",
+    conda:
+        "../envs/awnlib.yaml"
+    threads: TRAIN.num_processes * (1 + TRAIN.num_workers)
+    resources:
+        mem_mb=TRAIN.num_processes * (4000 + 1000 * TRAIN.num_workers),
+        runtime=1440,
+        gpu=int(ON_GPU) * TRAIN.num_processes,
+    params:
+        checkpoint=f"results/{STUDY.study}/checkpoints/retrained/{{cell}}.safetensors",
+        settings=retraining_settings,
+        tolerance=STUDY.transfer.macs_tolerance,
+        code=lambda wildcards: RETRAINING_CODE[RETRAININGS[wildcards.cell].target.model],
+    message:
+        "training {wildcards.cell}"
+    script:
+        "../scripts/train_transferred.py"
+
+
+# All tables of the study, from the records of all jobs.
+rule collect_transfer:
+    input:
+        searches=collect("<results>/searches/{search}/record.json", search=SEARCHES),
+        retrainings=collect("<results>/retrained/{cell}/record.json", cell=RETRAININGS),
+    output:
+        collect(
+            "<results>/tables/{name}.{suffix}",
+            name=TABLE_FILES,
+            suffix=["parquet", "csv", "md"],
+        ),
+    log:
+        "<results>/logs/collect_transfer.log",
+    conda:
+        "../envs/awnlib.yaml"
+    params:
+        transfer=STUDY.transfer.model_dump(exclude={"train", "search"}),
+        code=code_digest("width_transfer.collect"),
+    message:
+        "collecting {STUDY.study}"
+    script:
+        "../scripts/collect_transfer.py"
+
+
+# One figure, from parquet tables alone: to restyle a figure searches and trains nothing.
+rule draw_transfer:
+    input:
+        transfer="<results>/tables/transfer.parquet",
+        widths="<results>/tables/widths.parquet",
+        similarity="<results>/tables/similarity.parquet",
+    output:
+        multiext("<results>/figures/{figure}", ".png", ".svg"),
+    log:
+        "<results>/logs/draw_transfer/{figure}.log",
+    conda:
+        "../envs/awnlib.yaml"
+    params:
+        code=code_digest("width_transfer.figures"),
+    message:
+        "drawing {wildcards.figure}"
+    script:
+        "../scripts/draw_transfer.py"
+
+
+# The page that shows everything.
+rule report_transfer:
+    input:
+        tables=collect("<results>/tables/{name}.parquet", name=TABLE_FILES),
+        figures=collect("<results>/figures/{name}.svg", name=FIGURE_FILES),
+    output:
+        page="<results>/report.html",
+        study="<results>/study.yaml",
+    log:
+        "<results>/logs/report_transfer.log",
+    conda:
+        "../envs/awnlib.yaml"
+    params:
+        study=STUDY.model_dump(),
+        code=code_digest("width_transfer.report"),
+    message:
+        "writing the report of {STUDY.study}"
+    script:
+        "../scripts/report_transfer.py"
+
+
+# Fails if a cell failed, after everything else was made, and clears its record so that the next call tries it again.
+rule check_transfer:
+    input:
+        searches=collect("<results>/searches/{search}/record.json", search=SEARCHES),
+        transfers=collect("<results>/transferred/{cell}/record.json", cell=TRANSFERS),
+        retrainings=collect("<results>/retrained/{cell}/record.json", cell=RETRAININGS),
+        report="<results>/report.html",
+    output:
+        "<results>/complete.json",
+    log:
+        "<results>/logs/check_transfer.log",
+    localrule: True
+    conda:
+        "../envs/awnlib.yaml"
+    message:
+        "checking every cell of {STUDY.study}"
+    script:
+        "../scripts/check_transfer.py"

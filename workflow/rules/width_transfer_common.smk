@@ -1,0 +1,86 @@
+# The width-transfer study, checked before any job starts, and what its rules ask of it.
+from awnlib.config import ConfigError
+from awnlib.digest import code_digest
+from awnlib.hardware import wants_gpu
+from awnlib.width_transfer.study import parse_transfer_study
+
+try:
+    STUDY = parse_transfer_study(config)
+    if workflow.is_main_process:  # not again in every job: it builds all networks
+        from awnlib.width_transfer.checks import check_networks
+
+        check_networks(STUDY)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+IMAGES = STUDY.images()
+TRAIN = STUDY.transfer.train
+SEARCHES = STUDY.searches()
+RETRAININGS = STUDY.retrainings()
+TRANSFERS = [name for name, cell in RETRAININGS.items() if cell.search is not None]
+TABLE_FILES = STUDY.tables
+FIGURE_FILES = STUDY.figures
+MODELS = {axis.target.model for axis in STUDY.axes()}
+SEARCH_CODE = {
+    model: code_digest(
+        "width_transfer.search", "width_transfer.projection", f"models.{model}"
+    )
+    for model in MODELS
+}
+TRANSFER_CODE = {
+    model: code_digest(
+        "width_transfer.extrapolation", "width_transfer.budget", f"models.{model}"
+    )
+    for model in MODELS
+}
+RETRAINING_CODE = {
+    model: code_digest(
+        "train", "sweep", "cost", "width_transfer.projection", f"models.{model}"
+    )
+    for model in MODELS
+}
+# One share of a GPU for each job that computes; the profile says how many jobs share the device.
+ON_GPU = wants_gpu(STUDY.device)
+
+
+pathvars:
+    results=f"results/{STUDY.study}",
+
+
+wildcard_constraints:
+    search=r"[^/]+/[^/]+/[^/]+/[^/]+/seed\d+",
+    cell=r"[^/]+/[^/]+/[^/]+/.+/seed\d+",
+    images=r"[^/]+",
+    table="|".join(TABLE_FILES),
+    figure="|".join(FIGURE_FILES),
+
+
+def images_of(task):
+    """The prepared images of a training configuration."""
+    return f"<results>/data/{task.images}.safetensors"
+
+
+def transferred_of(wildcards):
+    """The record of the widths that a retraining uses; none for uniform ones."""
+    if RETRAININGS[wildcards.cell].search is None:
+        return []
+    return f"<results>/transferred/{wildcards.cell}/record.json"
+
+
+def search_settings(wildcards):
+    """What a search depends on: a change here searches again."""
+    optimizer, settings = STUDY.search_settings(SEARCHES[wildcards.search])
+    unseen = {"num_workers"}  # who reads the images
+    seen = {key: value for key, value in settings.items() if key not in unseen}
+    return {"optimizer": optimizer, "stem": STUDY.transfer.stem, **seen}
+
+
+def search_readers(wildcards):
+    """How many processes read images for a search."""
+    _, settings = STUDY.search_settings(SEARCHES[wildcards.search])
+    return settings.get("num_workers", 0)
+
+
+def retraining_settings(wildcards):
+    """What a retraining depends on, besides its widths: a change here trains it again."""
+    return STUDY.run_config(RETRAININGS[wildcards.cell]).training_settings()

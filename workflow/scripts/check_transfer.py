@@ -1,0 +1,13 @@
+"""Say whether every cell of the width-transfer study succeeded."""
+
+import sys
+from pathlib import Path
+
+from awnlib.verdict import StudyFailedError, check_study
+
+records = [*snakemake.input.searches, *snakemake.input.transfers, *snakemake.input.retrainings]
+try:
+    check_study([Path(path) for path in records], Path(snakemake.output[0]))
+except StudyFailedError as error:
+    Path(snakemake.log[0]).write_text(f"{error}\n")
+    sys.exit(f"\n{error}\n")
