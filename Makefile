@@ -6,7 +6,7 @@ STUDY ?= config.yaml
 PLUGIN := plugins/snakemake-executor-plugin-submitit
 SOURCES := awnlib benchmarks workflow/scripts tests $(PLUGIN)
 
-.PHONY: demo test lint report publish bench clean
+.PHONY: demo test test-slurm lint report publish bench clean
 
 demo: .venv/installed  ## the Any-Width Networks paper in miniature, on 5,000 MNIST digits
 	$(BIN)/snakemake --cores $(CORES)
@@ -14,6 +14,9 @@ demo: .venv/installed  ## the Any-Width Networks paper in miniature, on 5,000 MN
 
 test: .venv/installed  ## the whole test suite, the one-minute study included
 	$(BIN)/pytest --numprocesses $(CORES) --dist loadfile
+
+test-slurm: .venv/installed  ## the workflow on a private SLURM, installed first (root, Debian); MOMENTS=30 for a long test
+	AWN_SLURM=install $(BIN)/pytest tests/slurm
 
 lint: .venv/installed  ## the checks that pre-commit and CI run
 	$(BIN)/ruff check $(SOURCES)

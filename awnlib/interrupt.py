@@ -6,9 +6,11 @@ Schedulers send it before they take a machine back, and follow it with SIGKILL s
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 TERMINATED = 128 + signal.SIGTERM  # the exit status that a shell reports for a process ended by SIGTERM
 
@@ -28,3 +30,9 @@ def sigterm_noticed() -> Iterator[threading.Event]:
         yield noticed
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def stop(what: str, step: int) -> NoReturn:
+    """End the process as one that SIGTERM ended, after saying how far the work has come."""
+    print(f"{what}: SIGTERM, stopped after step {step}", file=sys.stderr, flush=True)
+    raise SystemExit(TERMINATED)

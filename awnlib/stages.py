@@ -50,7 +50,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def train_model(run: RunConfig, data: Path, record: Path, *, device: str, checkpoint: Path, study: str) -> Record:
-    """Train one run; leave its model, training history, tracked BN statistics and BN drift beside the record."""
+    """Train one run; leave its model, training history, tracked BN statistics and BN drift beside the record.
+
+    The checkpoint stays, so that a job that is killed after its last step and started again trains nothing twice.
+    """
     on = choose_device(device)
     origin = _origin(study, on)
 
@@ -62,7 +65,6 @@ def train_model(run: RunConfig, data: Path, record: Path, *, device: str, checkp
         write_table(folder / STATISTICS, "bn_statistics", _named(run, result.bn_statistics), origin)
         drift = [] if run.individual_width is not None else _drift(result.model, run, images, on)
         write_table(folder / DRIFT, "bn_drift", _named(run, drift), origin)
-        checkpoint.unlink(missing_ok=True)
         return {
             "num_steps": result.num_steps,
             "train_time_s": result.train_time_s,

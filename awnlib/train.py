@@ -7,7 +7,6 @@ uninterrupted one (same machine, same number of threads).
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from awnlib.config import TrainConfig
 from awnlib.data import DataSet, training_images
 from awnlib.data.batches import epoch_order
 from awnlib.digest import code_digest
-from awnlib.interrupt import TERMINATED, sigterm_noticed
+from awnlib.interrupt import sigterm_noticed, stop
 from awnlib.layers.batchnorm import batchnorm_statistics
 from awnlib.models import create_model
 from awnlib.models._base import SlimmableModel
@@ -84,7 +83,8 @@ def train(
     device
         Where to train.
     checkpoint
-        A file to resume from, if it is there and belongs to the same run and data, and to save to from time to time.
+        A file to resume from, if it is there and belongs to the same run and data, and to save to from time to time and
+        after the last step.
     checkpoint_every_s
         Seconds between two checkpoints.
 
@@ -115,14 +115,15 @@ def train(
             if terminated.is_set():
                 if checkpoint is not None:
                     training.save(checkpoint)
-                print(f"{run.name}: SIGTERM, stopped after step {training.step}", file=sys.stderr, flush=True)
-                raise SystemExit(TERMINATED)
+                stop(run.name, training.step)
             if training.step % CHECK_EVERY == 0 or training.step == training.total_steps:
                 training.check_finite(loss)
                 progress.update(training.step, loss=float(loss), lr=training.lr)
                 if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_s:
                     training.save(checkpoint)
                     saved = time.monotonic()
+        if checkpoint is not None:  # the job may yet be killed before its results are accepted
+            training.save(checkpoint)
     progress.close()
     return training.result()
 

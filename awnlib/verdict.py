@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +15,8 @@ class StudyFailedError(RuntimeError):
     """Some cells of a study have no result."""
 
 
-def check_study(records: Sequence[Path], complete: Path) -> None:
-    """Write the file `complete` if every job of a study succeeded.
+def check_study(records: Sequence[Path], complete: Path, *, checkpoints: Path) -> None:
+    """Write the file `complete` and remove the checkpoints if every job of a study succeeded.
 
     Otherwise clear the records of the jobs that failed, or were skipped because another failed, so that the next call
     of the workflow tries them again. A run that diverged would diverge again: its record stays, until its settings
@@ -27,6 +28,8 @@ def check_study(records: Sequence[Path], complete: Path) -> None:
         The records of all jobs.
     complete
         File to write; holds the number of jobs.
+    checkpoints
+        The folder of the trainings' resume points; it need not exist.
 
     Raises
     ------
@@ -47,3 +50,4 @@ def check_study(records: Sequence[Path], complete: Path) -> None:
         )
     with atomic_path(complete) as temporary:
         temporary.write_text(json.dumps({"jobs": len(found)}) + "\n")
+    shutil.rmtree(checkpoints, ignore_errors=True)

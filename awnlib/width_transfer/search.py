@@ -20,6 +20,7 @@ from torch import Tensor
 from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
 from awnlib.data import DataSet, epoch_order, training_images
 from awnlib.digest import code_digest
+from awnlib.interrupt import sigterm_noticed, stop
 from awnlib.models._spec import ModelSpec
 from awnlib.progress import Progress
 from awnlib.provenance import provenance
@@ -122,6 +123,8 @@ def search(
         If a loss or a weight becomes infinite or not a number.
     CheckpointError
         If the file to resume from is damaged or no resume point.
+    SystemExit
+        With status 143, after saving to `checkpoint`, if the process received SIGTERM.
     """
     device = torch.device(device)
     problem = Problem(data, network, budget)
@@ -181,10 +184,14 @@ class _Search:
         if checkpoint is not None:
             self._restore(checkpoint)
         saved = time.monotonic()
-        for _ in self._parts(title):
-            if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_s:
-                self._save(checkpoint)
-                saved = time.monotonic()
+        with sigterm_noticed() as terminated:
+            for _ in self._parts(title):
+                due = terminated.is_set() or time.monotonic() - saved >= checkpoint_every_s
+                if checkpoint is not None and due:
+                    self._save(checkpoint)
+                    saved = time.monotonic()
+                if terminated.is_set():
+                    stop(title, self.step)
         if checkpoint is not None:
             self._save(checkpoint)
 

@@ -66,8 +66,6 @@ def search_widths(study: TransferStudy, cell: Search, data: Path, record: Path, 
         result = search(images, spec, settings, seed=cell.seed, device=device, checkpoint=checkpoint)
         seconds = time.monotonic() - started
         result.save(folder)
-        for path in checkpoint.parent.glob(f"{checkpoint.stem}*{checkpoint.suffix}"):  # one for each fold
-            path.unlink()
         return {"search_macs": result.ledger.total, "search_time_s": seconds, "num_images": len(images.train_labels)}
 
     about = {"search": cell.name, "optimizer": optimizer, "settings": options}
@@ -120,7 +118,6 @@ def train_transferred(
         names = {"dataset": run.dataset, "model": run.model, "method": cell.origin, "label": study.label(_row(cell))}
         history = [{**names, "seed": cell.seed, **row} for row in result.history]
         write_table(folder / HISTORY, "history", history, origin)
-        checkpoint.unlink(missing_ok=True)
         times = {"train_time_s": result.train_time_s, "num_steps": result.num_steps, "resumed": result.resumed}
         return {**tested, **times, "target_macs": cost(target).macs}
 

@@ -35,14 +35,13 @@ def test_every_job_is_ok(finished):
     assert len(records) == (3 + 2) + (2 + 2 + 2)
 
 
-def test_training_leaves_its_files_and_no_checkpoint(finished):
+def test_training_leaves_its_files(finished):
     study, results = finished
     path = run_record(results, find_run(study, AWN))
     record = read_record(path)
     assert record.stage == "train_model"
     assert set(record.files) == {"model.safetensors", "history.parquet", "bn_statistics.parquet", "bn_drift.parquet"}
     assert set(path.parent.iterdir()) == {path, *(path.with_name(name) for name in record.files)}
-    assert not (results / "checkpoint").exists()
     assert record.cell == {"run": find_run(study, AWN).model_dump()}
     assert (record.measured["num_steps"], record.measured["resumed"]) == (10, 0)
     assert record.provenance["study"] == "tiny"
@@ -134,6 +133,19 @@ def test_missing_images_are_a_failed_job_that_says_so(copied):
     assert record.state == "failed"
     assert "none.safetensors does not exist" in record.error
     assert record == read_record(run_record(results, find_run(study, AWN)))
+
+
+def test_job_that_lost_its_record_trains_nothing_twice(copied, monkeypatch):
+    study, results = copied
+    train_again(study, results)
+    model = run_record(results, find_run(study, AWN)).with_name("model.safetensors")
+    expected, _ = load_model(model)
+    run_record(results, find_run(study, AWN)).unlink()
+    monkeypatch.setattr("awnlib.train._Training._take_step", lambda *_: pytest.fail("a step was taken"))
+    again = train_again(study, results)
+    assert (again.state, again.measured["resumed"], again.measured["num_steps"]) == ("ok", 1, 10)
+    found, _ = load_model(model)
+    assert all(torch.equal(value, found.state_dict()[name]) for name, value in expected.state_dict().items())
 
 
 def test_damaged_checkpoint_is_a_failed_job_that_says_so(copied):

@@ -218,10 +218,13 @@ def test_finished_run_is_read_from_its_checkpoint(make_run, shapes, tmp_path, st
     assert bits(train(run, shapes, checkpoint=tmp_path / "c")) == bits(expected)
 
 
-def test_checkpoints_keep_the_time_between_them(make_run, shapes, tmp_path, stop_at):
+def test_checkpoints_keep_the_time_between_them_but_for_the_last(make_run, shapes, tmp_path, stop_at, monkeypatch):
     stop_at(None)
+    saved = []
+    save = module._Training.save
+    monkeypatch.setattr(module._Training, "save", lambda self, path: saved.append(self.step) or save(self, path))
     train(make_run(), shapes, checkpoint=tmp_path / "c", checkpoint_every_s=3600)
-    assert not (tmp_path / "c").exists()
+    assert saved == [10]
 
 
 KILLED = """

@@ -22,16 +22,20 @@ def records(tmp_path):
 
 def test_complete_study(tmp_path, records):
     paths = records("ok", "ok")
-    check_study(paths, tmp_path / "new" / "complete.json")
+    (tmp_path / "checkpoints" / "a").mkdir(parents=True)
+    check_study(paths, tmp_path / "new" / "complete.json", checkpoints=tmp_path / "checkpoints")
     assert json.loads((tmp_path / "new" / "complete.json").read_text()) == {"jobs": 2}
     assert all(path.exists() for path in paths)
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_incomplete_study_lists_every_cell_and_clears_those_worth_another_try(tmp_path, records):
     paths = records("ok", "failed", "diverged", "skipped", "diverged", "failed")
+    (tmp_path / "checkpoints").mkdir()
     with pytest.raises(StudyFailedError) as caught:
-        check_study(paths, tmp_path / "complete.json")
+        check_study(paths, tmp_path / "complete.json", checkpoints=tmp_path / "checkpoints")
     assert not (tmp_path / "complete.json").exists()
+    assert (tmp_path / "checkpoints").exists()
     assert [path.exists() for path in paths] == [True, False, True, False, True, False]
     message = str(caught.value)
     assert message.startswith("5 of 6 jobs have no result")
@@ -45,5 +49,5 @@ def test_diverged_runs_alone_are_kept_and_still_fail_the_study(tmp_path, records
     paths = records("ok", "diverged")
     for _ in range(2):
         with pytest.raises(StudyFailedError, match="1 of 2 jobs"):
-            check_study(paths, tmp_path / "complete.json")
+            check_study(paths, tmp_path / "complete.json", checkpoints=tmp_path / "checkpoints")
     assert all(path.exists() for path in paths)

@@ -1,6 +1,14 @@
 # One rule for each figure, from parquet tables alone: to restyle a figure trains nothing.
 
 
+localrules:
+    figure2,
+    figure4,
+    figure5,
+    figure5_macs,
+    figure6,
+
+
 rule figure2:
     input:
         bn_statistics="<results>/tables/bn_statistics.parquet",

@@ -1,6 +1,10 @@
 # The page that shows everything, and the verdict on the study.
 
 
+localrules:
+    report,
+
+
 rule report:
     input:
         tables=collect(
@@ -42,6 +46,8 @@ rule check_study:
     localrule: True
     conda:
         "../envs/awnlib.yaml"
+    params:
+        checkpoints=f"results/{STUDY.study}/checkpoints",
     message:
         "checking every cell of {STUDY.study}"
     script:

@@ -1,4 +1,11 @@
 # Study-wide tables from the records of all jobs, and the papers' tables from them.
+# They take seconds, as do figures and the report: no jobs for a cluster.
+
+
+localrules:
+    collect_results,
+    table1,
+    table2,
 
 
 rule collect_results:

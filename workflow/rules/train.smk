@@ -1,4 +1,5 @@
-# One job for each training run. Its resume point is no declared output, so that it survives a killed job.
+# One job for each training run. Its resume point is no declared output, so that it survives a killed job, and stays until
+# the study is complete: Snakemake deletes the output of a job that was interrupted after its last step.
 
 
 rule train_model:

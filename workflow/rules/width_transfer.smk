@@ -1,6 +1,14 @@
 # A width-transfer study: search widths in cheap configurations, carry them over, retrain, compare.
 
 
+# These take seconds: no jobs for a cluster.
+localrules:
+    transfer_widths,
+    collect_transfer,
+    draw_transfer,
+    report_transfer,
+
+
 # Images: read once from their source and resized, for each resolution that is needed.
 rule prepare_images:
     output:
@@ -180,6 +188,8 @@ rule check_transfer:
     localrule: True
     conda:
         "../envs/awnlib.yaml"
+    params:
+        checkpoints=f"results/{STUDY.study}/checkpoints",
     message:
         "checking every cell of {STUDY.study}"
     script:

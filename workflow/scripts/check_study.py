@@ -7,7 +7,8 @@ from awnlib.verdict import StudyFailedError, check_study
 
 records = [*snakemake.input.runs, *snakemake.input.recalibrations, *snakemake.input.sweeps]
 try:
-    check_study([Path(path) for path in records], Path(snakemake.output[0]))
+    checkpoints = Path(snakemake.params.checkpoints)
+    check_study([Path(path) for path in records], Path(snakemake.output[0]), checkpoints=checkpoints)
 except StudyFailedError as error:
     Path(snakemake.log[0]).write_text(f"{error}\n")
     sys.exit(f"\n{error}\n")

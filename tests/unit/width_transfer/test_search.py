@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 
 import pytest
 import torch
@@ -184,6 +185,25 @@ def test_resumed_search_is_the_uninterrupted_one(shapes, tmp_path, monkeypatch, 
     result = search(shapes, LENET, config, checkpoint=tmp_path / "c", checkpoint_every_s=0)
     assert found(result) == found(expected)
     assert load_tensors(tmp_path / "c")[1]["step"] == (6 if name == "autoslim" else 10)
+
+
+def test_sigterm_saves_the_search_and_ends_it(shapes, tmp_path, monkeypatch, capsys):
+    config = settings("morphnet")
+    expected = search(shapes, LENET, config)
+    original = Progress.update
+
+    def update(self, *arguments, **values):
+        original(self, *arguments, **values)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Progress, "update", update)
+    with pytest.raises(SystemExit) as ended:
+        search(shapes, LENET, config, checkpoint=tmp_path / "c", checkpoint_every_s=3600)
+    assert ended.value.code == 143
+    assert "SIGTERM, stopped after step 10" in capsys.readouterr().err
+    monkeypatch.setattr(Progress, "update", original)
+    assert load_tensors(tmp_path / "c")[1]["step"] == 10
+    assert found(search(shapes, LENET, config, checkpoint=tmp_path / "c")) == found(expected)
 
 
 def test_finished_search_is_read_from_its_checkpoint(shapes, tmp_path, monkeypatch):
