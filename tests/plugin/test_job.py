@@ -192,3 +192,19 @@ def test_ending_what_ended_already_does_nothing():
     with subprocess.Popen(["true"]) as process:
         process.wait()
     end([process.pid], grace_s=5)
+
+
+@pytest.mark.parametrize(
+    ("restarts", "allowed", "runs"), [("3", 2, False), ("2", 2, True), (None, 0, True), ("9", None, True)]
+)
+def test_slurm_may_start_a_job_again_so_often(tmp_path, monkeypatch, restarts, allowed, runs):
+    monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
+    if restarts is not None:
+        monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    job = SnakemakeJob(f"touch {tmp_path}/ran", 1, max_restarts=allowed)
+    if runs:
+        assert job() == 0
+    else:
+        with pytest.raises(RuntimeError, match="SLURM started the job again 3 times: 2 are allowed"):
+            job()
+    assert (tmp_path / "ran").exists() == runs

@@ -96,7 +96,9 @@ class Executor(RemoteExecutor):
 
         number = 0 if self.settings.cluster == "slurm" else int(job.resources.get("gpu", 0))
         devices = self.gpus.take(number) if number else None
-        return SnakemakeJob(self.format_job_exec(job), grace_s(self.settings), devices)
+        return SnakemakeJob(
+            self.format_job_exec(job), grace_s(self.settings), devices, max_restarts=self.settings.max_restarts
+        )
 
     def _submit(self, shape: dict[str, Any], group: list[tuple[JobExecutorInterface, SnakemakeJob]]) -> None:
         cluster, most = self.settings.cluster, self.settings.max_requeues

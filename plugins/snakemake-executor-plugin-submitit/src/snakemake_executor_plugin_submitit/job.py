@@ -39,16 +39,27 @@ class SnakemakeJob:
         GPUs that the command sees; None: all those that it is given by the cluster.
     requeues
         How often the job was requeued by submitit so far.
+    max_restarts
+        How often SLURM may start the job again, for whatever reason; None: without end.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if SLURM started the job again more often than that.
     """
 
     command: str
     grace_s: float
     devices: Sequence[str] | None = None
     requeues: int = 0
+    max_restarts: int | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def __call__(self) -> int:
         """Run the command; return its exit status."""
+        restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
+        if self.max_restarts is not None and restarts > self.max_restarts:
+            raise RuntimeError(f"SLURM started the job again {restarts} times: {self.max_restarts} are allowed")
         if self.requeues:
             print(f"requeued {self.requeues} times so far", flush=True)
         environment = dict(os.environ)

@@ -39,6 +39,13 @@ class ExecutorSettings(ExecutorSettingsBase):
     max_requeues: int = field(
         default=3, metadata={"help": "How often a job that reaches its time limit is requeued before it fails."}
     )
+    max_restarts: int = field(
+        default=100,
+        metadata={
+            "help": "How often SLURM may start a job again for whatever reason (pre-emption, requeue, a node that "
+            "failed) before it fails."
+        },
+    )
     grace_period: int = field(
         default=60,
         metadata={"help": "Seconds that a job's processes get between SIGTERM and SIGKILL, to save their state."},
