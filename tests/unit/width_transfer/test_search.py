@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
+from awnlib.models import create_model
 from awnlib.models._spec import ModelSpec
 from awnlib.progress import Progress
 from awnlib.records import DivergedError
@@ -17,6 +18,9 @@ from awnlib.settings import ConfigError
 from awnlib.width_transfer import autoslim, optimizer
 from awnlib.width_transfer import search as module
 from awnlib.width_transfer.autoslim import random_counts, slimmed_counts
+from awnlib.width_transfer.costs import layer_costs
+from awnlib.width_transfer.dmcp import DMCP
+from awnlib.width_transfer.ledger import planned_autoslim, planned_dmcp, planned_morphnet
 from awnlib.width_transfer.optimizer import Problem
 from awnlib.width_transfer.search import search
 from awnlib.width_transfer.settings import SETTINGS, parse_settings
@@ -343,3 +347,51 @@ def test_learning_rates_by_hand(schedule, quarter, end):
     config = parse_settings("dmcp", {"lr": 0.4, "lr_end": 0.2, "schedule": schedule})
     rates = [config.learning_rate(progress) for progress in (0.0, 0.25, 1.0)]
     assert rates == pytest.approx([0.4, quarter, end])
+
+
+# --- the cost on paper -----------------------------------------------------------------------------------------------
+
+
+def enlarged_layers(enlargement):
+    options = {**LENET.model_dump(), "layer": "sliced", "base_width_mult": enlargement * LENET.base_width_mult}
+    return layer_costs(create_model(**options))
+
+
+def test_morphnet_spends_what_was_planned(shapes):
+    spent = search(shapes, LENET, settings("morphnet")).ledger
+    assert planned_morphnet(enlarged_layers(1), num_images=200).entries == spent.entries
+
+
+def test_dmcp_spends_what_was_planned(shapes):
+    """Two epochs of a hundred images; the largest and smallest network exactly, random ones on average."""
+    spent = search(shapes, LENET, settings("dmcp")).ledger.entries
+    chains = DMCP(Problem(shapes, LENET), settings("dmcp"), 0, torch.device("cpu")).chains
+
+    def candidates(channels):
+        chain = chains.get(channels.name)
+        return [channels.full] if chain is None else [chain.always + chain.size * n for n in range(chain.groups + 1)]
+
+    planned = planned_dmcp(enlarged_layers(1.5), candidates, num_images=200).entries
+    assert planned.keys() == spent.keys()
+    for entry, macs in planned.items():
+        assert spent[entry] == (pytest.approx(macs, rel=0.25) if "random" in entry else macs)
+
+
+def test_autoslim_spends_what_was_planned(shapes):
+    """Slimming takes a random path on paper."""
+    config = settings("autoslim")
+    spent = search(shapes, LENET, config).ledger.entries
+    search_of = autoslim.AutoSlim(Problem(shapes, LENET), config, 0, torch.device("cpu"))
+
+    def bins(channels):
+        return sorted(search_of.bins.get(channels.name, [channels.full]))
+
+    held_out = sum(len(labels) for _, labels in search_of.batches)
+    num_images = 2 * (len(search_of.train_data.train_labels) // 20) * 20
+    budget = search_of.problem.budget
+    options = {"target_macs": budget, "evaluation_images": held_out}
+    planned = planned_autoslim(enlarged_layers(1.5), bins, num_images, **options).entries
+    assert planned.keys() == spent.keys()
+    assert spent["supernet step, largest width, forward"] == planned["supernet step, largest width, forward"]
+    for entry, macs in planned.items():
+        assert spent[entry] == pytest.approx(macs, rel=0.4)
