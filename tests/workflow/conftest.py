@@ -31,7 +31,7 @@ class Workflow:
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, cwd=self.folder, **streams, **options)
 
-    def call(self, *arguments, timeout=300):
+    def call(self, *arguments, timeout=900):
         """Return the exit code and all that snakemake printed."""
         with self.start(*arguments) as process:
             output, _ = process.communicate(timeout=timeout)
