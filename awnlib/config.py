@@ -244,15 +244,27 @@ class OverrideConfig(Settings):
         return self.model in (None, model) and self.dataset in (None, dataset) and self.method in (None, method)
 
 
-class StudyConfig(Settings):
-    """A whole study: every table and figure, and through them every training run."""
+class BaseStudy(Settings):
+    """What every kind of study says."""
 
     study: str = Field(pattern=f"^{NAME}$", description="results go to results/<study>/")
     description: str = Field(default="", description="what the study is for; opens its report")
-    seeds: list[int] = Field(min_length=1, description="every cell is trained once for each seed")
+    seeds: list[int] = Field(min_length=1, description="everything is trained once for each seed")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a CUDA device if there is one")
     data_folder: str | None = Field(default=None, description="null: the environment variable AWN_DATA, else ./data")
     datasets: dict[str, DatasetConfig] = Field(min_length=1, description="data sets by a name of your choice")
+
+    @field_validator("seeds")
+    @classmethod
+    def _unique_seeds(cls, value: list[int]) -> list[int]:
+        if len(set(value)) != len(value) or min(value) < 0:
+            raise ValueError(f"seeds must be different and not negative, found {value}")
+        return value
+
+
+class StudyConfig(BaseStudy):
+    """A whole study: every table and figure, and through them every training run."""
+
     models: dict[str, ModelConfig] = Field(default_factory=dict, description="options of models, by model")
     widths: list[float] = Field(
         default_factory=lambda: [1.0, 0.75, 0.5, 0.25],
@@ -289,19 +301,12 @@ class StudyConfig(Settings):
         """Tables and figures by name."""
         return dict([*self.tables.items(), *self.figures.items()])
 
-    @field_validator("seeds")
-    @classmethod
-    def _unique_seeds(cls, value: list[int]) -> list[int]:
-        if len(set(value)) != len(value) or min(value) < 0:
-            raise ValueError(f"seeds must be different and not negative, found {value}")
-        return value
-
     @model_validator(mode="after")
     def _fits_together(self) -> StudyConfig:
         if not self.exhibits:
             raise ValueError(f"ask for at least one of tables ({', '.join(TABLES)}) or figures ({', '.join(FIGURES)})")
         methods = self.resolved_methods()
-        problems = [problem for name in [*methods, *self.datasets] for problem in _name_problems(name)]
+        problems = [problem for name in [*methods, *self.datasets] for problem in name_problems(name)]
         problems += self._unknown_names(methods)
         problems += [problem for index in range(len(self.overrides)) for problem in self._override_problems(index)]
         if not problems:
@@ -330,7 +335,7 @@ class StudyConfig(Settings):
             for key, known in (("method", methods), ("dataset", self.datasets), ("model", model_names())):
                 value = getattr(override, key)
                 named.append((f"overrides.{index}.{key}", [] if value is None else [value], known))
-        return [problem for where, names, known in named for problem in _unknown(where, names, known)]
+        return [problem for where, names, known in named for problem in unknown_names(where, names, sorted(known))]
 
     def _override_problems(self, index: int) -> list[str]:
         """Return what is wrong with the hyper-parameters of one override on its own."""
@@ -399,8 +404,8 @@ def load_study(path: str | Path) -> StudyConfig:
     return parse_study(read_yaml(path), origin=str(path))
 
 
-def study_yaml(study: StudyConfig) -> str:
-    """Return a study as YAML, with all defaults; `load_study` reads it."""
+def study_yaml(study: BaseStudy) -> str:
+    """Return a study as YAML, with all defaults; what loads a study of its kind reads it."""
     text: str = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     return text
 
@@ -427,15 +432,17 @@ def _selected(study: StudyConfig, origin: str) -> StudyConfig:
     return selected
 
 
-def _name_problems(name: str) -> list[str]:
+def name_problems(name: str) -> list[str]:
+    """Return a line if a name cannot be that of a folder."""
     if re.fullmatch(NAME, name):
         return []
     return [f"{name!r} becomes a folder name: use lower-case letters, digits, '_', '-' and '.'"]
 
 
-def _unknown(where: str, names: Iterable[str], known: Iterable[str]) -> list[str]:
+def unknown_names(where: str, names: Iterable[str], known: Iterable[str]) -> list[str]:
     """Return a line for each name that is not known, and one for each that stands twice."""
-    allowed = ", ".join(sorted(known))
+    known = list(known)
+    allowed = ", ".join(known)
     counts = Counter(list(names))
     unknown = [f"{where}: unknown name '{name}' (allowed: {allowed})" for name in counts if name not in known]
     return unknown + [f"{where}: '{name}' is named twice" for name, count in counts.items() if count > 1]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from awnlib.config import study_yaml
 from awnlib.names import display_name, panel_title
 from awnlib.page import format_time, link, load_picture, write_page
 from awnlib.width_transfer.layout import (
@@ -17,7 +18,7 @@ from awnlib.width_transfer.layout import (
     transfer_rows,
     widths_rows,
 )
-from awnlib.width_transfer.study import COMPARISON, UNIFORM, TransferStudy, configuration_title, transfer_study_yaml
+from awnlib.width_transfer.study import COMPARISON, UNIFORM, TransferStudy, configuration_title
 
 TEMPLATE = "transfer_report.html.jinja"
 _LINES = (
@@ -106,7 +107,7 @@ def write_transfer_report(
         ],
         "failures": _failures(transfer),
         "provenance": {name: value for name, value in provenance.items() if value},
-        "configuration": transfer_study_yaml(study),
+        "configuration": study_yaml(study),
         "files": [link(Path(file), folder) for file in files],
     }
     write_page(path, TEMPLATE, content)

@@ -26,7 +26,7 @@ from awnlib.progress import Progress
 from awnlib.provenance import provenance
 from awnlib.records import DivergedError
 from awnlib.schemas import write_table
-from awnlib.train import create_optimizer
+from awnlib.train import CHECK_EVERY, create_optimizer
 from awnlib.width_transfer.autoslim import AutoSlim
 from awnlib.width_transfer.dmcp import DMCP
 from awnlib.width_transfer.ledger import Ledger
@@ -43,8 +43,6 @@ from awnlib.width_transfer.settings import (
 from awnlib.width_transfer.splits import without_each_fold
 from awnlib.width_transfer.uniform import Uniform
 from awnlib.width_transfer.vector import WidthVector
-
-CHECK_EVERY = 20  # steps between two looks at the loss: each look waits for the device
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,14 @@ Width Transfer: On the (In)variance of Width Optimization, sections 3 and 4.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from awnlib.config import NAME, DatasetConfig, ModelConfig, TrackConfig, TrainConfig
+from awnlib.config import BaseStudy, DatasetConfig, ModelConfig, TrackConfig, TrainConfig, name_problems, unknown_names
 from awnlib.methods import load_methods
 from awnlib.models import model_names
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
@@ -217,23 +214,10 @@ class Axis:
                         yield Retraining(self.target, Search(source, optimizer, seed), stacking, seed)
 
 
-class TransferStudy(Settings):
+class TransferStudy(BaseStudy):
     """A whole study of width transfer."""
 
-    study: str = Field(pattern=f"^{NAME}$", description="results go to results/<study>/")
-    description: str = Field(default="", description="what the study is for; opens its report")
-    seeds: list[int] = Field(min_length=1, description="every search and retraining is done once for each seed")
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a CUDA device if there is one")
-    data_folder: str | None = Field(default=None, description="null: the environment variable AWN_DATA, else ./data")
-    datasets: dict[str, DatasetConfig] = Field(min_length=1, description="data sets by a name of your choice")
     transfer: TransferConfig = Field(description="what is searched, carried over and retrained")
-
-    @field_validator("seeds")
-    @classmethod
-    def _unique_seeds(cls, value: list[int]) -> list[int]:
-        if len(set(value)) != len(value) or min(value) < 0:
-            raise ValueError(f"seeds must be different and not negative, found {value}")
-        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> TransferStudy:
@@ -250,8 +234,7 @@ class TransferStudy(Settings):
     def _name_problems(self) -> Iterator[str]:
         config = self.transfer
         for name in [*self.datasets, *config.optimizers, *config.axes, *config.comparisons]:
-            if not re.fullmatch(NAME, name):
-                yield f"{name!r} becomes a folder name: use lower-case letters, digits, '_', '-' and '.'"
+            yield from name_problems(name)
         if UNIFORM in config.optimizers:
             yield f"transfer.optimizers: '{UNIFORM}' is the baseline of every axis, not an optimiser"
         yield from (
@@ -262,15 +245,15 @@ class TransferStudy(Settings):
         config = self.transfer
         rows = sorted(config.optimizers)
         for name, row in config.optimizers.items():
-            yield from _unknown(f"transfer.optimizers.{name}.optimizer", [row.optimizer or name], OPTIMIZERS)
+            yield from unknown_names(f"transfer.optimizers.{name}.optimizer", [row.optimizer or name], OPTIMIZERS)
         parts: list[tuple[str, AxisConfig | ComparisonConfig, list[str]]] = [
             *((f"transfer.axes.{name}", axis, [axis.dataset]) for name, axis in config.axes.items()),
             *((f"transfer.comparisons.{name}", part, part.datasets) for name, part in config.comparisons.items()),
         ]
         for where, part, datasets in parts:
-            yield from _unknown(f"{where}.model", [part.model], model_names())
-            yield from _unknown(f"{where}.dataset", datasets, sorted(self.datasets))
-            yield from _unknown(f"{where}.optimizers", part.optimizers or [], rows)
+            yield from unknown_names(f"{where}.model", [part.model], model_names())
+            yield from unknown_names(f"{where}.dataset", datasets, sorted(self.datasets))
+            yield from unknown_names(f"{where}.optimizers", part.optimizers or [], rows)
 
     def _axis_problems(self, axis: Axis) -> Iterator[str]:
         where = f"transfer.axes.{axis.name}" if axis.kind != COMPARISON else f"transfer.comparisons.{axis.name}"
@@ -408,15 +391,3 @@ def parse_transfer_study(data: dict[str, Any], *, origin: str = "config") -> Tra
 def load_transfer_study(path: str | Path) -> TransferStudy:
     """Read and validate the YAML file of a width-transfer study."""
     return parse_transfer_study(read_yaml(Path(path)), origin=str(path))
-
-
-def transfer_study_yaml(study: TransferStudy) -> str:
-    """Return a study as YAML, with all defaults; `load_transfer_study` reads it."""
-    text: str = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    return text
-
-
-def _unknown(where: str, names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
-    names, known = list(names), list(known)
-    yield from (f"{where}: unknown name '{name}' (allowed: {', '.join(known)})" for name in names if name not in known)
-    yield from (f"{where}: '{one}' is named twice" for one, other in combinations(names, 2) if one == other)

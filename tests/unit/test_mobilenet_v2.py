@@ -18,7 +18,7 @@ from awnlib.one_pass import backward_one_pass
 from awnlib.recalibrate import recalibrate_bn
 from awnlib.sweep import sweep_widths
 from awnlib.torchvision_shim import import_torchvision
-from tests.reference import float64, shake_norm
+from tests.reference import float64, load_in_order, shake_norm
 
 mobilenet_v2 = import_torchvision().models.mobilenet_v2
 
@@ -45,12 +45,6 @@ def small(**options):
 def batch(size=4, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(size, 3, 16, 16, generator=generator), torch.randint(3, (size,), generator=generator)
-
-
-def load_in_order(network, other):
-    """Copy all numbers of a network into one whose layers have other names."""
-    for own, theirs in zip(network.state_dict().values(), other.state_dict().values(), strict=True):
-        own.copy_(theirs)
 
 
 # --- the plain network -----------------------------------------------------------------------------------------------

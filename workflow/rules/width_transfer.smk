@@ -193,4 +193,4 @@ rule check_transfer:
     message:
         "checking every cell of {STUDY.study}"
     script:
-        "../scripts/check_transfer.py"
+        "../scripts/check_study.py"

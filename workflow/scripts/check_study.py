@@ -5,7 +5,7 @@ from pathlib import Path
 
 from awnlib.verdict import StudyFailedError, check_study
 
-records = [*snakemake.input.runs, *snakemake.input.recalibrations, *snakemake.input.sweeps]
+records = [path for path in snakemake.input if path != snakemake.input.report]
 try:
     checkpoints = Path(snakemake.params.checkpoints)
     check_study([Path(path) for path in records], Path(snakemake.output[0]), checkpoints=checkpoints)

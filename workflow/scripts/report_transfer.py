@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from awnlib.config import study_yaml
 from awnlib.logs import log_to
 from awnlib.schemas import read_provenance, read_table
 from awnlib.width_transfer.report import write_transfer_report
-from awnlib.width_transfer.study import parse_transfer_study, transfer_study_yaml
+from awnlib.width_transfer.study import parse_transfer_study
 
 log_to(snakemake.log[0])
 study = parse_transfer_study(snakemake.config)
@@ -18,4 +19,4 @@ write_transfer_report(
     provenance=read_provenance(tables["transfer"]),
     files=tables.values(),
 )
-Path(snakemake.output.study).write_text(transfer_study_yaml(study))
+Path(snakemake.output.study).write_text(study_yaml(study))

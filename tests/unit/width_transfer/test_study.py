@@ -5,6 +5,7 @@ import copy
 import pytest
 import yaml
 
+from awnlib.config import study_yaml
 from awnlib.settings import ConfigError
 from awnlib.study import RunConfig
 from awnlib.width_transfer.checks import check_networks
@@ -13,7 +14,6 @@ from awnlib.width_transfer.study import (
     configuration_title,
     load_transfer_study,
     parse_transfer_study,
-    transfer_study_yaml,
 )
 
 STUDY = {
@@ -175,7 +175,7 @@ def test_other_studies_runs_depend_on_nothing_new(make_run):
 def test_a_study_survives_its_own_yaml(data, tmp_path):
     study = parse_transfer_study(data)
     path = tmp_path / "study.yaml"
-    path.write_text(transfer_study_yaml(study))
+    path.write_text(study_yaml(study))
     assert load_transfer_study(path) == study
 
 
@@ -296,4 +296,4 @@ def test_networks_that_cannot_be_built_are_refused(data, changes, words):
 
 
 def test_networks_that_can_be_built_pass(data):
-    check_networks(parse_transfer_study(yaml.safe_load(transfer_study_yaml(parse_transfer_study(data)))))
+    check_networks(parse_transfer_study(yaml.safe_load(study_yaml(parse_transfer_study(data)))))
