@@ -172,9 +172,17 @@ class TrainConfig(Settings):
 
 
 class ModelConfig(Settings):
-    """Options of a model's width rule."""
+    """Options of a model, whatever the method."""
 
     divisor: int = Field(default=1, ge=1, description="active channel counts are multiples of this")
+    base_width_mult: float = Field(
+        default=1.0, gt=0, description="channel counts relative to the plain network; the method's factor comes on top"
+    )
+    stem: Literal["by_size", "small", "large"] = Field(
+        default="by_size",
+        description="deep networks: whether the first layers keep the resolution, as for small images; by_size: up to "
+        "64 pixels",
+    )
 
 
 class RecalibrationConfig(Settings):

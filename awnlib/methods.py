@@ -41,6 +41,11 @@ class Method(Settings):
         description="weights of the losses of all widths: equal, or as often as the sandwich rule draws them",
     )
     base_width_mult: float = Field(default=1.0, gt=0, description="channel counts relative to the plain network")
+    width_vector: dict[str, float] = Field(
+        default_factory=dict,
+        description="proportions of the channels by dimension, as a width optimiser finds them; scaled so that the "
+        "network costs at full width what it costs without. Empty: the plain network's proportions",
+    )
     dense_base: bool = Field(default=False, description="triangular layers: a full block up to the smallest width")
     distillation: bool = Field(default=False, description="narrower widths learn from the largest one's output")
     recalibration: list[int] = Field(
@@ -69,6 +74,8 @@ class Method(Settings):
             self.norm != "shared" or self.widths != "fixed" or self.num_widths or self.distillation
         ):
             raise ValueError("individual networks have one width: norm 'shared', no widths, no distillation")
+        if any(multiplier <= 0 for multiplier in self.width_vector.values()):
+            raise ValueError("the multipliers of a width_vector must be above 0")
         if self.dense_base and self.layer != "triangular":
             raise ValueError("dense_base is an option of triangular layers")
         return self

@@ -98,12 +98,13 @@ def _cell_runs(study: StudyConfig, model: str, dataset: str, method: str, seed: 
     cell = {"model": model, "dataset": dataset, "method": method}
     settings = study.resolved_methods()[method]
     widths = study.width_settings(**cell)
+    model_settings = study.models.get(model, ModelConfig())
     for individual_width in widths if settings.individual else [None]:
         yield RunConfig(
             dataset=dataset,
             augment=study.datasets[dataset].augment,
             model=model,
-            model_settings=study.models.get(model, ModelConfig()),
+            model_settings=model_settings,
             method=method,
             method_settings=settings,
             widths=widths,
@@ -111,6 +112,7 @@ def _cell_runs(study: StudyConfig, model: str, dataset: str, method: str, seed: 
             seed=seed,
             train=study.train_settings(**cell),
             track=study.track,
+            stem=model_settings.stem,
         )
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from awnlib import distributed
+from awnlib.base_counts import base_counts
 from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
 from awnlib.config import TrainConfig
 from awnlib.data import DataSet, training_images
@@ -27,6 +28,7 @@ from awnlib.interrupt import sigterm_noticed, stop
 from awnlib.layers.batchnorm import batchnorm_statistics
 from awnlib.models import create_model
 from awnlib.models._base import SlimmableModel
+from awnlib.models._spec import ModelSpec
 from awnlib.objectives import backward_widths, fixed_widths, loss_weights, sample_widths
 from awnlib.one_pass import backward_one_pass, is_any_width, width_losses
 from awnlib.progress import Progress
@@ -129,27 +131,41 @@ def train(
 
 
 def build_model(run: RunConfig, input_shape: tuple[int, int, int], num_classes: int) -> SlimmableModel:
-    """Return the run's network with the initial weights of its seed."""
-    method = run.method_settings
-    ends = [run.widths[0], run.widths[-1]]
+    """Return the run's network with the initial weights of its seed.
+
+    Raises
+    ------
+    ValueError
+        If the images or a method's `width_vector` do not fit the network.
+    """
+    spec = _model_spec(run, input_shape, num_classes)
+    if run.method_settings.width_vector:
+        counts = base_counts(run.method_settings.width_vector, spec)
+        spec = spec.model_copy(update={"channels": counts})
     with torch.random.fork_rng():
         torch.manual_seed(rng(run.seed, "weights").initial_seed())
-        return create_model(
-            run.model,
-            input_shape=input_shape,
-            num_classes=num_classes,
-            layer=method.layer,
-            norm="shared" if method.norm == "shared" else "switchable",
-            switches=fixed_widths(method, run.widths) if method.norm == "switchable" else ends,
-            affine="private" if method.norm == "switchable" else "shared",
-            dense_base=method.dense_base,
-            base_width_mult=method.base_width_mult * (run.individual_width or 1.0),
-            min_width_mult=run.widths[-1] if run.individual_width is None else 1.0,
-            divisor=run.model_settings.divisor,
-            channels=run.counts or {},
-            depth_mult=run.depth_mult,
-            stem=run.stem,
-        )
+        return create_model(**spec.model_dump())
+
+
+def _model_spec(run: RunConfig, input_shape: tuple[int, int, int], num_classes: int) -> ModelSpec:
+    method = run.method_settings
+    ends = [run.widths[0], run.widths[-1]]
+    return ModelSpec(
+        name=run.model,
+        input_shape=input_shape,
+        num_classes=num_classes,
+        layer=method.layer,
+        norm="shared" if method.norm == "shared" else "switchable",
+        switches=fixed_widths(method, run.widths) if method.norm == "switchable" else ends,
+        affine="private" if method.norm == "switchable" else "shared",
+        dense_base=method.dense_base,
+        base_width_mult=method.base_width_mult * run.model_settings.base_width_mult * (run.individual_width or 1.0),
+        min_width_mult=run.widths[-1] if run.individual_width is None else 1.0,
+        divisor=run.model_settings.divisor,
+        channels=run.counts or {},
+        depth_mult=run.depth_mult,
+        stem=run.stem,
+    )
 
 
 def create_optimizer(model: nn.Module, settings: TrainConfig) -> torch.optim.SGD:

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from awnlib.budget import TOLERANCE
 from awnlib.seeding import rng
-from awnlib.width_transfer.budget import TOLERANCE
 from awnlib.width_transfer.costs import total_macs
 from awnlib.width_transfer.optimizer import Problem, SupernetOptimizer
 from awnlib.width_transfer.settings import DMCPSettings

@@ -16,9 +16,9 @@ from typing import Literal
 
 import torch
 
+from awnlib.budget import fill_budget, scale_to_budget
 from awnlib.models import create_model
 from awnlib.models._base import SlimmableModel, StageBlocks
-from awnlib.width_transfer.budget import fill_budget, scale_to_budget
 from awnlib.width_transfer.costs import layer_costs, total_macs
 from awnlib.width_transfer.vector import Network, WidthVector
 
@@ -89,7 +89,7 @@ def match_macs(
     """Return multipliers times the largest factor with which the network costs no more than the target.
 
     Rounding leaves a rest, most where many dimensions reach their next count together: single channels that still fit
-    are added where rounding took most (`awnlib.width_transfer.budget.fill_budget`).
+    are added where rounding took most (`awnlib.budget.fill_budget`).
 
     Parameters
     ----------

@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from awnlib.budget import rounded_counts
 from awnlib.files import atomic_path
 from awnlib.models import create_model
 from awnlib.models._base import SlimmableModel
 from awnlib.settings import ConfigError, Settings, parse
-from awnlib.width_transfer.budget import rounded_counts
 
 
 class Network(Settings):

@@ -125,6 +125,8 @@ def test_base_that_is_no_name(base):
         ({"awn": {"distillation": True, "num_widths": 1}}, "methods.awn", "distillation needs the largest width"),
         ({"i_net": {"norm": "switchable"}}, "methods.i_net", "individual networks have one width"),
         ({"i_net": {"num_widths": 2}}, "methods.i_net", "individual networks have one width"),
+        ({"awn": {"width_vector": {"conv1": 0.0}}}, "methods.awn", "multipliers of a width_vector must be above 0"),
+        ({"awn": {"width_vector": [1.0]}}, "methods.awn.width_vector", "valid dictionary"),
         ({"s_net": {"dense_base": True}}, "methods.s_net", "dense_base is an option of triangular layers"),
     ],
 )

@@ -19,6 +19,7 @@ from awnlib import checkpoint as checkpoint_module
 from awnlib import train as module
 from awnlib.checkpoint import CheckpointError, load_tensors, save_model
 from awnlib.config import TrainConfig
+from awnlib.cost import cost
 from awnlib.methods import load_methods
 from awnlib.objectives import sample_widths
 from awnlib.progress import Progress
@@ -26,6 +27,7 @@ from awnlib.schedule import learning_rate
 from awnlib.seeding import rng
 from awnlib.train import DivergedError, build_model, create_optimizer, train
 
+VECTOR = {"conv1": 0.6, "conv2": 1.0, "conv3": 1.8}
 FOUR = ("awn", "awn_rs", "s_net", "us_net")
 
 
@@ -422,6 +424,26 @@ def test_labels_are_smoothed_in_training(make_run, shapes, method):
 def test_lr_of_the_history(make_run, shapes):
     rows = train(make_run(num_epochs=4, lr=0.01), shapes).history
     assert [row["lr"] for row in rows if row["width_mult"] == 1.0] == pytest.approx([0.01, 0.01, 0.001, 0.0001])
+
+
+def test_optimised_proportions_and_a_narrower_base(make_run, study_data, shapes):
+    """A width vector is a setting of the method, the width of all methods one of the model."""
+    study_data["methods"] = {"optimised": {"base": "awn", "label": "x", "width_vector": VECTOR}}
+    study_data["models"] = {"lenet_3c1l": {"base_width_mult": 0.5}}
+    plain, optimised = (build_model(make_run(method), (1, 16, 16), 10) for method in ("awn", "optimised"))
+    counts = {name: channels.full for name, channels in optimised.channels.items()}
+    assert {name: channels.full for name, channels in plain.channels.items()} == dict.fromkeys(VECTOR, 23)
+    assert counts["conv1"] < 23 < counts["conv3"]
+    assert 0.99 * cost(plain).macs <= cost(optimised).macs <= cost(plain).macs
+    result = train(make_run("optimised", num_epochs=1), shapes)
+    assert {name: channels.full for name, channels in result.model.channels.items()} == counts
+
+
+def test_the_stem_is_that_of_the_study(make_run, study_data):
+    study_data["models"] = {"resnet18": {"base_width_mult": 0.05, "stem": "large"}}
+    study_data["tables"]["table2"]["panels"][0]["model"] = "resnet18"
+    model = build_model(make_run("awn"), (3, 32, 32), 10)
+    assert model.get_submodule("stem").conv.kernel_size == (7, 7)
 
 
 @pytest.mark.parametrize(("on", "without"), [("all", set()), ("weights", {"norm", "bias"})])

@@ -29,7 +29,7 @@ SEARCH_CODE = {
 }
 TRANSFER_CODE = {
     model: code_digest(
-        "width_transfer.extrapolation", "width_transfer.budget", f"models.{model}"
+        "width_transfer.extrapolation", "budget", f"models.{model}"
     )
     for model in MODELS
 }

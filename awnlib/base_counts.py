@@ -1,0 +1,74 @@
+"""The channels of a network in the proportions of a width vector, at the MACs that it has without.
+
+So width transfer meets networks of selectable width: any method can start from optimised counts, and is compared with
+itself at equal MACs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from awnlib.budget import TOLERANCE, fill_budget, rounded_counts, scale_to_budget
+from awnlib.cost import cost, output_positions
+from awnlib.models import create_model
+from awnlib.models._base import SlimmableModel
+from awnlib.models._spec import ModelSpec
+
+
+def base_counts(width_vector: Mapping[str, float], spec: ModelSpec) -> dict[str, int]:
+    """Return full counts in the proportions of a width vector that cost at full width what those of a network cost.
+
+    The MACs of triangular layers depend on the order in which the channels of all dimensions appear; here they are
+    counted, not estimated.
+
+    Parameters
+    ----------
+    width_vector
+        Multipliers by name, for all dimensions of the network; a common factor does not matter.
+    spec
+        The network with the counts that it has without.
+
+    Returns
+    -------
+    dict
+        Channels by name.
+
+    Raises
+    ------
+    ValueError
+        If dimensions are missing or unknown, or the closest MACs are further from the network's than `TOLERANCE`.
+    """
+    plain = _build(spec, {})
+    full = {name: channels.full for name, channels in plain.channels.items()}
+    if set(width_vector) != set(full):
+        raise ValueError(
+            f"width_vector must name the dimensions of {spec.name} ({', '.join(full)}), found {', '.join(width_vector)}"
+        )
+    positions = output_positions(plain)
+    known: dict[tuple[int, ...], int] = {}
+
+    def macs_of(counts: Mapping[str, int]) -> int:
+        key = tuple(counts[name] for name in full)
+        if key not in known:
+            known[key] = cost(_build(spec, counts), positions).macs
+        return known[key]
+
+    budget = macs_of(full)
+    scaled = scale_to_budget(width_vector, full, macs_of, budget)
+    counts = rounded_counts(scaled, full)
+    if macs_of(counts) < (1 - TOLERANCE) * budget:
+        counts = fill_budget(scaled, full, macs_of, budget)
+    if macs_of(counts) < (1 - TOLERANCE) * budget:
+        raise ValueError(
+            f"the closest MACs to the {budget:,} of {spec.name} in the proportions of width_vector are "
+            f"{macs_of(counts):,}, further away than {TOLERANCE:.0%}"
+        )
+    return counts
+
+
+def _build(spec: ModelSpec, counts: Mapping[str, int]) -> SlimmableModel:
+    """Return the structure of the network with other counts, without its weights."""
+    with torch.device("meta"):
+        return create_model(**{**spec.model_dump(), "channels": {**spec.channels, **counts}})
