@@ -261,6 +261,17 @@ class BaseStudy(Settings):
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a CUDA device if there is one")
     data_folder: str | None = Field(default=None, description="null: the environment variable AWN_DATA, else ./data")
     datasets: dict[str, DatasetConfig] = Field(min_length=1, description="data sets by a name of your choice")
+    only: list[str] = Field(
+        default_factory=list,
+        description="make (and train) only what these names leave, of tables and figures (of axes and comparisons in a "
+        "width-transfer study), data sets and models; empty: all",
+    )
+
+    @field_validator("only", mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        """A single name may stand without a list: `--config only=table1`."""
+        return [value] if isinstance(value, str) else value
 
     @field_validator("seeds")
     @classmethod
@@ -291,18 +302,7 @@ class StudyConfig(BaseStudy):
         default_factory=dict, description="figures to draw"
     )
 
-    only: list[str] = Field(
-        default_factory=list,
-        description="make (and train) only what these names of tables, figures, data sets and models leave; empty: all",
-    )
-
     _widths = field_validator("widths")(_check_widths)
-
-    @field_validator("only", mode="before")
-    @classmethod
-    def _one_name(cls, value: Any) -> Any:
-        """A single name may stand without a list: `--config only=table1`."""
-        return [value] if isinstance(value, str) else value
 
     @property
     def exhibits(self) -> dict[str, ExhibitConfig]:

@@ -246,6 +246,8 @@ class TransferStudy(BaseStudy):
         rows = sorted(config.optimizers)
         for name, row in config.optimizers.items():
             yield from unknown_names(f"transfer.optimizers.{name}.optimizer", [row.optimizer or name], OPTIMIZERS)
+        selectable = [*config.axes, *config.comparisons, *self.datasets, *model_names()]
+        yield from unknown_names("only", self.only, sorted(selectable))
         parts: list[tuple[str, AxisConfig | ComparisonConfig, list[str]]] = [
             *((f"transfer.axes.{name}", axis, [axis.dataset]) for name, axis in config.axes.items()),
             *((f"transfer.comparisons.{name}", part, part.datasets) for name, part in config.comparisons.items()),
@@ -384,8 +386,29 @@ class TransferStudy(BaseStudy):
 
 
 def parse_transfer_study(data: dict[str, Any], *, origin: str = "config") -> TransferStudy:
-    """Validate plain data as a width-transfer study; raises ``ConfigError`` with every problem found."""
-    return parse(TransferStudy, data, origin=origin)
+    """Validate plain data as a width-transfer study; raises ``ConfigError`` with every problem found.
+
+    Axes and comparisons that ``only`` leaves out are gone from what is returned.
+    """
+    return _selected(parse(TransferStudy, data, origin=origin), origin)
+
+
+def _selected(study: TransferStudy, origin: str) -> TransferStudy:
+    """Return a study with those axes and comparisons that its ``only`` leaves."""
+    config = study.transfer
+    named = [{*config.axes, *config.comparisons}, set(study.datasets), set(model_names())]
+    parts, datasets, models = (names & set(study.only) or names for names in named)
+
+    def left(name: str, part: AxisConfig | ComparisonConfig) -> bool:
+        shown = {part.dataset} if isinstance(part, AxisConfig) else {*part.datasets}
+        return name in parts and shown <= datasets and part.model in models
+
+    axes = {name: axis for name, axis in config.axes.items() if left(name, axis)}
+    comparisons = {name: part for name, part in config.comparisons.items() if left(name, part)}
+    if not axes and not comparisons:
+        raise ConfigError([f"only: no axis or comparison has {' and '.join(study.only)}"], origin)
+    transfer = config.model_copy(update={"axes": axes, "comparisons": comparisons})
+    return study.model_copy(update={"transfer": transfer})
 
 
 def load_transfer_study(path: str | Path) -> TransferStudy:

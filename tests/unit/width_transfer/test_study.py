@@ -1,6 +1,7 @@
 """The configuration of a width-transfer study: which searches and retrainings it needs, and what is refused."""
 
 import copy
+import re
 
 import pytest
 import yaml
@@ -79,6 +80,40 @@ def test_every_search_is_done_once(data):
         "resnet18/digits/w0.25-d1-s1/dmcp/seed1",
         "resnet18/digits/w1-d2-s1/dmcp/seed1",
     ]
+
+
+ONLY = [
+    ("width", ["width"], []),
+    (["depth", "stand_ins"], ["depth"], ["stand_ins"]),
+    (["digits"], ["width", "depth"], []),  # a comparison needs all of its data sets
+    (["resnet18", "width"], ["width"], []),
+    ([], ["width", "depth"], ["stand_ins"]),
+]
+
+
+def with_comparison(data):
+    part = {"model": "mobilenet_v2", "datasets": ["digits", "colours"], "configurations": [{}]}
+    return changed(data, "transfer.comparisons", {"stand_ins": part})
+
+
+@pytest.mark.parametrize(("only", "axes", "comparisons"), ONLY)
+def test_only_some_axes_and_comparisons(data, only, axes, comparisons):
+    study = parse_transfer_study({**with_comparison(data), "only": only})
+    assert (list(study.transfer.axes), list(study.transfer.comparisons)) == (axes, comparisons)
+    assert {axis.name for axis in study.axes()} == {*axes, *comparisons}
+
+
+@pytest.mark.parametrize(
+    ("only", "words"),
+    [
+        ("widht", "only: unknown name 'widht' (allowed: colours, depth, digits, "),
+        (["mobilenet_v2", "width"], "only: no axis or comparison has mobilenet_v2 and width"),
+        (["width", "width"], "only: 'width' is named twice"),
+    ],
+)
+def test_wrong_names_in_only(data, only, words):
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        parse_transfer_study({**with_comparison(data), "only": only})
 
 
 def test_every_retraining_is_done_once(data):
