@@ -8,7 +8,7 @@ uninterrupted one (same machine, same number of threads).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,9 @@ from torch import Tensor, nn
 
 from awnlib import distributed
 from awnlib.base_counts import base_counts
-from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
 from awnlib.config import TrainConfig
 from awnlib.data import DataSet, training_images
 from awnlib.data.batches import epoch_order
-from awnlib.digest import code_digest
-from awnlib.interrupt import sigterm_noticed, stop
 from awnlib.layers.batchnorm import batchnorm_statistics
 from awnlib.models import create_model
 from awnlib.models._base import SlimmableModel
@@ -32,14 +29,13 @@ from awnlib.models._spec import ModelSpec
 from awnlib.objectives import backward_widths, fixed_widths, loss_weights, sample_widths
 from awnlib.one_pass import backward_one_pass, is_any_width, width_losses
 from awnlib.progress import Progress
-from awnlib.records import DivergedError
+from awnlib.resumable import Parts, load_point, look, run_identity, run_resumable, save_point, training_tensors
 from awnlib.schedule import learning_rate
 from awnlib.seeding import rng
 from awnlib.study import RunConfig
 from awnlib.tracking import StatisticsTracker
 
 Backward = Callable[[Tensor, Tensor, list[float]], tuple[Tensor, Tensor]]
-CHECK_EVERY = 20  # steps between two looks at the loss: each look waits for the device
 
 
 @dataclass(frozen=True)
@@ -108,24 +104,10 @@ def train(
     training = _Training(run, data, torch.device(device))
     if checkpoint is not None:
         training.restore(checkpoint)
-    if distributed.rank() > 0:
-        checkpoint = None  # process 0 saves what all have in common
-    progress = Progress(training.total_steps, initial=training.step, title=run.name, shown=distributed.rank() == 0)
-    saved = time.monotonic()
-    with sigterm_noticed() as terminated:
-        for loss in training.steps():
-            if terminated.is_set():
-                if checkpoint is not None:
-                    training.save(checkpoint)
-                stop(run.name, training.step)
-            if training.step % CHECK_EVERY == 0 or training.step == training.total_steps:
-                training.check_finite(loss)
-                progress.update(training.step, loss=float(loss), lr=training.lr)
-                if checkpoint is not None and time.monotonic() - saved >= checkpoint_every_s:
-                    training.save(checkpoint)
-                    saved = time.monotonic()
-        if checkpoint is not None:  # the job may yet be killed before its results are accepted
-            training.save(checkpoint)
+    first = distributed.rank() == 0  # process 0 saves and shows what all have in common
+    progress = Progress(training.total_steps, initial=training.step, title=run.name, shown=first)
+    save = partial(training.save, checkpoint) if checkpoint is not None and first else None
+    run_resumable(training.steps(progress), save, checkpoint_every_s, run.name)
     progress.close()
     return training.result()
 
@@ -205,9 +187,8 @@ class _Training:
         self.total_steps = self.epoch_steps * self.settings.num_epochs
         every = max(self.total_steps // run.track.num_points, 1)
         self.tracker = StatisticsTracker(self.model, run.track.layer, every, self.widths)
-        code = code_digest("train", f"models.{run.model}")
         settings = run.model_dump_json(exclude={"train": {"num_workers"}})
-        self.identity = [settings, data.training_digest(), code, torch.__version__]
+        self.identity = run_identity(data, "train", run.model, settings)
         self.step = 0
         self.lr = self.settings.lr
         self.resumed = 0
@@ -216,8 +197,8 @@ class _Training:
         self.history: list[dict[str, Any]] = []
         self._reset_meters()
 
-    def steps(self) -> Iterator[Tensor]:
-        """Take all remaining steps; yield the sum of the losses of each."""
+    def steps(self, progress: Progress) -> Parts:
+        """Take all remaining steps, as parts of `run_resumable`."""
         steps = range(self.step, self.total_steps)
         batches = self.images.batches(self.settings.batch_size, seed=self.run.seed, steps=steps, share=self.share)
         for images, labels in batches:
@@ -225,7 +206,7 @@ class _Training:
             self.step += 1
             if self.step % self.epoch_steps == 0:
                 self._end_epoch(self.step // self.epoch_steps)
-            yield loss
+            yield self.step, look(progress, self.step, loss, self.lr, self.model.state_dict, "train.lr")
 
     def _take_step(self, images: Tensor, labels: Tensor) -> Tensor:
         self.lr = learning_rate(self.settings, self.step / self.total_steps)
@@ -299,58 +280,20 @@ class _Training:
 
     def save(self, path: Path) -> None:
         """Write everything that the remaining steps depend on."""
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            momentum = self.optimizer.state[parameter].get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum
-        tensors |= {"losses": self.losses, "corrects": self.corrects}
-        save_tensors(
-            path,
-            tensors,
-            {
-                "identity": self.identity,
-                "step": self.step,
-                "resumed": self.resumed,
-                "seconds": self._seconds(),
-                "history": self.history,
-                "bn_statistics": self.tracker.rows,
-            },
-        )
+        counts = {"step": self.step, "resumed": self.resumed, "seconds": self._seconds()}
+        rows = {"history": self.history, "bn_statistics": self.tracker.rows}
+        save_point(path, self.identity, training_tensors(self.model, self.optimizer) | self._meters(), counts | rows)
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint, if there is one of this very run."""
-        if not path.exists():
-            return
-        tensors, metadata = load_tensors(path)
-        if "identity" not in metadata:
-            raise CheckpointError(f"{path} is no resume point of a training; delete it and run again")
-        if metadata["identity"] != self.identity:
-            return
-        self.model.load_state_dict(
-            {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-        )
-        for name, parameter in self.model.named_parameters():
-            if f"momentum.{name}" in tensors:
-                momentum = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
-                self.optimizer.state[parameter]["momentum_buffer"] = momentum
-        self.losses.copy_(tensors["losses"])
-        self.corrects.copy_(tensors["corrects"])
-        self.step, self.resumed = metadata["step"], metadata["resumed"] + 1
-        self.seconds_before = metadata["seconds"]
-        self.history, self.tracker.rows = metadata["history"], metadata["bn_statistics"]
+        metadata = load_point(path, self.identity, self.model, self.optimizer, self._meters())
+        if metadata is not None:
+            self.step, self.resumed = metadata["step"], metadata["resumed"] + 1
+            self.seconds_before = metadata["seconds"]
+            self.history, self.tracker.rows = metadata["history"], metadata["bn_statistics"]
 
-    def check_finite(self, loss: Tensor) -> None:
-        """Raise a `DivergedError` if a loss or a weight is not a finite number."""
-        if not torch.isfinite(loss):
-            raise DivergedError(
-                f"the loss is {float(loss)} at iteration {self.step}: lower the learning rate (train.lr)"
-            )
-        for name, value in self.model.state_dict().items():
-            if not torch.isfinite(value).all():
-                raise DivergedError(
-                    f"{name} is not finite at iteration {self.step}: lower the learning rate (train.lr)"
-                )
+    def _meters(self) -> dict[str, Tensor]:
+        return {"losses": self.losses, "corrects": self.corrects}
 
     def result(self) -> TrainResult:
         """Return what the finished run leaves."""

@@ -7,26 +7,21 @@ checkpoint to the same bits (same machine, same number of threads).
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
 from awnlib.data import DataSet, epoch_order, training_images
-from awnlib.digest import code_digest
-from awnlib.interrupt import sigterm_noticed, stop
 from awnlib.models._spec import ModelSpec
 from awnlib.progress import Progress
 from awnlib.provenance import provenance
-from awnlib.records import DivergedError
+from awnlib.resumable import Parts, load_point, look, run_identity, run_resumable, save_point, training_tensors
 from awnlib.schemas import write_table
-from awnlib.train import CHECK_EVERY, create_optimizer
+from awnlib.train import create_optimizer
 from awnlib.width_transfer.autoslim import AutoSlim
 from awnlib.width_transfer.dmcp import DMCP
 from awnlib.width_transfer.ledger import Ledger
@@ -167,52 +162,34 @@ class _Search:
     @cached_property
     def identity(self) -> list[str]:
         """Everything that the search depends on: a checkpoint with another one is of another search."""
-        problem = self.optimizer.problem
-        return [
-            self.settings.model_dump_json(exclude={"num_workers"}),
-            problem.spec.model_dump_json(),
-            f"budget {problem.budget}, seed {self.optimizer.seed}",
-            problem.data.training_digest(),
-            code_digest("width_transfer.search", f"models.{problem.spec.name}"),
-            torch.__version__,
-        ]
+        problem, settings = self.optimizer.problem, self.settings.model_dump_json(exclude={"num_workers"})
+        goal = f"{problem.spec.model_dump_json()}, budget {problem.budget}, seed {self.optimizer.seed}"
+        return run_identity(problem.data, "width_transfer.search", problem.spec.name, settings, goal)
 
     def run(self, checkpoint: Path | None, checkpoint_every_s: float, title: str) -> None:
         """Take all remaining steps, and do what follows training; leave a checkpoint of the finished search."""
         if checkpoint is not None:
             self._restore(checkpoint)
-        saved = time.monotonic()
-        with sigterm_noticed() as terminated:
-            for _ in self._parts(title):
-                due = terminated.is_set() or time.monotonic() - saved >= checkpoint_every_s
-                if checkpoint is not None and due:
-                    self._save(checkpoint)
-                    saved = time.monotonic()
-                if terminated.is_set():
-                    stop(title, self.step)
-        if checkpoint is not None:
-            self._save(checkpoint)
+        save = None if checkpoint is None else partial(self._save, checkpoint)
+        run_resumable(self._parts(title), save, checkpoint_every_s, title)
 
-    def _parts(self, title: str) -> Iterator[None]:
-        """Do the work; yield wherever it may be interrupted."""
+    def _parts(self, title: str) -> Parts:
+        """Do the work, as parts of `run_resumable`."""
         progress = Progress(self.total_steps, initial=self.step, title=title)
         steps = range(self.step, self.total_steps)
         for images, labels in self.images.batches(self.settings.batch_size, seed=self.optimizer.seed, steps=steps):
             loss = self._take_step(images, labels)
-            if self.step % CHECK_EVERY == 0 or self.step == self.total_steps:
-                self._check_finite(loss)
-                progress.update(self.step, loss=float(loss), lr=self._lr())
-                yield
+            yield self.step, look(progress, self.step, loss, self._lr(), self._tensors, "lr")
         progress.close()
         yield from self._refine(title)
 
-    def _refine(self, title: str) -> Iterator[None]:
+    def _refine(self, title: str) -> Parts:
         if not self.optimizer.refinements:
             return
         progress = Progress(self.optimizer.refinements, title=f"{title}, slimming")
         while self._refine_once():
             progress.update(self.optimizer.rows[-1]["step"])
-            yield
+            yield self.step, True
         progress.close()
 
     def _refine_once(self) -> bool:
@@ -241,42 +218,19 @@ class _Search:
         return torch.autocast(self.optimizer.device.type, torch.bfloat16, enabled=enabled)
 
     def _tensors(self) -> dict[str, Tensor]:
-        """Return everything that training changes, by name; a buffer of the momentum only once there is one."""
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            if "momentum_buffer" in self.sgd.state[parameter]:
-                tensors[f"momentum.{name}"] = self.sgd.state[parameter]["momentum_buffer"]
-        return tensors | {f"search.{name}": value for name, value in self.optimizer.tensors().items()}
+        return training_tensors(self.model, self.sgd) | self.optimizer.tensors()
 
     def _save(self, path: Path) -> None:
         """Write everything that the remaining work depends on."""
-        optimizer = self.optimizer
-        metadata = {"step": self.step, "rows": optimizer.rows, "ledger": optimizer.ledger.entries}
-        save_tensors(path, self._tensors(), {"identity": self.identity, **metadata})
+        metadata = {"step": self.step, "rows": self.optimizer.rows, "ledger": self.optimizer.ledger.entries}
+        save_point(path, self.identity, self._tensors(), metadata)
 
-    @torch.no_grad()
     def _restore(self, path: Path) -> None:
         """Continue from a checkpoint, if there is one of this very search."""
-        if not path.exists():
-            return
-        stored, metadata = load_tensors(path)
-        if "identity" not in metadata or "rows" not in metadata:
-            raise CheckpointError(f"{path} is no resume point of a search; delete it and run again")
-        if metadata["identity"] != self.identity:
-            return
-        for name, parameter in self.model.named_parameters():
-            if f"momentum.{name}" in stored:
-                self.sgd.state[parameter]["momentum_buffer"] = torch.empty_like(parameter)
-        for name, tensor in self._tensors().items():
-            tensor.copy_(stored[name])
-        self.step = metadata["step"]
-        self.optimizer.rows, self.optimizer.ledger = metadata["rows"], Ledger(metadata["ledger"])
-
-    def _check_finite(self, loss: Tensor) -> None:
-        """Raise a `DivergedError` if a loss, a weight or a number of the search is not finite."""
-        for name, tensor in {"the loss": loss, **self._tensors()}.items():
-            if not torch.isfinite(tensor).all():
-                raise DivergedError(f"{name} is not finite after step {self.step}: lower the learning rate (lr)")
+        metadata = load_point(path, self.identity, self.model, self.sgd, self.optimizer.tensors())
+        if metadata is not None:
+            self.step = metadata["step"]
+            self.optimizer.rows, self.optimizer.ledger = metadata["rows"], Ledger(metadata["ledger"])
 
 
 def _result(problem: Problem, settings: OptimizerSettings, folds: list[WidthOptimizer], device: str) -> SearchResult:

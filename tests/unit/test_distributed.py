@@ -13,8 +13,7 @@ import pytest
 import torch
 from torch import distributed as dist
 
-from awnlib import distributed
-from awnlib import train as module
+from awnlib import distributed, resumable
 from awnlib.config import ConfigError
 from awnlib.data import TrainingImages
 from awnlib.data import batches as batches_module
@@ -24,8 +23,9 @@ from awnlib.layers.batchnorm import batchnorm_statistics
 from awnlib.objectives import backward_widths, sample_widths
 from awnlib.one_pass import backward_one_pass, is_any_width
 from awnlib.progress import Progress
+from awnlib.records import DivergedError
 from awnlib.seeding import rng
-from awnlib.train import DivergedError, build_model, create_optimizer, train
+from awnlib.train import build_model, create_optimizer, train
 
 CPU = torch.device("cpu")
 
@@ -56,7 +56,7 @@ def train_all(cases, folder, device):
         results = [train(run, data, device=device) for run, data in cases]
         states = [None, None]
         dist.all_gather_object(states, results[0].model.state_dict())
-        module.CHECK_EVERY = 1
+        resumable.CHECK_EVERY = 1
         update, Progress.update = Progress.update, stop_at_six
         arguments = {"checkpoint": folder / "checkpoint", "checkpoint_every_s": 0, "device": device}
         with pytest.raises(StopError):

@@ -281,12 +281,12 @@ def test_every_job_streams(study, pets, tmp_path):
 
 
 def test_continued_run_sees_the_same_images(study, pets, tmp_path, monkeypatch):
-    from awnlib import train as module
+    from awnlib import resumable
     from awnlib.progress import Progress
 
     (run,) = runs(study)
     expected = train(run, pets)
-    monkeypatch.setattr(module, "CHECK_EVERY", 1)
+    monkeypatch.setattr(resumable, "CHECK_EVERY", 1)
     with monkeypatch.context() as patched:
         patched.setattr(Progress, "update", lambda self, step, **_: 1 // (step != 4))
         with pytest.raises(ZeroDivisionError):

@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from awnlib import checkpoint as checkpoint_module
+from awnlib import resumable
 from awnlib import train as module
 from awnlib.checkpoint import CheckpointError, load_tensors, save_model
 from awnlib.config import TrainConfig
@@ -23,9 +24,10 @@ from awnlib.cost import cost
 from awnlib.methods import load_methods
 from awnlib.objectives import sample_widths
 from awnlib.progress import Progress
+from awnlib.records import DivergedError
 from awnlib.schedule import learning_rate
 from awnlib.seeding import rng
-from awnlib.train import DivergedError, build_model, create_optimizer, train
+from awnlib.train import build_model, create_optimizer, train
 
 VECTOR = {"conv1": 0.6, "conv2": 1.0, "conv3": 1.8}
 FOUR = ("awn", "awn_rs", "s_net", "us_net")
@@ -171,7 +173,7 @@ class StopError(Exception):
 @pytest.fixture
 def stop_at(monkeypatch):
     """Return a function after which training raises at a step, before that step's checkpoint; looks at every step."""
-    monkeypatch.setattr(module, "CHECK_EVERY", 1)
+    monkeypatch.setattr(resumable, "CHECK_EVERY", 1)
     update = Progress.update
 
     def arm(stop):
@@ -220,22 +222,25 @@ def test_finished_run_is_read_from_its_checkpoint(make_run, shapes, tmp_path, st
     assert bits(train(run, shapes, checkpoint=tmp_path / "c")) == bits(expected)
 
 
-def test_checkpoints_keep_the_time_between_them_but_for_the_last(make_run, shapes, tmp_path, stop_at, monkeypatch):
+@pytest.mark.parametrize(("every_s", "steps"), [(3600, [10]), (0, list(range(1, 11)))])
+def test_checkpoints_keep_the_time_between_them_but_for_the_last(
+    make_run, shapes, tmp_path, stop_at, monkeypatch, every_s, steps
+):
     stop_at(None)
     saved = []
     save = module._Training.save
     monkeypatch.setattr(module._Training, "save", lambda self, path: saved.append(self.step) or save(self, path))
-    train(make_run(), shapes, checkpoint=tmp_path / "c", checkpoint_every_s=3600)
-    assert saved == [10]
+    train(make_run(), shapes, checkpoint=tmp_path / "c", checkpoint_every_s=every_s)
+    assert saved == steps
 
 
 KILLED = """
 import os, pickle, sys
-from awnlib import files, train
+from awnlib import files, resumable, train
 from awnlib.progress import Progress
 
 run, data, path = pickle.load(sys.stdin.buffer)
-train.CHECK_EVERY = 1
+resumable.CHECK_EVERY = 1
 train.torch.set_num_threads(1)
 
 def update(self, step, **_):
@@ -260,11 +265,11 @@ def test_process_killed_while_it_writes_a_checkpoint_is_continued(make_run, shap
 
 TERMINATED = """
 import os, pickle, signal, sys
-from awnlib import train
+from awnlib import resumable, train
 from awnlib.progress import Progress
 
 run, data, path = pickle.load(sys.stdin.buffer)
-train.CHECK_EVERY = 1
+resumable.CHECK_EVERY = 1
 train.torch.set_num_threads(1)
 Progress.update = lambda self, step, **_: step == 6 and os.kill(os.getpid(), signal.SIGTERM)
 train.train(run, data, checkpoint=path, checkpoint_every_s=3600)
@@ -272,13 +277,13 @@ train.train(run, data, checkpoint=path, checkpoint_every_s=3600)
 
 
 def test_process_that_receives_sigterm_saves_its_state_and_is_continued(make_run, shapes, tmp_path):
-    """The signal comes after the sixth of ten steps: the seventh is the last."""
+    """The signal comes in the sixth of ten steps, which is the last."""
     run, path = make_run("us_net"), tmp_path / "c"
     message = pickle.dumps((run, shapes, path))
     done = subprocess.run([sys.executable, "-c", TERMINATED], input=message, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 128 + signal.SIGTERM
-    assert b"SIGTERM, stopped after step 7" in done.stderr
-    assert load_tensors(path)[1]["step"] == 7
+    assert b"SIGTERM, stopped after step 6" in done.stderr
+    assert load_tensors(path)[1]["step"] == 6
     result = train(run, shapes, checkpoint=path)
     assert result.resumed == 1
     assert bits(result) == bits(train(run, shapes))

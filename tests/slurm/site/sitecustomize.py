@@ -49,9 +49,9 @@ if "AWN_TRACE" in os.environ and any("train_model" in argument for argument in s
         tell(training, "finish")
         return result(training)
 
-    def slow_step(training, indices):
+    def slow_step(training, *batch):
         time.sleep(pause)
-        return take_step(training, indices)
+        return take_step(training, *batch)
 
     _Training.restore, _Training.save, _Training.result = told_restore, told_save, told_result
     _Training._take_step = slow_step

@@ -7,6 +7,7 @@ import signal
 import pytest
 import torch
 
+from awnlib import resumable
 from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
 from awnlib.models import create_model
 from awnlib.models._spec import ModelSpec
@@ -99,7 +100,7 @@ def test_training_lowers_the_loss_and_seeds_matter(shapes, name, monkeypatch):
         update(self, step, **values)
 
     monkeypatch.setattr(Progress, "update", watch)
-    monkeypatch.setattr(module, "CHECK_EVERY", 1)
+    monkeypatch.setattr(resumable, "CHECK_EVERY", 1)
     long = settings(name, num_epochs=5)
     first = search(shapes, LENET, long)
     assert losses[-1] < 0.8 * losses[0]
@@ -172,7 +173,7 @@ def test_resumed_search_is_the_uninterrupted_one(shapes, tmp_path, monkeypatch, 
     """Stops in both epochs; AutoSlim has six steps and is stopped in its slimming, too."""
     config = settings(name, augment="crop_flip", slim_to_smallest=True) if name == "autoslim" else settings(name)
     expected = search(shapes, LENET, config)
-    monkeypatch.setattr(module, "CHECK_EVERY", 1)
+    monkeypatch.setattr(resumable, "CHECK_EVERY", 1)
     original = Progress.update
     for stop in stops:
         calls = iter(range(stop))
@@ -233,14 +234,14 @@ def test_file_that_is_no_checkpoint_is_an_error(shapes, tmp_path):
     (tmp_path / "c").write_text("nothing")
     with pytest.raises(CheckpointError, match="damaged"):
         search(shapes, LENET, settings("dmcp"), checkpoint=tmp_path / "c")
-    save_tensors(tmp_path / "c", {"a": torch.ones(1)}, {"identity": []})
-    with pytest.raises(CheckpointError, match="no resume point of a search"):
+    save_tensors(tmp_path / "c", {"a": torch.ones(1)}, {"rows": []})
+    with pytest.raises(CheckpointError, match="is no resume point"):
         search(shapes, LENET, settings("dmcp"), checkpoint=tmp_path / "c")
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_divergence_is_found(shapes, name, tmp_path):
-    with pytest.raises(DivergedError, match=r"is not finite after step .* \(lr\)"):
+    with pytest.raises(DivergedError, match=r"is (nan|inf|not finite) at iteration .* \(lr\)"):
         search(shapes, LENET, settings(name, lr=1e30, schedule="constant"), checkpoint=tmp_path / "c")
     assert not (tmp_path / "c").exists()
 
