@@ -15,6 +15,23 @@ from awnlib.cost import cost, output_positions
 from awnlib.models import create_model
 from awnlib.models._base import SlimmableModel
 from awnlib.models._spec import ModelSpec
+from awnlib.study import RunConfig
+from awnlib.train import model_spec
+
+
+def with_base_counts(run: RunConfig, input_shape: tuple[int, int, int], num_classes: int) -> RunConfig:
+    """Return a run with the channels that follow from its method's `width_vector`; the run itself if it has none.
+
+    Raises
+    ------
+    ValueError
+        As `base_counts`.
+    """
+    vector = run.method_settings.width_vector
+    if not vector:
+        return run
+    counts = base_counts(vector, model_spec(run, input_shape, num_classes))
+    return run.model_copy(update={"counts": counts})
 
 
 def base_counts(width_vector: Mapping[str, float], spec: ModelSpec) -> dict[str, int]:

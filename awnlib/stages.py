@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from awnlib.auc import auc_pct
+from awnlib.base_counts import with_base_counts
 from awnlib.checkpoint import load_model, save_model
 from awnlib.config import RecalibrationConfig, SweepConfig
 from awnlib.cost import plain_params, stored_params
@@ -59,8 +60,9 @@ def train_model(run: RunConfig, data: Path, record: Path, *, device: str, checkp
 
     def work(folder: Path) -> Mapping[str, Any]:
         images = load_dataset(data)
-        result = train(run, images, device=on, checkpoint=checkpoint)
-        save_model(folder / MODEL, result.model, run=run.model_dump())
+        final = with_base_counts(run, images.image_shape, images.num_classes)
+        result = train(final, images, device=on, checkpoint=checkpoint)
+        save_model(folder / MODEL, result.model, run=final.model_dump())
         write_table(folder / HISTORY, "history", _named(run, result.history), origin)
         write_table(folder / STATISTICS, "bn_statistics", _named(run, result.bn_statistics), origin)
         drift = [] if run.individual_width is not None else _drift(result.model, run, images, on)

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from awnlib import distributed
-from awnlib.base_counts import base_counts
 from awnlib.config import TrainConfig
 from awnlib.data import DataSet, training_images
 from awnlib.data.batches import epoch_order
@@ -118,18 +117,18 @@ def build_model(run: RunConfig, input_shape: tuple[int, int, int], num_classes: 
     Raises
     ------
     ValueError
-        If the images or a method's `width_vector` do not fit the network.
+        If the images do not fit the network, or the method has a `width_vector` but the run no counts.
     """
-    spec = _model_spec(run, input_shape, num_classes)
-    if run.method_settings.width_vector:
-        counts = base_counts(run.method_settings.width_vector, spec)
-        spec = spec.model_copy(update={"channels": counts})
+    if run.method_settings.width_vector and run.counts is None:
+        raise ValueError(f"{run.name}: a width_vector must become counts first (awnlib.base_counts.with_base_counts)")
+    spec = model_spec(run, input_shape, num_classes)
     with torch.random.fork_rng():
         torch.manual_seed(rng(run.seed, "weights").initial_seed())
         return create_model(**spec.model_dump())
 
 
-def _model_spec(run: RunConfig, input_shape: tuple[int, int, int], num_classes: int) -> ModelSpec:
+def model_spec(run: RunConfig, input_shape: tuple[int, int, int], num_classes: int) -> ModelSpec:
+    """Return what the run's network is built from."""
     method = run.method_settings
     ends = [run.widths[0], run.widths[-1]]
     return ModelSpec(

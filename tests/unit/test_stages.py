@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from awnlib.auc import auc_pct
+from awnlib.base_counts import with_base_counts
 from awnlib.checkpoint import load_model, save_tensors
 from awnlib.collect import run_record, sweep_record
 from awnlib.records import read_record, recorded_file
@@ -102,6 +103,19 @@ def test_recalibration_keeps_the_weights_and_renews_the_statistics(finished):
         measured = read_record(sweep_record(results, evaluation)).measured
         assert measured["num_switches"] == points
         assert measured["recalibration_time_s"] == read_record(path).measured["recalibration_time_s"]
+
+
+def test_a_width_vector_becomes_the_channels_of_the_model(make_run, study_data, shapes, tmp_path):
+    vector = {"conv1": 0.6, "conv2": 1.0, "conv3": 1.8}
+    study_data["methods"] = {"optimised": {"base": "awn", "label": "x", "width_vector": vector}}
+    run, images, record = make_run("optimised", num_epochs=1), tmp_path / "shapes.safetensors", tmp_path / "record.json"
+    shapes.save(images)
+    train_model(run, images, record, checkpoint=tmp_path / "checkpoint.safetensors", **COMMON)
+    model, metadata = load_model(recorded_file(record, "model.safetensors"))
+    expected = with_base_counts(run, shapes.image_shape, shapes.num_classes)
+    assert {name: channels.full for name, channels in model.channels.items()} == expected.counts
+    assert metadata == {"run": expected.model_dump()}
+    assert read_record(record).cell == {"run": run.model_dump()}  # what the study asked for
 
 
 def test_individual_network_is_swept_at_its_width(finished):

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from awnlib import checkpoint as checkpoint_module
 from awnlib import resumable
 from awnlib import train as module
+from awnlib.base_counts import with_base_counts
 from awnlib.checkpoint import CheckpointError, load_tensors, save_model
 from awnlib.config import TrainConfig
 from awnlib.cost import cost
@@ -435,13 +436,15 @@ def test_optimised_proportions_and_a_narrower_base(make_run, study_data, shapes)
     """A width vector is a setting of the method, the width of all methods one of the model."""
     study_data["methods"] = {"optimised": {"base": "awn", "label": "x", "width_vector": VECTOR}}
     study_data["models"] = {"lenet_3c1l": {"base_width_mult": 0.5}}
-    plain, optimised = (build_model(make_run(method), (1, 16, 16), 10) for method in ("awn", "optimised"))
+    runs = [with_base_counts(make_run(method), (1, 16, 16), 10) for method in ("awn", "optimised")]
+    plain, optimised = (build_model(run, (1, 16, 16), 10) for run in runs)
     counts = {name: channels.full for name, channels in optimised.channels.items()}
     assert {name: channels.full for name, channels in plain.channels.items()} == dict.fromkeys(VECTOR, 23)
     assert counts["conv1"] < 23 < counts["conv3"]
     assert 0.99 * cost(plain).macs <= cost(optimised).macs <= cost(plain).macs
-    result = train(make_run("optimised", num_epochs=1), shapes)
-    assert {name: channels.full for name, channels in result.model.channels.items()} == counts
+    assert runs[1].counts == counts
+    with pytest.raises(ValueError, match="optimised/seed0: a width_vector must become counts first"):
+        train(make_run("optimised"), shapes)
 
 
 def test_the_stem_is_that_of_the_study(make_run, study_data):
