@@ -26,6 +26,7 @@ PROGRAMS = {
         if "--partition=nowhere" in script:
             sys.exit("sbatch: error: invalid partition specified: nowhere")
         (folder / f"{number}.sh").write_text(script)
+        (folder / f"{number}.path").write_text(sys.argv[1])
         (folder / f"{number}.env").write_text("\\n".join(sorted(os.environ)))
         array = re.search(r"--array=0-(\\d+)", script)
         for name in [f"{number}_{i}" for i in range(int(array[1]) + 1)] if array else [str(number)]:
@@ -36,6 +37,9 @@ PROGRAMS = {
         if (folder / "down").exists():
             sys.exit("squeue: error: Unable to contact slurm controller")
         for path in sorted(folder.glob("*.queued")):
+            if "--format" in sys.argv:
+                print(path.stem, (folder / path.stem.partition("_")[0]).with_suffix(".path").read_text())
+                continue
             print(*(f"{word:40}" for word in [path.stem, *path.read_text().split()]), sep="")
     """,
     "scancel": """

@@ -1,5 +1,6 @@
 """The executor on a fake SLURM: arrays, tickets, results, restarts, cancelling."""
 
+import itertools
 import json
 import os
 import re
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from snakemake_interface_common.exceptions import WorkflowError
+from submitit.core.utils import CommandFunction, FailedJobError, JobPaths
 
 from snakemake_executor_plugin_submitit import clusters
 from snakemake_executor_plugin_submitit import executor as executor_module
+from snakemake_executor_plugin_submitit.tickets import Tickets
 
 
 def scripts(slurm):
@@ -67,7 +70,10 @@ def test_refused_submission_fails_its_jobs_alone(slurm, make_executor, make_job)
     executor.run_jobs([bad, good])
     assert (executor.outcomes.submitted, executor.outcomes.bad) == ([good], [bad])
     assert "invalid partition specified: nowhere" in bad.reports[0][0]
-    assert tickets(executor) == {"1"}
+    assert tickets(executor) == {"1", ""}
+    executor.run_job(make_job(output="bad"))
+    assert tickets(executor) == {"1", "2"}
+    assert not (slurm / "cancelled").exists()
 
 
 def test_wrong_resource_fails_its_job_alone(slurm, make_executor, make_job):
@@ -240,6 +246,122 @@ def test_damaged_ticket_is_told_and_forgotten(slurm, make_executor, make_job):
     executor.run_job(make_job())
     assert f"{path} is damaged" in executor.messages[0]
     assert tickets(executor) == {"2"}
+
+
+# --- a Snakemake that was killed while it submitted -------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Like SIGKILL, this is handled nowhere."""
+
+
+def submit_until(step, executor, jobs):
+    """Kill Snakemake just before one of the steps of its submission that leave something behind: a file or a job."""
+    steps = itertools.count()
+
+    def counted(function):
+        def call(*arguments, **options):
+            if next(steps) == step:
+                raise Killed
+            return function(*arguments, **options)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in ((Tickets, "write"), (CommandFunction, "__call__"), (JobPaths, "move_temporary_file")):
+            patch.setattr(owner, name, counted(getattr(owner, name)))
+        with pytest.raises(Killed):
+            executor.run_jobs(jobs)
+
+
+def queued(slurm):
+    return {path.stem for path in slurm.glob("*.queued")}
+
+
+def able_to_run(executor):
+    """Return the jobs that find the function they shall call."""
+    return {path.name.removesuffix("_submitted.pkl") for path in executor.folder.rglob("*_submitted.pkl")}
+
+
+@pytest.mark.parametrize(
+    ("count", "step"), [(count, step) for count, steps in ((1, 5), (3, 11)) for step in range(steps)]
+)
+def test_at_any_moment_each_job_is_queued_once_and_able_to_run(slurm, make_executor, make_job, count, step):
+    """Steps: the tickets, sbatch, submitit's script, its file for each job, the tickets with numbers."""
+    first = make_executor()
+    submit_until(step, first, [make_job(output=str(i)) for i in range(count)])
+    taken, able = queued(slurm), able_to_run(first)
+    executor, jobs = make_executor(), [make_job(output=str(i)) for i in range(count)]
+    executor.run_jobs(jobs)
+    assert set(executor.outcomes.submitted) == set(jobs)
+    assert tickets(executor) == set(executor.submissions) == queued(slurm)
+    assert len(queued(slurm)) == count
+    assert queued(slurm) <= able_to_run(executor)
+    assert queued(slurm) & taken == able
+    told = {f"Cancelled SLURM job {job_id} (train): its submission was cut short." for job_id in taken - able}
+    assert {message for message in executor.messages if "Cancelled" in message} == told
+
+
+def test_attached_jobs_are_those_of_their_place_in_the_array(slurm, make_executor, make_job):
+    submit_until(9, make_executor(), [make_job(output=name) for name in "abc"])  # when one ticket has its number
+    executor, jobs = make_executor(), [make_job(output=name) for name in "cba"]
+    executor.run_jobs(jobs)
+    assert [job.reports for job in jobs] == [["1_2"], ["1_1"], ["1_0"]]
+    assert len(scripts(slurm)) == 1
+
+
+def test_job_that_slurm_took_although_sbatch_failed_is_cancelled(slurm, make_executor, make_job, monkeypatch):
+    sbatch = CommandFunction.__call__
+
+    def time_out(command):
+        sbatch(command)
+        raise FailedJobError("Socket timed out on send/recv operation")
+
+    executor = make_executor()
+    with monkeypatch.context() as patch:
+        patch.setattr(CommandFunction, "__call__", time_out)
+        executor.run_job(make_job())
+    assert (len(executor.outcomes.bad), queued(slurm)) == (1, {"1"})
+    executor.run_job(make_job())
+    assert tickets(executor) == set(executor.submissions) == queued(slurm) == {"2"}
+
+
+def test_slurm_is_waited_for_to_learn_what_it_took(slurm, make_executor, make_job, monkeypatch):
+    submit_until(2, make_executor(), [make_job()])  # after sbatch
+    (slurm / "down").touch()
+    executor, pauses = make_executor(), iter([None, (slurm / "down").unlink])
+    monkeypatch.setattr(executor_module.time, "sleep", lambda _: (next(pauses, None) or int)())
+    executor.run_job(make_job())
+    assert len([message for message in executor.messages if "waiting to learn which jobs it took" in message]) == 1
+    assert queued(slurm) == {"2"}
+
+
+def test_outdated_job_keeps_its_ticket_until_it_ended(slurm, make_executor, make_job, monkeypatch):
+    first = make_executor()
+    first.run_job(make_job(params=[("lr", 0.1)]))
+
+    def kill(_):
+        raise Killed
+
+    monkeypatch.setattr(clusters, "cancel_slurm", kill)
+    with pytest.raises(Killed):
+        make_executor().run_job(make_job(params=[("lr", 0.2)]))
+    assert tickets(first) == {"1"}
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_local_jobs_are_found_in_their_folders(make_executor, make_job, tmp_path):
+    for name in "ab":
+        (tmp_path / name).touch()
+    first = make_executor(cluster="local")
+    submit_until(5, first, [make_job(output=tmp_path / name) for name in "ab"])  # the second ticket has no number
+    (known,) = first.submissions
+    assert tickets(first) == {known, ""}
+    executor, jobs = make_executor(cluster="local"), [make_job(output=tmp_path / name) for name in "ab"]
+    executor.run_jobs(jobs)
+    assert executor.submissions.keys() == able_to_run(executor) > {known}
+    assert len([message for message in executor.messages if "attached to local job" in message]) == 2
+    executor.cancel_jobs([])
 
 
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------------

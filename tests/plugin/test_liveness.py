@@ -7,7 +7,14 @@ import sys
 
 import pytest
 
-from snakemake_executor_plugin_submitit.liveness import Queued, Watch, process_runs, slurm_fate, slurm_queue
+from snakemake_executor_plugin_submitit.liveness import (
+    Queued,
+    Watch,
+    process_runs,
+    slurm_fate,
+    slurm_folders,
+    slurm_queue,
+)
 
 LIVE = {"1": Queued("RUNNING", 0)}
 
@@ -32,9 +39,18 @@ def test_queue_is_read_with_states_and_restarts(slurm):
 
 def test_failing_or_missing_squeue_is_no_empty_queue(slurm, monkeypatch):
     (slurm / "down").touch()
-    assert slurm_queue() is None
+    assert slurm_queue() is slurm_folders() is None
     monkeypatch.setenv("PATH", "")
-    assert slurm_queue() is None
+    assert slurm_queue() is slurm_folders() is None
+
+
+def test_folders_of_queued_scripts_may_have_spaces(slurm):
+    assert slurm_folders() == {}
+    (slurm / "12.path").write_text("/my jobs/train-x/.submission.sh")
+    (slurm / "7.path").write_text("(null)")  # what `sbatch --wrap` leaves
+    for name in ("12_3", "7"):
+        (slurm / f"{name}.queued").touch()
+    assert slurm_folders() == {"12_3": "/my jobs/train-x", "7": ""}
 
 
 SACCT = 'print("OUT_OF_MEMORY|0:125|None")'

@@ -6,6 +6,7 @@ once, in random order; then the same command is given until it succeeds.
 
 import os
 import random
+import shutil
 import signal
 import time
 from collections import Counter
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster
-from tests.slurm.study import Study, wait_until
+from tests.slurm.study import TRAINED, Study, wait_until
 
 SPAN_S = 10.0  # an interruption comes within this time
 DURING_TRAINING = 0.7  # the share of interruptions that wait for a training to start
@@ -171,6 +172,38 @@ def count_trainings(study):
                 counts["steps done again"] += max(0, saved - event["step"])
         counts["runs"] += 1
     return counts
+
+
+def test_jobs_of_a_submission_that_was_cut_short_are_cancelled(cluster, create_study, tmp_path):
+    """The first sbatch kills the Snakemake that called it, after SLURM took the job."""
+    sbatch = tmp_path / "sbatch"
+    real = shutil.which("sbatch", path=cluster.environment["PATH"])
+    sbatch.write_text(f'#!/bin/sh\n{real} "$@" && mkdir {tmp_path}/killed 2> /dev/null && kill -KILL $PPID\ntrue\n')
+    sbatch.chmod(0o755)
+    study = create_study()
+    study.environment["PATH"] = f"{tmp_path}{os.pathsep}{study.environment['PATH']}"
+    assert study.make("--", *TRAINED) == -signal.SIGKILL, study.output()
+    (job,) = cluster.jobs()
+    assert study.make("--unlock") == 0
+    assert study.make("--", *TRAINED) == 0, study.output()
+    assert f"Cancelled SLURM job {job} (prepare_data): its submission was cut short." in study.output()
+    assert cluster.jobs() == {}
+    told = [[event["event"] for event in events if event["event"] != "save"] for events in study.events().values()]
+    assert told == [["start", "finish"]] * len(TRAINED)
+
+
+def test_job_that_is_requeued_too_often_fails(cluster, create_study):
+    study = create_study("--submitit-max-restarts", "1", "--retries", "0", step_s=STEP_S)
+    process = study.start("--", TRAINED[0])
+    for restarts in range(2):
+        wait_until(lambda seen=restarts: count_trainings(study)["starts"] > seen, 180, "a training")
+        (events,) = study.events().values()
+        cluster.run("scontrol", "requeue", str(events[-1]["job"]))
+    assert process.wait(timeout=180) == 1, study.output()
+    assert "SLURM started the job again 2 times: 1 are allowed" in study.output()
+    (events,) = study.events().values()
+    assert [event["event"] for event in events if event["event"] != "save"] == ["start", "start"]
+    assert cluster.jobs() == {}
 
 
 @pytest.mark.parametrize("lap", range(-(-MOMENTS // len(KINDS))))

@@ -17,7 +17,8 @@ RECALIBRATED = [
 ]
 MODELS = {run.model for run in RUNS.values()}
 TRAIN_CODE = {
-    model: code_digest("train", "base_counts", "drift", "cost", f"models.{model}") for model in MODELS
+    model: code_digest("train", "base_counts", "drift", "cost", f"models.{model}")
+    for model in MODELS
 }
 # One share of a GPU for each job that computes; the profile says how many jobs share the device.
 ON_GPU = wants_gpu(STUDY.device)

@@ -28,9 +28,7 @@ SEARCH_CODE = {
     for model in MODELS
 }
 TRANSFER_CODE = {
-    model: code_digest(
-        "width_transfer.extrapolation", "budget", f"models.{model}"
-    )
+    model: code_digest("width_transfer.extrapolation", "budget", f"models.{model}")
     for model in MODELS
 }
 RETRAINING_CODE = {

@@ -56,6 +56,16 @@ def submit(
         return executor.submit_array(jobs)
 
 
+def find_job_id(ticket: Ticket) -> str:
+    """Return the number of a job from what submitit left in its folder, or "" if its submission was cut short.
+
+    The last step of a submission gives the file of the job's function a name with the job's number. A job waits a
+    minute for that file and then ends, so one whose submission was cut short never works.
+    """
+    ending = f"_{ticket.task}_submitted.pkl" if ticket.task else "_submitted.pkl"
+    return next((path.name.removesuffix("_submitted.pkl") for path in Path(ticket.folder).glob(f"*{ending}")), "")
+
+
 def log_files(ticket: Ticket) -> list[str]:
     """Return the files that hold a job's standard error and output."""
     from submitit.core.utils import JobPaths
@@ -88,7 +98,7 @@ def cancel_slurm(job_ids: Sequence[str]) -> None:
 def interrupt_deferred() -> Iterator[None]:
     """Let Ctrl-C wait until the end of the block; processes that are started in it do not receive Ctrl-C.
 
-    Between submission and the ticket, an interruption would leave a job that nobody knows of.
+    In the middle of a submission, an interruption would leave jobs that this Snakemake does not know of.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -6,11 +6,11 @@ import json
 import shlex
 import signal
 import time
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RESULT_CHECK_S = 2  # results are files: looking for them is cheap, unlike asking SLURM
 MOST_ARGUMENTS = 20  # more input files than that go into a file
+T = TypeVar("T")
 KINDS = {"slurm": "SLURM job", "local": "local job", "debug": "job"}
 
 
@@ -86,9 +87,10 @@ class Executor(RemoteExecutor):
                 self._fail(job, str(error))
                 continue
             groups.setdefault(json.dumps(shape, sort_keys=True), (shape, []))[1].append((job, call))
+        size = self.settings.array_size if self.settings.cluster == "slurm" else 1
         for shape, group in groups.values():
-            for start in range(0, len(group), self.settings.array_size):
-                self._submit(shape, group[start : start + self.settings.array_size])
+            for start in range(0, len(group), size):
+                self._submit(shape, group[start : start + size])
 
     def _call(self, job: JobExecutorInterface) -> SnakemakeJob:
         """Return what submitit shall run; on this machine, jobs are given different GPUs."""
@@ -102,27 +104,37 @@ class Executor(RemoteExecutor):
 
     def _submit(self, shape: dict[str, Any], group: list[tuple[JobExecutorInterface, SnakemakeJob]]) -> None:
         cluster, most = self.settings.cluster, self.settings.max_requeues
-        works = [job_work(job) for job, _ in group]
         submissions: list[Submission] = []
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             folder = mkdtemp(prefix=f"{group[0][0].name}-", dir=self.folder)
+            tickets = self._write_tickets(group, folder)
             with clusters.interrupt_deferred():
                 handles = clusters.submit(cluster, Path(folder), shape, [call for _, call in group], max_requeues=most)
-                for (job, call), work, handle in zip(group, works, handles, strict=True):
-                    outputs = [str(path) for path in job.output]
-                    ticket = Ticket(str(handle.job_id), cluster, folder, work, list(call.devices or ()), outputs)
+                for (job, _), unnumbered, handle in zip(group, tickets, handles, strict=True):
+                    ticket = replace(unnumbered, job_id=str(handle.job_id))
                     submission = Submission(job, job_key(job), ticket, handle if cluster == "debug" else None)
                     if submission.debug is None:
                         self.tickets.write(submission.key, ticket)
                     self.submissions[ticket.job_id] = submission
                     submissions.append(submission)
-        except Exception as error:  # whatever submitit, sbatch or the file system objects to
+        # Whatever submitit, sbatch or the file system objects to. Tickets stay: SLURM may have taken the jobs.
+        except Exception as error:
             for job, call in group[len(submissions) :]:
                 self.gpus.give_back(call.devices or ())
                 self._fail(job, f"submission failed: {error}")
         for submission in submissions:
             self._follow(submission, "submitted as")
+
+    def _write_tickets(self, group: list[tuple[JobExecutorInterface, SnakemakeJob]], folder: str) -> list[Ticket]:
+        """Return the tickets of jobs that are about to be submitted; on disk if the jobs can outlive this process."""
+        cluster, tickets = self.settings.cluster, []
+        for number, (job, call) in enumerate(group):
+            outputs, task = [str(path) for path in job.output], str(number) if len(group) > 1 else ""
+            tickets.append(Ticket("", cluster, folder, job_work(job), list(call.devices or ()), outputs, task))
+            if cluster != "debug":
+                self.tickets.write(job_key(job), tickets[-1])
+        return tickets
 
     def _fail(self, job: JobExecutorInterface, message: str) -> None:
         self.report_job_error(SubmittedJobInfo(job), msg=f"{message}\n")
@@ -150,9 +162,12 @@ class Executor(RemoteExecutor):
 
     def _attach(self, jobs: Iterable[JobExecutorInterface]) -> set[JobExecutorInterface]:
         """Follow the jobs that still run or left a good result since an earlier Snakemake; return them."""
-        found = [submission for job in jobs if (submission := self._left_behind(job)) is not None]
+        left = [submission for job in jobs if (submission := self._left_behind(job)) is not None]
+        found = [submission for submission in left if submission.ticket.job_id]
         running = self._running(found)
-        attached, outdated = set(), []
+        attached, outdated = set(), self._cut_short(left)
+        for submission in outdated:
+            self.logger.info(f"Cancelled {submission.name}: its submission was cut short.")
         for submission in found:
             ticket = submission.ticket
             finished = clusters.read_result(ticket) == 0 and all(Path(path).exists() for path in ticket.outputs)
@@ -161,14 +176,15 @@ class Executor(RemoteExecutor):
                 self.gpus.uses.update(ticket.devices)
                 self._follow(submission, "attached to")
                 attached.add(submission.job)
-                continue
-            self.tickets.remove(submission.key)
-            if ticket.job_id in running:
+            elif ticket.job_id in running:
                 self.logger.info(f"Cancelled {submission.name}: the workflow asks for something else by now.")
                 outdated.append(submission)
         self._end(outdated)
         while self._running(outdated):  # they write the files that their successors will write
             time.sleep(1)
+        for submission in left:
+            if submission.job not in attached:
+                self.tickets.remove(submission.key)
         return attached
 
     def _left_behind(self, job: JobExecutorInterface) -> Submission | None:
@@ -180,7 +196,40 @@ class Executor(RemoteExecutor):
             self.logger.error(f"{error}: if its job still runs, Snakemake does not know of it.")
             self.tickets.remove(key)
             return None
-        return None if ticket is None else Submission(job, key, ticket)
+        if ticket is None:
+            return None
+        if not ticket.job_id and (job_id := clusters.find_job_id(ticket)):
+            ticket = replace(ticket, job_id=job_id)
+            self.tickets.write(key, ticket)
+        return Submission(job, key, ticket)
+
+    def _cut_short(self, submissions: Iterable[Submission]) -> list[Submission]:
+        """Return those that SLURM took although their submission did not come to its end, with their numbers."""
+        cut = {
+            (submission.ticket.folder, submission.ticket.task): submission
+            for submission in submissions
+            if submission.ticket.cluster == "slurm" and not submission.ticket.job_id
+        }
+        if not cut:
+            return []
+        taken = []
+        for job_id, folder in self._ask(liveness.slurm_folders, "which jobs it took from an earlier Snakemake").items():
+            submission = cut.get((folder, job_id.partition("_")[2]))
+            if submission is not None:
+                taken.append(replace(submission, ticket=replace(submission.ticket, job_id=job_id)))
+        return taken
+
+    def _ask(self, question: Callable[[], T | None], what: str) -> T:
+        """Return SLURM's answer; wait for it."""
+        asked = False
+        while (answer := question()) is None:
+            if not asked:
+                asked = True
+                self.logger.info(
+                    f"squeue does not answer: waiting to learn {what}. Deleting {self.tickets.folder} forgets them."
+                )
+            time.sleep(1)
+        return answer
 
     def _running(self, submissions: Iterable[Submission]) -> set[str]:
         """Return the ids of the jobs that are queued or running; wait until SLURM tells."""
@@ -188,16 +237,10 @@ class Executor(RemoteExecutor):
         local = [ticket for ticket in tickets if ticket.cluster == "local"]
         running = {ticket.job_id for ticket in local if liveness.process_runs(ticket.job_id, ticket.folder)}
         left = {ticket.job_id for ticket in tickets if ticket.cluster == "slurm"}
-        watch, asked = liveness.Watch(), False
+        watch = liveness.Watch()
         while left:
-            queue = liveness.slurm_queue()
-            if queue is None and not asked:
-                asked = True
-                self.logger.info(
-                    f"squeue does not answer: waiting to learn whether SLURM jobs {', '.join(sorted(left))} still run. "
-                    f"Deleting {self.tickets.folder} forgets them."
-                )
-            found = left & (queue or {}).keys()
+            queue = self._ask(liveness.slurm_queue, f"whether SLURM jobs {', '.join(sorted(left))} still run")
+            found = left & queue.keys()
             running |= found
             left -= found | watch.gone(left, queue)
             if left:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections import Counter
@@ -48,6 +49,15 @@ def slurm_queue() -> dict[str, Queued] | None:
         return None
     rows = [line.split() for line in output.splitlines()]
     return {row[0]: Queued(row[1], int(row[2])) for row in rows if len(row) == len(FIELDS)}
+
+
+def slurm_folders() -> dict[str, str] | None:
+    """Return the folders of the scripts of this user's queued and running jobs, or None if SLURM did not answer."""
+    output = _answer("squeue", "--noheader", "--array", "--me", "--format", "%i %o")
+    if output is None:
+        return None
+    rows = [line.split(maxsplit=1) for line in output.splitlines()]
+    return {row[0]: os.path.dirname(row[1]) for row in rows if len(row) == 2}
 
 
 def slurm_fate(job_id: str) -> str:

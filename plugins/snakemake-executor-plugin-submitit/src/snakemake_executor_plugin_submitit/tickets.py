@@ -1,6 +1,7 @@
 """Tickets: one small file for each submitted job, so that a restarted Snakemake finds the jobs that it left behind.
 
-A ticket is written right after submission and removed once Snakemake has dealt with the job's result.
+A ticket is written just before submission, gets the job's number right after it, and is removed once Snakemake has
+dealt with the job's result: whenever Snakemake is killed, a job that may run has a ticket.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Ticket:
     Attributes
     ----------
     job_id
-        The job's number in SLURM ("12" or "12_3"), or the process number of a local job.
+        The job's number in SLURM ("12" or "12_3"), or the process number of a local job; empty until it is known.
     cluster
         Where it was submitted to: "slurm" or "local".
     folder
@@ -38,6 +39,8 @@ class Ticket:
         GPUs that a local job was given.
     outputs
         The files that it makes.
+    task
+        Its number in the array that it is submitted with; empty if it is submitted alone.
     """
 
     job_id: str
@@ -46,6 +49,7 @@ class Ticket:
     work: str
     devices: list[str]
     outputs: list[str]
+    task: str = ""
 
 
 class Tickets:
