@@ -109,7 +109,7 @@ def near_the_paper(rows: pd.DataFrame, method: str) -> Finding | None:
         return None
     row = found.iloc[0]
     claim = f"{row['label']} is within {NEAR_PAPER:g} point of the paper's AUC"
-    return Finding("Table 2", claim, _all([abs(row["difference_pct"]) <= NEAR_PAPER]), _auc(row))
+    return Finding("Table 2", claim, all_hold([abs(row["difference_pct"]) <= NEAR_PAPER]), _auc(row))
 
 
 def more_recalibrated_widths(rows: pd.DataFrame) -> Finding | None:
@@ -139,7 +139,7 @@ def ordinary_bn(rows: pd.DataFrame) -> Finding | None:
     paper = _worst(_train_minus_test(rows, "shared_bn", "paper_pct"))
     claim = f"With ordinary BN, test accuracy at a narrow width falls over {COLLAPSE:g} point below training accuracy"
     numbers = f"training minus test accuracy is largest at {_worst(gaps)}" + (f" (paper: {paper})" if paper else "")
-    return Finding("Table 1", claim, _all([gaps.max() > COLLAPSE]), numbers)
+    return Finding("Table 1", claim, all_hold([gaps.max() > COLLAPSE]), numbers)
 
 
 def near_the_s_net(rows: pd.DataFrame) -> Finding | None:
@@ -150,7 +150,7 @@ def near_the_s_net(rows: pd.DataFrame) -> Finding | None:
     paper = _worst(_s_net_minus_awn(rows, "paper_pct"))
     claim = f"AWN's test accuracy is at no width more than {NEAR_S_NET:g} points below the S-Net's"
     numbers = f"S-Net minus AWN is largest at {_worst(behind)}" + (f" (paper: {paper})" if paper else "")
-    return Finding("Table 1", claim, _all([behind.max() <= NEAR_S_NET]), numbers)
+    return Finding("Table 1", claim, all_hold([behind.max() <= NEAR_S_NET]), numbers)
 
 
 def more_trained_widths(rows: pd.DataFrame) -> Finding | None:
@@ -179,7 +179,7 @@ def one_set_of_statistics(rows: pd.DataFrame) -> Finding | None:
     worst = pd.concat([awn, others])
     numbers = [f"{label} {drift:.3f}" for label, drift in zip(worst["label"], worst["drift"], strict=True)]
     holds = [(awn["drift"] < ONE_SET_SERVES).all(), (others["drift"] >= ONE_SET_SERVES).all()]
-    return Finding("Figure 2", claim, _all(holds), f"drift of the worst layer: {', '.join(numbers)}")
+    return Finding("Figure 2", claim, all_hold(holds), f"drift of the worst layer: {', '.join(numbers)}")
 
 
 def size_of_statistics(rows: pd.DataFrame) -> Finding | None:
@@ -190,7 +190,8 @@ def size_of_statistics(rows: pd.DataFrame) -> Finding | None:
     cells = list(both[["label", "extra_pct", "paper_extra_pct"]].itertuples(index=False, name=None))
     claim = "BN statistics for many widths add " + ", ".join(f"{paper:.0f} % ({label})" for label, _, paper in cells)
     holds = [abs(ours - paper) <= NEAR_PAPER for _, ours, paper in cells]
-    return Finding("Section 5.1", claim, _all(holds), ", ".join(f"{label} {ours:+.1f} %" for label, ours, _ in cells))
+    numbers = ", ".join(f"{label} {ours:+.1f} %" for label, ours, _ in cells)
+    return Finding("Section 5.1", claim, all_hold(holds), numbers)
 
 
 def every_width_at_once(rows: pd.DataFrame, other: str) -> Finding | None:
@@ -208,7 +209,7 @@ def every_width_at_once(rows: pd.DataFrame, other: str) -> Finding | None:
         f"{means}; difference {_mean(pairs, '+.2f')} over {_count(len(pairs), 'seed')}, above in {sum(pairs > 0)}: "
         + ", ".join(f"{pair:+.2f} (seed {seed})" for seed, pair in pairs.items())
     )
-    verdict: Verdict = "undecided" if 0 < sum(pairs > 0) < len(pairs) else _all(pairs > 0)
+    verdict: Verdict = "undecided" if 0 < sum(pairs > 0) < len(pairs) else all_hold(pairs > 0)
     return Finding("awnlib", f"AWN-all has a larger AUC than {label}", verdict, numbers)
 
 
@@ -262,10 +263,11 @@ def _rising(source: str, claim: str, ordered: pd.DataFrame) -> Finding | None:
     if len(ordered) < 2:
         return None
     steps = [second > first for first, second in pairwise(ordered["value_pct"])]
-    return Finding(source, claim, _all(steps), "; ".join(_auc(row) for _, row in ordered.iterrows()))
+    return Finding(source, claim, all_hold(steps), "; ".join(_auc(row) for _, row in ordered.iterrows()))
 
 
-def _all(holds: Iterable[object]) -> Verdict:
+def all_hold(holds: Iterable[object]) -> Verdict:
+    """Return the verdict on a claim that joins several statements, from whether each is true."""
     found = [bool(one) for one in holds]
     if all(found):
         return "holds"
@@ -275,10 +277,15 @@ def _all(holds: Iterable[object]) -> Verdict:
 def _above(first: pd.Series, second: pd.Series) -> Verdict:
     """Compare two AUC rows; apart by less than their standard deviations together, they are not told apart."""
     difference = first["value_pct"] - second["value_pct"]
-    spreads = [float(row["std_pct"]) for row in (first, second) if not pd.isna(row["std_pct"])]  # one seed has none
-    if len(spreads) == 2 and abs(difference) < math.hypot(*spreads):
+    if not told_apart(difference, first["std_pct"], second["std_pct"]):
         return "undecided"
     return "holds" if difference > 0 else "does not hold"
+
+
+def told_apart(difference: float, *stds: float) -> bool:
+    """Whether two means differ by their standard deviations together or more; one seed has none and tells nothing."""
+    spreads = [float(std) for std in stds if not pd.isna(std)]
+    return len(spreads) < 2 or abs(difference) >= math.hypot(*spreads)
 
 
 def _with_numbers(rows: pd.DataFrame) -> pd.DataFrame:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from awnlib.config import ModelConfig, StudyConfig
+from awnlib.config import ModelConfig, StudyConfig, TrainConfig
 from awnlib.layout import row_title
 
 Cell = tuple[str, str, str]  # model, data set, method
@@ -26,7 +26,7 @@ def departures(study: StudyConfig, paper: StudyConfig) -> list[str]:
     for (model, dataset, method), other in _counterparts(study, paper):
         title = row_title(model, dataset, other[1] if other else dataset)
         if other:
-            lines = list(_differences(_settings(study, (model, dataset, method)), _settings(paper, other)))
+            lines = list(differences(_settings(study, (model, dataset, method)), _settings(paper, other)))
         else:
             lines = ["not in the paper"]
         for line in lines:
@@ -35,7 +35,7 @@ def departures(study: StudyConfig, paper: StudyConfig) -> list[str]:
         line: "; ".join(f"{title} ({', '.join(labels)})" for title, labels in panels.items())
         for line, panels in found.items()
     }
-    seeds = list(_differences({"seeds": len(study.seeds)}, {"seeds": len(paper.seeds)}))
+    seeds = list(differences({"seeds": len(study.seeds)}, {"seeds": len(paper.seeds)}))
     return [*seeds, *(f"{line}: {where}" for line, where in cells.items())]
 
 
@@ -57,9 +57,7 @@ def _settings(study: StudyConfig, cell: Cell) -> dict[str, Any]:
     """Return what decides the result of a cell, by key; settings without an effect are left out."""
     model, dataset, name = cell
     keys = {"model": model, "dataset": dataset, "method": name}
-    train = study.train_settings(**keys).model_dump(exclude={"num_workers"})
-    if train["schedule"] != "multistep":
-        del train["milestones"], train["gamma"]
+    train = effective(study.train_settings(**keys))
     method = study.resolved_methods()[name]
     parts = {
         "dataset": study.datasets[dataset].model_dump(exclude={"path", "download", "stream"}),
@@ -72,12 +70,19 @@ def _settings(study: StudyConfig, cell: Cell) -> dict[str, Any]:
     return {**train, "widths": study.width_settings(**keys), **nested}
 
 
-def _differences(ours: dict[str, Any], paper: dict[str, Any]) -> Iterator[str]:
+def differences(ours: Mapping[str, Any], paper: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a phrase for each key with another value than the paper's: "`lr` 0.1 instead of 0.01"."""
     for key, value in ours.items():
         if key in paper and value != paper[key]:
             plural = "" if value == 1 else "s"
             what = f"{value} {COUNTED[key]}{plural}" if key in COUNTED else f"`{key}` {_shown(value)}"
             yield f"{what} instead of {_shown(paper[key])}"
+
+
+def effective(train: TrainConfig) -> dict[str, Any]:
+    """Return the hyper-parameters that have an effect on the result."""
+    unused = set() if train.schedule == "multistep" else {"milestones", "gamma"}
+    return train.model_dump(exclude={"num_workers", *unused})
 
 
 def _shown(value: Any) -> str:

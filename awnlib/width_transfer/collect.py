@@ -16,21 +16,21 @@ from awnlib.records import Record, read_record, recorded_file
 from awnlib.schemas import write_table
 from awnlib.width_transfer.layout import markdown
 from awnlib.width_transfer.similarity import cosine
-from awnlib.width_transfer.study import NONE, UNIFORM, Axis, Retraining, Search, Task, TransferStudy
+from awnlib.width_transfer.study import (
+    NONE,
+    UNIFORM,
+    Axis,
+    Retraining,
+    Search,
+    Task,
+    TransferStudy,
+    retraining_record,
+    search_record,
+)
 from awnlib.width_transfer.vector import WidthVector
 
 Vectors = Mapping[str, WidthVector]
 """The widths of every retraining that succeeded, by its name."""
-
-
-def search_record(results: Path, search: Search) -> Path:
-    """Return where a search's record is, below the results of its study."""
-    return results / "searches" / search.name / "record.json"
-
-
-def retraining_record(results: Path, cell: Retraining) -> Path:
-    """Return where a retraining's record is, below the results of its study."""
-    return results / "retrained" / cell.name / "record.json"
 
 
 def collect_transfer(study: TransferStudy, results: Path, tables: Path) -> None:

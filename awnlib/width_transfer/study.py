@@ -192,6 +192,16 @@ class Retraining:
         return f"{self.search.task.configuration.name}/{self.search.optimizer}/{self.stacking or NONE}"
 
 
+def search_record(results: Path, search: Search) -> Path:
+    """Return where a search's record is, below the results of its study."""
+    return results / "searches" / search.name / "record.json"
+
+
+def retraining_record(results: Path, cell: Retraining) -> Path:
+    """Return where a retraining's record is, below the results of its study."""
+    return results / "retrained" / cell.name / "record.json"
+
+
 @dataclass(frozen=True)
 class Axis:
     """An axis with all defaults filled in; `sources` begins with the target."""
@@ -354,6 +364,12 @@ class TransferStudy(BaseStudy):
             return "uniform"
         config = self.transfer.optimizers[row]
         return config.label or {"morphnet": "MorphNet", "autoslim": "AutoSlim", "dmcp": "DMCP"}.get(row, row)
+
+    def row_settings(self, row: str) -> tuple[str, dict[str, Any]]:
+        """Return the optimiser of a row of `optimizers` and all its settings, but for a data set's augmentation."""
+        config = self.transfer.optimizers[row]
+        optimizer = config.optimizer or row
+        return optimizer, parse_settings(optimizer, {**self.transfer.search, **config.settings}).model_dump()
 
     def search_settings(self, search: Search) -> tuple[str, dict[str, Any]]:
         """Return a search's optimiser and what it is told: the data set's augmentation, `search`, the row's own."""

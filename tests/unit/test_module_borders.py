@@ -41,12 +41,18 @@ WITHOUT_TORCH = [
     "awnlib.report",
     "awnlib.claims",
     "awnlib.departures",
+    "awnlib.published",
+    "awnlib.results_page",
     "awnlib.publish",
     "awnlib.width_transfer.settings",
     "awnlib.width_transfer.study",
     "awnlib.width_transfer.layout",
     "awnlib.width_transfer.figures",
     "awnlib.width_transfer.report",
+    "awnlib.width_transfer.panels",
+    "awnlib.width_transfer.claims",
+    "awnlib.width_transfer.departures",
+    "awnlib.width_transfer.published",
 ]
 
 

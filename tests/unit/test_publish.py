@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -15,9 +16,11 @@ from awnlib.config import load_study, parse_study, study_yaml
 from awnlib.departures import departures
 from awnlib.publish import PublishError, main, publish, write_page
 from awnlib.records import Record, write_record
+from awnlib.results_page import load_any_study
 from awnlib.schemas import read_table, write_table
 from awnlib.study import evaluations, runs
 from awnlib.tables import make_table2, write_exhibit_table
+from awnlib.width_transfer.study import parse_transfer_study
 
 ORIGIN = {"device": "cpu", "cpu": "A & B", "num_cpus": "4", "threads": "1", "torch": "2.13.0", "awnlib": "0.1.0"}
 ORIGIN |= {"commit": "abc", "changes": "no | yes", "created": "2026-02-03T00:00:00+00:00"}
@@ -28,6 +31,17 @@ PAPER = {
     "datasets": {"mnist": {"source": "mnist"}},
     "train": {"num_epochs": 20, "weight_decay": 0.001},
     "tables": {"table2": {"panels": [{"model": "lenet_3c1l", "dataset": "mnist"}], "methods": ["awn", "us_net"]}},
+}
+TRANSFER_PAPER = {
+    "study": "transfer_paper",
+    "seeds": [0],
+    "datasets": {"cifar10": {"source": "cifar10"}},
+    "transfer": {
+        "optimizers": {"dmcp": {}},
+        "axes": {
+            "width": {"kind": "width", "model": "resnet18", "dataset": "cifar10", "sources": [{"width_mult": 0.5}]}
+        },
+    },
 }
 
 
@@ -104,7 +118,7 @@ def contents(folder):
 
 
 def page(to):
-    write_page(to, parse_study(PAPER))
+    write_page(to, parse_study(PAPER), parse_transfer_study(TRANSFER_PAPER))
     return (to / "README.md").read_text()
 
 
@@ -219,11 +233,22 @@ def test_the_page_reads_every_study_in_the_order_of_names(results, tmp_path):
     assert "[table2.parquet](first/table2.parquet)" in text
     assert "- 2 seeds instead of 1\n" in text
     assert "Our own question" not in text
+    assert "width transfer" not in text
+
+
+def test_the_page_of_the_repository_is_up_to_date(repository, tmp_path):
+    to = tmp_path / "results"
+    shutil.copytree(repository / "docs/results", to)
+    papers = (repository / f"configs/{name}.yaml" for name in ("awn_paper", "width_transfer_imagenet"))
+    write_page(to, *map(load_any_study, papers))
+    assert (to / "README.md").read_text() == (repository / "docs/results/README.md").read_text()
 
 
 def test_from_the_command_line(results, tmp_path, repository):
     source, to = results(), tmp_path / "docs"
-    arguments = ["--to", str(to), "--paper", str(repository / "configs/awn_paper.yaml")]
+    papers = {"--paper": "awn_paper", "--transfer-paper": "width_transfer_imagenet"}
+    arguments = ["--to", str(to)]
+    arguments += [word for option, name in papers.items() for word in (option, f"{repository}/configs/{name}.yaml")]
     main([str(source), *arguments])
     text = (to / "README.md").read_text()
     assert (
@@ -232,8 +257,9 @@ def test_from_the_command_line(results, tmp_path, repository):
     )
     with pytest.raises(SystemExit, match=r"study\.yaml does not exist"):
         main([str(tmp_path), *arguments])
-    with pytest.raises(SystemExit, match="nowhere"):
-        main([str(source), "--paper", "nowhere"])
+    for option in ("--paper", "--transfer-paper"):
+        with pytest.raises(SystemExit, match="nowhere"):
+            main([str(source), *arguments, option, "nowhere"])
 
 
 def test_departures_name_every_setting_that_has_an_effect_and_its_cells():

@@ -1,0 +1,341 @@
+"""Every claim of Width Transfer both ways, on tables made by hand; and that a claim stays silent without its rows."""
+
+import pandas as pd
+import pytest
+
+from awnlib.columns import TABLES
+from awnlib.width_transfer import claims
+from awnlib.width_transfer.panels import decisive_rows, place_of
+from awnlib.width_transfer.study import parse_transfer_study
+from tests.unit.width_transfer.transfer_tables import DEFAULTS, similarity_row
+
+AXIS = {"model": "resnet18", "dataset": "small"}
+STUDY = parse_transfer_study(
+    {
+        "study": "claims",
+        "seeds": [0, 1],
+        "datasets": {"small": {"source": "mnist5k"}, "large": {"source": "mnist5k"}},
+        "transfer": {
+            "search": {"batch_size": 20},
+            "optimizers": {
+                "morphnet": {},
+                "dmcp": {},
+                "folded": {"optimizer": "dmcp", "label": "DMCP on 3 folds", "settings": {"folds": 3}},
+                "other": {"optimizer": "dmcp", "label": "slow DMCP", "settings": {"lr": 0.001}},
+            },
+            "axes": {
+                "width": {**AXIS, "kind": "width", "sources": [{"width_mult": 0.5}, {"width_mult": 0.25}]},
+                "depth": {**AXIS, "kind": "depth", "target": {"depth_mult": 3}, "sources": [{"depth_mult": 1}]},
+                "stacking": {**AXIS, "kind": "stacking", "target": {"depth_mult": 2}, "sources": [{"depth_mult": 1}]},
+                "resolution": {**AXIS, "kind": "resolution", "sources": [{"image_size": 14}]},
+                "data": {**AXIS, "kind": "data", "sources": [{"data_share": 0.5}]},
+                "compound": {**AXIS, "kind": "compound", "sources": [{"width_mult": 0.5, "data_share": 0.5}]},
+            },
+            "comparisons": {
+                "sets": {"model": "resnet18", "datasets": ["small", "large"], "configurations": [{"width_mult": 0.5}]}
+            },
+        },
+    }
+)
+LABELS = {
+    "dmcp": "DMCP",
+    "morphnet": "MorphNet",
+    "folded": "DMCP on 3 folds",
+    "other": "slow DMCP",
+    "uniform": "uniform",
+}
+EMPTY = {"transfer": pd.DataFrame(columns=TABLES["transfer"].names)}
+DIRECT, HALF, QUARTER = "w1-d1-s1", "w0.5-d1-s1", "w0.25-d1-s1"
+
+
+def cell(optimizer, source, *top1, factor=1.0, **changes):
+    """Rows of "transfer", one a seed, of an axis whose target is the plain network; None: failed."""
+    names = {"optimizer": optimizer, "label": LABELS[optimizer], "source": source}
+    target = changes.get("target", DIRECT)
+    return [
+        {**DEFAULTS, **names, "is_direct": optimizer != "uniform" and source == target, "seed": seed}
+        | {"test_top1_pct": value, "state": "failed" if value is None else "ok"}
+        | {"overhead_factor": None if optimizer == "uniform" else factor, **changes}
+        for seed, value in enumerate(top1)
+    ]
+
+
+def panel(*cells, kind="width", **changes):
+    """What a claim is given: the decisive rows of one axis, named as its kind."""
+    rows = [{**row, "axis": kind, "kind": kind, **changes} for rows in cells for row in rows]
+    return decisive_rows(STUDY, pd.DataFrame(rows, columns=TABLES["transfer"].names))
+
+
+def uniform(*top1, **changes):
+    return cell("uniform", changes.get("target", DIRECT), *top1, **changes)
+
+
+@pytest.mark.parametrize(
+    ("direct", "verdict"),
+    [((74.0,), "holds"), ((69.0,), "does not hold"), ((71.0, 73.0), "undecided"), ((73.0, 74.0), "holds")],
+)
+def test_direct_optimisation_beats_uniform_widths(direct, verdict):
+    """Undecided: 72 ± 1.41 and 71 ± 1.41."""
+    baseline = uniform(70.0, 72.0) if len(direct) > 1 else uniform(70.0)
+    finding = claims.direct_beats_uniform(panel(baseline, cell("dmcp", DIRECT, *direct)))
+    assert (finding.claim, finding.verdict) == ("DMCP's directly optimised widths beat uniform ones", verdict)
+    assert finding.source == "Section 4.1, Figure 3"
+
+
+def test_the_numbers_of_direct_optimisation():
+    finding = claims.direct_beats_uniform(panel(uniform(70.0, 72.0), cell("dmcp", DIRECT, 74.0, 75.0)))
+    assert finding.numbers == "direct 74.50 ± 0.71, uniform 71.00 ± 1.41 (+3.50)"
+
+
+@pytest.mark.parametrize(
+    ("direct", "verdict"), [((70.5,), "holds"), ((72.0,), "does not hold"), ((71.0, 75.0), "undecided")]
+)
+def test_a_much_deeper_resnet_gains_little(direct, verdict):
+    deep = {"target": "w1-d3-s1"}
+    baseline = uniform(70.0, 72.0, **deep) if len(direct) > 1 else uniform(70.0, **deep)
+    finding = claims.direct_beats_uniform(panel(baseline, cell("dmcp", "w1-d3-s1", *direct, **deep), kind="depth"))
+    assert (finding.source, finding.verdict) == ("Section 4.2, Figure 3", verdict)
+    assert finding.claim == "DMCP gains at most 0.5 points over uniform widths in a much deeper ResNet18"
+
+
+@pytest.mark.parametrize(
+    ("direct", "half", "quarter", "verdict"),
+    [
+        ((74.0,), (73.5,), (80.0,), "holds"),
+        ((74.0,), (73.4,), (74.0,), "holds in part"),
+        ((74.0,), (73.4,), (60.0,), "does not hold"),
+        ((74.0, 76.0), (72.5, 75.5), (75.0, 75.0), "undecided"),  # 74 ± 2.12 and 75 ± 1.41
+        ((74.0, 76.0), (70.0, 70.0), (60.0, 60.0), "does not hold"),
+        ((74.0, 76.0), (74.0, 75.0), (74.0, 76.0), "holds"),
+    ],
+)
+def test_cheaper_sources_keep_the_accuracy(direct, half, quarter, verdict):
+    cells = [cell("dmcp", QUARTER, *quarter, factor=16.0), cell("dmcp", HALF, *half, factor=4.0)]
+    finding = claims.sources_keep_accuracy(panel(cell("dmcp", DIRECT, *direct), *cells))
+    assert (finding.source, finding.verdict) == ("Section 4.1, Figure 3", verdict)
+    assert finding.claim == "DMCP's widths from narrower networks are at most 0.5 points below direct optimisation"
+
+
+def test_the_cheapest_source_comes_last_with_its_factor():
+    cells = [cell("dmcp", QUARTER, 73.0, factor=16.04), cell("dmcp", HALF, 74.25, factor=4.0)]
+    finding = claims.sources_keep_accuracy(panel(cell("dmcp", DIRECT, 74.0), *cells))
+    assert finding.numbers == (
+        "direct 74.00; from 0.5x wide 74.25 (+0.25, 4.0 times cheaper); "
+        "from 0.25x wide 73.00 (-1.00, 16.0 times cheaper)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("half", "quarter", "verdict"),
+    [
+        ((74.0,), (73.0,), "holds"),
+        ((74.0,), (69.0,), "holds in part"),
+        ((70.0,), (69.0,), "does not hold"),
+        ((71.0, 72.0), (90.0, 90.0), "undecided"),
+    ],
+)
+def test_cheaper_sources_still_beat_uniform_widths(half, quarter, verdict):
+    baseline = uniform(70.0) if len(half) == 1 else uniform(70.0, 72.0)
+    finding = claims.sources_beat_uniform(panel(baseline, cell("dmcp", HALF, *half), cell("dmcp", QUARTER, *quarter)))
+    assert (finding.claim, finding.verdict) == ("DMCP's widths from narrower networks still beat uniform ones", verdict)
+
+
+@pytest.mark.parametrize(("small", "verdict"), [(73.0, "holds"), (75.0, "does not hold")])
+def test_morphnet_needs_resolution(small, verdict):
+    """The paper's exception: what it says of all others it does not say of this one."""
+    cells = [cell("morphnet", DIRECT, 74.0), cell("morphnet", "w1-d1-r14-s1", small, factor=4.0), uniform(70.0)]
+    rows = panel(*cells, kind="resolution")
+    finding = claims.morphnet_needs_resolution(rows)
+    assert (finding.source, finding.verdict) == ("Section 4.3, Figure 5", verdict)
+    assert finding.numbers == f"direct 74.00; from 14 px {small:.2f} ({small - 74:+.2f}, 4.0 times cheaper)"
+    assert claims.sources_keep_accuracy(rows) is None
+    assert claims.sources_beat_uniform(rows) is None
+    other_network = panel(*cells, kind="resolution", model="mobilenet_v2")
+    assert claims.morphnet_needs_resolution(other_network) is None
+    assert claims.sources_keep_accuracy(other_network).source == "Section 4.3, Figure 5"
+
+
+@pytest.mark.parametrize(
+    ("average", "last", "verdict"),
+    [
+        ((74.0,), (74.5,), "holds"),
+        ((74.0,), (73.0,), "does not hold"),
+        ((74.0,), (75.0,), "does not hold"),
+        ((73.0, 75.0), (74.0, 76.0), "undecided"),
+    ],
+)
+def test_both_stackings_are_alike(average, last, verdict):
+    deep = {"target": "w1-d2-s1"}
+    cells = [
+        cell("dmcp", DIRECT, *average, extrapolation="average_block", **deep),
+        cell("dmcp", DIRECT, *last, extrapolation="last_block", **deep),
+    ]
+    finding = claims.stackings_alike(panel(*cells, kind="stacking"))
+    assert (finding.source, finding.verdict) == ("Section 4.2, Figure 4", verdict)
+    assert finding.numbers.startswith(f"from 1x deep: average {sum(average) / len(average):.2f}")
+    assert claims.stackings_alike(panel(cells[0], kind="stacking")) is None
+
+
+@pytest.mark.parametrize(
+    ("cheap", "cheapest", "verdict", "numbers"),
+    [
+        (74.0, 73.8, "holds", "400.0 times with that accuracy, 400.0 times from the cheapest source"),
+        (74.0, 60.0, "holds in part", "20.0 times with that accuracy, 400.0 times from the cheapest source"),
+        (60.0, 60.0, "does not hold", "no reduction with that accuracy, 400.0 times from the cheapest source"),
+    ],
+)
+def test_the_largest_reduction_without_loss(cheap, cheapest, verdict, numbers):
+    cells = [cell("dmcp", HALF, cheap, factor=20.0), cell("dmcp", QUARTER, cheapest, factor=400.0)]
+    finding = claims.compound_reduction(panel(cell("dmcp", DIRECT, 74.0), *cells, kind="compound"))
+    assert (finding.verdict, finding.numbers) == (verdict, f"{numbers} (paper: 320 times)")
+
+
+def test_a_reduction_that_the_seeds_leave_open():
+    cells = [cell("dmcp", DIRECT, 74.0, 76.0), cell("dmcp", HALF, 72.5, 75.5, factor=400.0)]
+    assert claims.compound_reduction(panel(*cells, kind="compound")).verdict == "undecided"
+
+
+def test_the_papers_reduction_is_dmcps():
+    cells = [cell("morphnet", DIRECT, 74.0), cell("morphnet", HALF, 74.0, factor=400.0)]
+    assert claims.compound_reduction(panel(*cells, kind="compound")) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [((69.0,), (69.0,), "holds"), ((69.0,), (75.0,), "holds in part"), ((75.0,), (75.0,), "does not hold")],
+)
+def test_a_small_data_set_overfits(first, second, verdict):
+    cells = []
+    for target, top1 in ((DIRECT, first), (HALF, second)):
+        cells += [uniform(70.0, target=target), cell("dmcp", target, *top1, target=target)]
+    rows = panel(*cells, kind="comparison")
+    finding = claims.overfits(rows)
+    assert (finding.source, finding.verdict) == ("Appendix C, Table 1", verdict)
+    assert f"0.5x wide, 1x deep: direct {second[0]:.2f}, uniform 70.00 ({second[0] - 70:+.2f})" in finding.numbers
+    assert claims.direct_beats_uniform(rows) is None
+
+
+def test_overfitting_is_a_claim_about_the_first_data_set():
+    rows = [*uniform(70.0), *cell("dmcp", DIRECT, 60.0)]
+    rows = [{**row, "axis": "sets", "kind": "comparison"} for row in rows]
+    other = [{**row, "dataset": "large"} for row in rows]
+    small = [{**row, "dataset": "small"} for row in rows]
+    tables = {"transfer": pd.DataFrame([*small, *other], columns=TABLES["transfer"].names)}
+    assert [place for place, _ in claims.paper_findings(STUDY, tables)] == ["ResNet18, small, 1x wide, 1x deep"]
+
+
+@pytest.mark.parametrize(
+    ("between", "verdict"), [((0.98, 0.96), "holds"), ((0.7, 0.6), "does not hold"), ((0.95, 0.81), "undecided")]
+)
+def test_widths_from_different_sources_are_alike(between, verdict):
+    """The floor is 0.85 ± 0.071; the two others are 0.88 ± 0.099."""
+    plain = ("uniform", DIRECT, None)
+    rows = pd.DataFrame(
+        [
+            similarity_row(("dmcp", DIRECT, 0), plain, 0.8),
+            similarity_row(("dmcp", HALF, 0), plain, 0.9),
+            similarity_row(("dmcp", DIRECT, 0), ("dmcp", DIRECT, 1), 0.999),
+            *(
+                similarity_row(("dmcp", DIRECT, seed), ("dmcp", HALF, seed), value)
+                for seed, value in enumerate(between)
+            ),
+            similarity_row(("dmcp", DIRECT, 0), ("autoslim", HALF, 0), 0.1),
+            similarity_row(("dmcp", DIRECT, 0), ("dmcp", HALF, 0), 0.1) | {"other_target": "w1-d1-r64-s1"},
+        ]
+    )
+    finding = claims.alike_between_sources(rows, "DMCP")
+    assert (finding.source, finding.verdict) == ("Appendix D, Figure A2", verdict)
+    assert "with uniform 0.850 ± 0.071, between seeds 0.999" in finding.numbers
+    assert finding.numbers.startswith(f"cosine between sources {sum(between) / 2:.3f} ± ")
+
+
+def test_similarity_is_checked_for_each_optimiser_of_the_paper():
+    rows = [
+        row
+        for name in ("dmcp", "folded", "morphnet")
+        for row in (
+            similarity_row((name, DIRECT, 0), ("uniform", DIRECT, None), 0.8),
+            similarity_row((name, DIRECT, 0), (name, HALF, 0), 0.9),
+        )
+    ]
+    found = claims.paper_findings(STUDY, {**EMPTY, "similarity": pd.DataFrame(rows)})
+    assert [(place, finding.claim.split("'")[0]) for place, finding in found] == [
+        ("ResNet18, MNIST-5k, 1x wide, 1x deep", "DMCP"),
+        ("ResNet18, MNIST-5k, 1x wide, 1x deep", "MorphNet"),
+    ]
+
+
+def test_similarity_needs_two_sources():
+    rows = pd.DataFrame([similarity_row(("dmcp", DIRECT, 0), ("uniform", DIRECT, None), 0.8)])
+    assert claims.alike_between_sources(rows, "DMCP") is None
+
+
+@pytest.mark.parametrize(
+    ("floors", "verdict"), [((0.9, 0.9), "holds"), ((0.9, 0.97), "holds in part"), ((0.97, 0.97), "does not hold")]
+)
+def test_widths_of_two_data_sets_are_alike(floors, verdict):
+    rows = [
+        {"comparison": "sets", "model": "resnet18", "configuration": name, "optimizer": "dmcp", "label": "DMCP"}
+        | {"dataset": "small", "other_dataset": "large", "cosine_datasets": 0.95, "cosine_uniform": floor}
+        for name, floor in zip((DIRECT, HALF), floors, strict=True)
+    ]
+    frame = pd.DataFrame(rows, columns=TABLES["datasets"].names)
+    (finding,) = [found for _, found in claims.paper_findings(STUDY, {**EMPTY, "datasets": frame})]
+    assert (finding.source, finding.verdict) == ("Appendix C, Table 1", verdict)
+    assert finding.claim == "DMCP's widths for small and large are more alike than they are like uniform ones"
+    assert claims.alike_between_datasets(frame.assign(cosine_datasets=float("nan"))) is None
+
+
+@pytest.mark.parametrize(
+    ("folded", "verdict"), [((75.0, 75.0), "holds"), ((73.0, 73.0), "does not hold"), ((75.0, 73.0), "holds in part")]
+)
+def test_folds_are_compared_with_the_same_search_without(folded, verdict):
+    rows = [row for source, top1 in zip((DIRECT, HALF), folded, strict=True) for row in cell("folded", source, top1)]
+    rows += [*cell("dmcp", DIRECT, 74.0), *cell("dmcp", HALF, 74.0), *cell("dmcp", QUARTER, 99.0), *uniform(70.0)]
+    rows += cell("other", DIRECT, 50.0)  # searches with another learning rate
+    tables = {"transfer": pd.DataFrame(rows, columns=TABLES["transfer"].names)}
+    ((place, finding),) = claims.own_findings(STUDY, tables)
+    assert place == "ResNet18, MNIST-5k, 1x wide, 1x deep"
+    assert (finding.source, finding.verdict) == ("awnlib", verdict)
+    assert finding.claim == "DMCP on 3 folds finds better widths than DMCP"
+    first, second = folded
+    assert finding.numbers == (
+        f"direct: DMCP on 3 folds {first:.2f}, DMCP 74.00 ({first - 74:+.2f}); "
+        f"0.5x wide: DMCP on 3 folds {second:.2f}, DMCP 74.00 ({second - 74:+.2f})"
+    )
+    assert not [found for _, found in claims.paper_findings(STUDY, tables) if "folds" in found.claim]
+
+
+def test_folds_that_the_seeds_leave_open():
+    rows = [*cell("folded", DIRECT, 73.0, 76.0), *cell("dmcp", DIRECT, 73.0, 75.0)]
+    ((_, finding),) = claims.own_findings(STUDY, {"transfer": pd.DataFrame(rows, columns=TABLES["transfer"].names)})
+    assert finding.verdict == "undecided"
+
+
+def test_claims_stay_silent_without_their_rows():
+    lost = [cell("dmcp", DIRECT, None), cell("dmcp", HALF, 74.0), uniform(None)]
+    for kind in ("width", "resolution", "data", "compound", "stacking"):
+        assert [check(panel(*lost, kind=kind)) for check in claims.CHECKS] == [None] * len(claims.CHECKS)
+    assert claims.paper_findings(STUDY, EMPTY) == []
+    assert claims.own_findings(STUDY, EMPTY) == []
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "verdict"),
+    [
+        (["holds", "holds"], "holds"),
+        (["holds", "undecided"], "undecided"),
+        (["undecided", "does not hold"], "does not hold"),
+        (["holds", "does not hold"], "holds in part"),
+        (["holds", "holds in part"], "holds in part"),
+    ],
+)
+def test_what_fails_weighs_most(verdicts, verdict):
+    assert claims.joined(verdicts) == verdict
+
+
+def test_a_source_is_named_by_what_it_has_different():
+    row = {"is_direct": False, "target": "w0.25-d2-r48-s1", "source": "w0.25-d1-r32-s0.2", "extrapolation": "none"}
+    assert place_of(pd.Series(row)) == "1x deep, 32 px, 20 % of the images"
+    assert place_of(pd.Series({**row, "extrapolation": "last_block"})).endswith(", last block stacked")
+    assert place_of(pd.Series({**row, "is_direct": True})) == "direct"
