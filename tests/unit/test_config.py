@@ -6,6 +6,7 @@ import re
 import pytest
 
 from awnlib.config import TrainConfig, load_study, parse_study
+from awnlib.results_page import load_any_study
 from awnlib.settings import ConfigError
 
 PANEL = {"model": "lenet_3c1l", "dataset": "shapes"}
@@ -323,3 +324,9 @@ def test_only_some_exhibits_and_panels(study_data, only, left):
 def test_wrong_names_in_only(study_data, only, words):
     with pytest.raises(ConfigError, match=re.escape(words)):
         parse_study({**two_panels(study_data), "only": only})
+
+
+def test_every_study_of_the_repository_is_valid_and_named_like_its_file(repository):
+    paths = sorted((repository / "configs").glob("*.yaml"))
+    assert len(paths) > 5
+    assert [load_any_study(path).study for path in paths] == [path.stem for path in paths]
