@@ -372,10 +372,40 @@ def test_cancel_ends_all_jobs_even_while_they_are_checked(slurm, make_executor, 
     executor.run_jobs([make_job(output="a"), make_job(output="b"), make_job("sweep", "c")])
     executor.cancel_jobs([])  # what the base class knows of while it checks
     assert sorted((slurm / "cancelled").read_text().split()) == ["1_0", "1_1", "2"]
-    assert tickets(executor) == set()
     for _ in range(5):
         check(executor)
     assert executor.outcomes.bad == []
+
+
+def test_cancelled_job_that_still_saves_is_waited_for(slurm, make_executor, make_job, monkeypatch):
+    """SLURM gives a job time between its cancellation and its end; nothing may run beside it."""
+    first = make_executor()
+    first.run_job(make_job())
+    monkeypatch.setattr(clusters, "cancel_slurm", lambda job_ids: None)  # it takes its time
+    first.cancel_jobs([])
+    submitted = []
+
+    def sleep(seconds):
+        submitted.append(len(scripts(slurm)))
+        if len(submitted) == 3:
+            (slurm / "1.queued").unlink()
+
+    monkeypatch.setattr(executor_module.time, "sleep", sleep)
+    executor = make_executor()
+    executor.run_job(make_job())
+    assert set(submitted[:3]) == {1}
+    assert tickets(executor) == {"2"}
+    assert any("it was cancelled before. Waiting for its end." in message for message in executor.messages)
+
+
+def test_job_that_ended_after_it_was_cancelled_is_submitted_anew(slurm, make_executor, make_job):
+    first = make_executor()
+    first.run_job(make_job())
+    first.cancel_jobs([])
+    executor = make_executor()
+    executor.run_job(make_job())
+    assert tickets(executor) == {"2"}
+    assert not any("Waiting" in message for message in executor.messages)
 
 
 def test_detached_jobs_go_on_and_are_found_again(slurm, make_executor, make_job):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RESULT_CHECK_S = 2  # results are files: looking for them is cheap, unlike asking SLURM
 MOST_ARGUMENTS = 20  # more input files than that go into a file
+CANCELLED = ""  # in place of a ticket's digest: no job does this
 T = TypeVar("T")
 KINDS = {"slurm": "SLURM job", "local": "local job", "debug": "job"}
 
@@ -177,7 +178,8 @@ class Executor(RemoteExecutor):
                 self._follow(submission, "attached to")
                 attached.add(submission.job)
             elif ticket.job_id in running:
-                self.logger.info(f"Cancelled {submission.name}: the workflow asks for something else by now.")
+                before = "it was cancelled before" if ticket.work == CANCELLED else "it does something else than asked"
+                self.logger.info(f"Cancelled {submission.name}: {before}. Waiting for its end.")
                 outdated.append(submission)
         self._end(outdated)
         while self._running(outdated):  # they write the files that their successors will write
@@ -320,7 +322,10 @@ class Executor(RemoteExecutor):
         ended = [submission for submission in submissions if submission.debug is not None or not detach]
         self._end(ended)  # before any message: the terminal's Ctrl-C may have ended who reads it
         for submission in ended:
-            self.tickets.remove(submission.key)
+            if submission.ticket.cluster == "slurm":  # may be saving its state still: the next Snakemake waits for that
+                self.tickets.write(submission.key, replace(submission.ticket, work=CANCELLED))
+            else:
+                self.tickets.remove(submission.key)
         self.logger.info(f"Cancelled {len(ended)} jobs.")
         if detach:
             left = len(submissions) - len(ended)
