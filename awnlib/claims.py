@@ -82,14 +82,27 @@ def paper_findings(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> li
     ]
 
 
-def own_findings(evaluations: pd.DataFrame) -> list[tuple[str, Finding]]:
-    """Check whether training every width at once (AWN-all) gives a larger AUC than AWN and AWN+RS, panel by panel."""
-    return [
-        (panel, finding)
-        for panel, rows in _panels(evaluations)
-        for other in ("awn", "awn_rs")
-        if (finding := every_width_at_once(rows, other))
-    ]
+def own_findings(study: StudyConfig, evaluations: pd.DataFrame) -> list[tuple[str, Finding]]:
+    """Check our own questions, panel by panel.
+
+    Whether training every width at once (AWN-all) gives a larger AUC than AWN and AWN+RS, and whether the channels of a
+    width vector give a larger one than the same method without.
+
+    Parameters
+    ----------
+    study
+        Says which methods have a width vector.
+    evaluations
+        The table of this name.
+
+    Returns
+    -------
+    list
+        (title of the panel, finding) pairs.
+    """
+    pairs = [("awn_all", "awn"), ("awn_all", "awn_rs"), *_optimised_methods(study)]
+    found = [(panel, larger_auc(rows, *pair)) for panel, rows in _panels(evaluations) for pair in pairs]
+    return [(panel, finding) for panel, finding in found if finding]
 
 
 def largest_auc(rows: pd.DataFrame) -> Finding | None:
@@ -194,23 +207,23 @@ def size_of_statistics(rows: pd.DataFrame) -> Finding | None:
     return Finding("Section 5.1", claim, all_hold(holds), numbers)
 
 
-def every_width_at_once(rows: pd.DataFrame, other: str) -> Finding | None:
-    """Our question: AWN-all has a larger AUC than the method `other`, seed by seed; `rows` of "evaluations"."""
-    good = rows[(rows["state"] == "ok") & rows["method"].isin(["awn_all", other])]
+def larger_auc(rows: pd.DataFrame, method: str, other: str) -> Finding | None:
+    """Our questions: one method has a larger AUC than another, seed by seed; `rows` of "evaluations"."""
+    good = rows[(rows["state"] == "ok") & rows["method"].isin([method, other])]
     if good["method"].nunique() < 2:
         return None
     aucs = good.pivot_table(index="seed", columns="method", values="auc_pct").dropna()
     if aucs.empty:
         return None
-    pairs = aucs["awn_all"] - aucs[other]
-    label = good.loc[good["method"] == other, "label"].iloc[0]
-    means = f"AWN-all {_mean(aucs['awn_all'])}, {label} {_mean(aucs[other])}"
+    pairs = aucs[method] - aucs[other]
+    label, other_label = (good.loc[good["method"] == name, "label"].iloc[0] for name in (method, other))
+    means = f"{label} {_mean(aucs[method])}, {other_label} {_mean(aucs[other])}"
     numbers = (
         f"{means}; difference {_mean(pairs, '+.2f')} over {_count(len(pairs), 'seed')}, above in {sum(pairs > 0)}: "
         + ", ".join(f"{pair:+.2f} (seed {seed})" for seed, pair in pairs.items())
     )
     verdict: Verdict = "undecided" if 0 < sum(pairs > 0) < len(pairs) else all_hold(pairs > 0)
-    return Finding("awnlib", f"AWN-all has a larger AUC than {label}", verdict, numbers)
+    return Finding("awnlib", f"{label} has a larger AUC than {other_label}", verdict, numbers)
 
 
 AUC_CHECKS: tuple[Check, ...] = (
@@ -221,6 +234,20 @@ AUC_CHECKS: tuple[Check, ...] = (
     more_recalibrated_widths,
     sampled_widths,
 )
+
+
+def _optimised_methods(study: StudyConfig) -> list[tuple[str, str]]:
+    """Return pairs of methods that differ in nothing but the channels: one with a width vector, one without."""
+    methods = study.resolved_methods()
+    settings = {
+        name: method.model_dump(exclude={"label", "source", "width_vector"}) for name, method in methods.items()
+    }
+    return [
+        (name, other)
+        for name, method in methods.items()
+        for other, plain in methods.items()
+        if method.width_vector and not plain.width_vector and settings[name] == settings[other]
+    ]
 
 
 def _frames(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[Sequence[Check], pd.DataFrame]]:

@@ -83,8 +83,7 @@ def section(study: StudyConfig, tables: Mapping[str, pd.DataFrame], paper: Study
     """Return what the page says of a study, from its published tables."""
     return {
         "paper_findings": paper_findings(study, tables),
-        "own_question": "does it help to train every width in each step?",
-        "own_findings": own_findings(tables["evaluations"]),
+        "own_findings": own_findings(study, tables["evaluations"]),
         "orders": orders(tables["table2"]) if "table2" in tables else [],
         "tables": "\n".join(markdown(tables[name], name) for name in EXHIBITS if name in tables),
         "sizes": size_rows(tables["evaluations"], tables["runs"]),

@@ -47,7 +47,6 @@ def section(study: TransferStudy, tables: Mapping[str, pd.DataFrame], paper: Tra
     shown = [name for name in TABLES if name in tables and name not in LONG]
     return {
         "paper_findings": paper_findings(study, tables),
-        "own_question": "does it help to search on several folds of the training images?",
         "own_findings": own_findings(study, tables),
         "orders": [],
         "tables": "\n".join(_table(name, tables[name]) for name in shown),

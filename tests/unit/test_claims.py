@@ -8,7 +8,15 @@ from awnlib.columns import TABLES
 from awnlib.config import parse_study
 
 PANEL = {"model": "lenet_3c1l", "dataset": "fashion_mnist", "paper_dataset": "fashion_mnist"}
-LABELS = {"awn": "AWN", "awn_rs": "AWN+RS", "awn_all": "AWN-all", "s_net": "S-Net", "shared_bn": "Standard BN"}
+LABELS = {
+    "wide_first": "wide first",
+    "narrow_base": "x",
+    "awn": "AWN",
+    "awn_rs": "AWN+RS",
+    "awn_all": "AWN-all",
+    "s_net": "S-Net",
+    "shared_bn": "Standard BN",
+}
 PAPER = {"AWN": 90.67, "S-Net": 83.78, "AWN+RS": 91.06, "US-Net(4w)": 90.40, "US-Net(10w)": 90.70}
 
 
@@ -47,6 +55,14 @@ def seeds(**methods):
         for seed, value in enumerate(values)
     ]
     return pd.DataFrame(rows, columns=TABLES["evaluations"].names)
+
+
+def study_of(methods):
+    """A study with its own rows of methods."""
+    panels = [{"model": "lenet_3c1l", "dataset": "mnist"}]
+    table = {"panels": panels, "methods": ["awn", "awn_rs", "awn_all", *methods]}
+    study = {"study": "tiny", "seeds": [0], "datasets": {"mnist": {"source": "mnist"}}}
+    return parse_study({**study, "methods": methods, "tables": {"table2": table}})
 
 
 def drifts(**methods):
@@ -192,19 +208,29 @@ def test_size_of_statistics(extra, verdict):
     ("ours", "verdict"),
     [([91.0, 92.0], "holds"), ([89.0, 90.0], "does not hold"), ([91.0, 90.0], "undecided")],
 )
-def test_every_width_at_once_is_compared_seed_by_seed(ours, verdict):
-    finding = claims.every_width_at_once(seeds(awn_all=ours, awn=[90.0, 90.5]), "awn")
+def test_two_methods_are_compared_seed_by_seed(ours, verdict):
+    finding = claims.larger_auc(seeds(awn_all=ours, awn=[90.0, 90.5]), "awn_all", "awn")
     assert (finding.claim, finding.verdict) == ("AWN-all has a larger AUC than AWN", verdict)
 
 
 def test_only_seeds_that_both_methods_have_are_compared():
     table = seeds(awn_all=[91.0, 92.0, None], awn=[90.0, 90.5, 10.0], awn_rs=[None, None])
-    [(panel, finding)] = claims.own_findings(table)
+    [(panel, finding)] = claims.own_findings(study_of({}), table)
     assert panel == "LeNet-3C1L, MNIST"
     assert finding.numbers == (
         "AWN-all 91.50 ± 0.71, AWN 90.25 ± 0.35; difference +1.25 ± 0.35 over 2 seeds, above in 2: "
         "+1.00 (seed 0), +1.50 (seed 1)"
     )
+
+
+def test_a_width_vector_is_compared_with_the_same_method_without():
+    rows = {
+        "wide_first": {"base": "awn_rs", "label": "wide first", "width_vector": {"conv1": 2.0, "conv2": 1.0}},
+        "narrow_base": {"base": "awn_rs", "label": "x", "base_width_mult": 1.0},
+    }
+    table = seeds(awn=[90.0], awn_rs=[90.5], wide_first=[91.0], narrow_base=[80.0])
+    [(_, finding)] = claims.own_findings(study_of(rows), table)
+    assert (finding.claim, finding.verdict) == ("wide first has a larger AUC than AWN+RS", "holds")
 
 
 def test_claims_without_their_methods_are_not_listed():
@@ -218,7 +244,7 @@ def test_claims_without_their_methods_are_not_listed():
     assert claims.more_trained_widths(aucs({"awn": 90.0, "s_net": 80.0})) is None
     assert claims.triangular_degrades_less(aucs({"full_width_dense": 20.0})) is None
     assert claims.one_set_of_statistics(drifts(awn=0.0)) is None
-    assert claims.every_width_at_once(seeds(awn_all=[90.0], awn=[None]), "awn") is None
+    assert claims.larger_auc(seeds(awn_all=[90.0], awn=[None]), "awn_all", "awn") is None
 
 
 def test_a_study_is_checked_panel_by_panel():
