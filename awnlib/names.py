@@ -11,6 +11,9 @@ NAMES = {
     "fashion_mnist": "Fashion-MNIST",
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
+    "cifar10_jpeg": "CIFAR-10 (JPEG)",
+    "tiny_imagenet_100": "Tiny ImageNet (100 classes)",
+    "imagenet": "ImageNet",
 }
 
 
