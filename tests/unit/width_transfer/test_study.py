@@ -106,7 +106,7 @@ def test_only_some_axes_and_comparisons(data, only, axes, comparisons):
 @pytest.mark.parametrize(
     ("only", "words"),
     [
-        ("widht", "only: unknown name 'widht' (allowed: colours, depth, digits, "),
+        ("wiidth", "only: unknown name 'wiidth' (allowed: colours, depth, digits, "),
         (["mobilenet_v2", "width"], "only: no axis or comparison has mobilenet_v2 and width"),
         (["width", "width"], "only: 'width' is named twice"),
     ],
