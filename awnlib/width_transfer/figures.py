@@ -105,7 +105,7 @@ def _draw_axis(axes: Axes, rows: pd.DataFrame) -> None:
     Bands reach from the lowest to the highest seed. The baseline is the horizontal line.
     """
     first = rows.iloc[0]
-    axes.set_title(f"{panel_title(first['model'], first['dataset'])}, {configuration_title(first['target'])}")
+    axes.set_title(f"{panel_title(first['model'], first['dataset'])}\n{configuration_title(first['target'])}")
     rows = rows.astype({"test_top1_pct": float, "overhead_saved_pct": float})
     found = rows[rows["test_top1_pct"].notna()]
     if found.empty:

@@ -26,7 +26,7 @@ def test_accuracy_over_the_overhead_saved():
     assert lines["DMCP"] == ([0.0, 75.0], [75.0, 75.0])
     assert lines["AutoSlim"] == ([0.0], [71.0])
     assert lines["uniform"][1] == [71.0, 71.0]
-    assert axes.get_title(loc="left") == "ResNet18, MNIST-5k, 1x wide, 1x deep"
+    assert axes.get_title(loc="left") == "ResNet18, MNIST-5k\n1x wide, 1x deep"
     assert axes.get_legend_handles_labels()[1] == ["uniform", "DMCP", "AutoSlim"]
     rings = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
     assert [(*line.get_xdata(), *line.get_ydata()) for line in rings] == [(0.0, 75.0), (0.0, 71.0)]
