@@ -303,10 +303,12 @@ def all_hold(holds: Iterable[object]) -> Verdict:
 
 def _above(first: pd.Series, second: pd.Series) -> Verdict:
     """Compare two AUC rows; apart by less than their standard deviations together, they are not told apart."""
-    difference = first["value_pct"] - second["value_pct"]
-    if not told_apart(difference, first["std_pct"], second["std_pct"]):
-        return "undecided"
-    return "holds" if difference > 0 else "does not hold"
+    return above(first["value_pct"] - second["value_pct"], first["std_pct"], second["std_pct"])
+
+
+def above(difference: float, *stds: float) -> Verdict:
+    """Return whether a mean is above another, from their difference; "undecided" if they are not `told_apart`."""
+    return all_hold([difference > 0]) if told_apart(difference, *stds) else "undecided"
 
 
 def told_apart(difference: float, *stds: float) -> bool:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from awnlib.columns import TABLES, Column, Table, describe
 from awnlib.files import atomic_path
 
-__all__ = ["arrow_schema", "describe", "read_provenance", "read_table", "write_table"]
+__all__ = ["arrow_schema", "describe", "read_provenance", "read_table", "write_table", "write_table_files"]
 
 TYPES = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 
@@ -74,6 +74,17 @@ def write_table(
     schema = arrow_schema(table_name).with_metadata(metadata)
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), temporary, compression="zstd")
+
+
+def write_table_files(
+    stem: str | Path, table_name: str, frame: pd.DataFrame, provenance: Mapping[str, str], markdown: str
+) -> None:
+    """Write ``<stem>.parquet`` (`write_table`), ``<stem>.csv`` and, for readers, ``<stem>.md``, each all or nothing."""
+    write_table(f"{stem}.parquet", table_name, frame, provenance)
+    with atomic_path(f"{stem}.csv") as temporary:
+        frame.to_csv(temporary, index=False)
+    with atomic_path(f"{stem}.md") as temporary:
+        temporary.write_text(markdown)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

@@ -56,7 +56,7 @@ def train_model(run: RunConfig, data: Path, record: Path, *, device: str, checkp
     The checkpoint stays, so that a job that is killed after its last step and started again trains nothing twice.
     """
     on = choose_device(device)
-    origin = _origin(study, on)
+    origin = job_provenance(study, on)
 
     def work(folder: Path) -> Mapping[str, Any]:
         images = load_dataset(data)
@@ -105,7 +105,7 @@ def recalibrate_model(
         save_model(folder / MODEL, model, run=run.model_dump())
         return {"recalibration_time_s": seconds}
 
-    origin = _origin(study, on)
+    origin = job_provenance(study, on)
     return run_job(record, "recalibrate_bn", work, cell=_cell(evaluation), needs=[trained], provenance=origin)
 
 
@@ -121,7 +121,7 @@ def sweep_model(
 ) -> Record:
     """Sweep all widths of a trained or recalibrated run; leave the table `sweep`."""
     run, on = evaluation.run, choose_device(device)
-    origin = _origin(study, on)
+    origin = job_provenance(study, on)
 
     def work(folder: Path) -> Mapping[str, Any]:
         model = _load(trained, on)
@@ -164,7 +164,8 @@ def _load(trained: Path, device: torch.device) -> SlimmableModel:
     return model
 
 
-def _origin(study: str, device: torch.device) -> dict[str, str]:
+def job_provenance(study: str, device: torch.device) -> dict[str, str]:
+    """Return where the results of a job come from: software, machine, device, threads and the study's name."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return provenance(study=study, device=name, threads=str(torch.get_num_threads()))
 

@@ -14,10 +14,9 @@ import pandas as pd
 
 from awnlib.columns import TABLES
 from awnlib.config import ExhibitConfig, PanelConfig
-from awnlib.files import atomic_path
 from awnlib.layout import markdown
 from awnlib.paper import paper_value, paper_widths
-from awnlib.schemas import write_table
+from awnlib.schemas import write_table_files
 from awnlib.study import AS_TRAINED, recalibration_points
 
 
@@ -96,11 +95,7 @@ def write_exhibit_table(frame: pd.DataFrame, name: str, stem: str | Path, proven
     provenance
         Where the numbers come from.
     """
-    write_table(f"{stem}.parquet", name, frame, provenance)
-    with atomic_path(f"{stem}.csv") as temporary:
-        frame.to_csv(temporary, index=False)
-    with atomic_path(f"{stem}.md") as temporary:
-        temporary.write_text(markdown(frame, name))
+    write_table_files(stem, name, frame, provenance, markdown(frame, name))
 
 
 def _cell(frame: pd.DataFrame, panel: PanelConfig, method: str) -> pd.DataFrame:

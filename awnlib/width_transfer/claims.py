@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from awnlib.claims import Finding, Verdict, all_hold, told_apart
+from awnlib.claims import Finding, Verdict, above, all_hold
 from awnlib.names import display_name
 from awnlib.width_transfer.panels import (
     axes_of,
@@ -201,7 +201,7 @@ def alike_between_sources(rows: pd.DataFrame, label: str) -> Finding | None:
     if between.empty or floor.empty:
         return None
     distance = between.mean() - floor.mean()
-    verdict = all_hold([distance > 0]) if told_apart(distance, between.std(), floor.std()) else "undecided"
+    verdict = above(distance, between.std(), floor.std())
     numbers = f"cosine between sources {_cosine(between)}, with uniform {_cosine(floor)}"
     if not seeds.empty:
         numbers += f", between seeds {_cosine(seeds)}"
@@ -325,25 +325,19 @@ def _is_morphnets_exception(row: pd.Series) -> bool:
 
 
 def _above(first: pd.Series, second: pd.Series) -> Verdict:
-    if not _told_apart(first, second):
-        return "undecided"
-    return "holds" if difference(first, second) > 0 else "does not hold"
+    return above(difference(first, second), first["std_pct"], second["std_pct"])
 
 
 def _not_below(first: pd.Series, second: pd.Series) -> Verdict:
     """Return whether the first mean is at most `NEAR` below the second."""
     if difference(first, second) >= -NEAR:
         return "holds"
-    return "does not hold" if _told_apart(first, second) else "undecided"
+    return above(difference(first, second), first["std_pct"], second["std_pct"])
 
 
 def _near(first: pd.Series, second: pd.Series) -> Verdict:
     """Return whether two means are at most `NEAR` apart."""
     return _not_below(*sorted((first, second), key=lambda row: float(row["top1_pct"])))
-
-
-def _told_apart(first: pd.Series, second: pd.Series) -> bool:
-    return told_apart(difference(first, second), first["std_pct"], second["std_pct"])
 
 
 def _compared(sources: Sequence[pd.Series], reference: pd.Series) -> str:

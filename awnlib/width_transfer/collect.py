@@ -10,10 +10,9 @@ from typing import Any
 import pandas as pd
 
 from awnlib.columns import TABLES
-from awnlib.files import atomic_path
 from awnlib.provenance import merge_provenance
 from awnlib.records import Record, read_record, recorded_file
-from awnlib.schemas import write_table
+from awnlib.schemas import write_table_files
 from awnlib.width_transfer.layout import markdown
 from awnlib.width_transfer.similarity import cosine
 from awnlib.width_transfer.study import (
@@ -68,11 +67,7 @@ def collect_transfer(study: TransferStudy, results: Path, tables: Path) -> None:
         [record.provenance for record in [*searches.values(), *retrained.values()]], study=study.study
     )
     for name, frame in frames.items():
-        write_table(tables / f"{name}.parquet", name, frame, origin)
-        with atomic_path(tables / f"{name}.csv") as temporary:
-            frame.to_csv(temporary, index=False)
-        with atomic_path(tables / f"{name}.md") as temporary:
-            temporary.write_text(markdown(name, frame))
+        write_table_files(tables / name, name, frame, origin, markdown(name, frame))
 
 
 def transfer_table(

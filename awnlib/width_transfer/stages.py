@@ -18,10 +18,9 @@ from awnlib.data import DataSet, all_test_batches, load_dataset
 from awnlib.models import create_model
 from awnlib.models._base import SlimmableModel
 from awnlib.models._spec import ModelSpec
-from awnlib.provenance import provenance
 from awnlib.records import Record, recorded_file, run_job
 from awnlib.schemas import write_table
-from awnlib.stages import HISTORY, MODEL, choose_device
+from awnlib.stages import HISTORY, MODEL, choose_device, job_provenance
 from awnlib.sweep import sweep_widths
 from awnlib.train import build_model, train
 from awnlib.width_transfer.extrapolation import extrapolate
@@ -69,7 +68,7 @@ def search_widths(study: TransferStudy, cell: Search, data: Path, record: Path, 
         return {"search_macs": result.ledger.total, "search_time_s": seconds, "num_images": len(images.train_labels)}
 
     about = {"search": cell.name, "optimizer": optimizer, "settings": options}
-    return run_job(record, "search_widths", work, cell=about, provenance=_origin(study, device))
+    return run_job(record, "search_widths", work, cell=about, provenance=job_provenance(study.study, device))
 
 
 def transfer_widths(study: TransferStudy, cell: Retraining, data: Path, searched: Path, record: Path) -> Record:
@@ -86,7 +85,7 @@ def transfer_widths(study: TransferStudy, cell: Retraining, data: Path, searched
         match.vector.save(folder / WIDTHS)
         return {"macs": match.macs, "target_macs": match.target_macs, "alpha": match.alpha}
 
-    origin = _origin(study, torch.device("cpu"))
+    origin = job_provenance(study.study, torch.device("cpu"))
     about = {"transfer": cell.name}
     return run_job(record, "transfer_widths", work, cell=about, needs=[searched], provenance=origin)
 
@@ -100,7 +99,7 @@ def train_transferred(
     from the un-optimised target's than the study allows.
     """
     device = choose_device(study.device)
-    origin = _origin(study, device)
+    origin = job_provenance(study.study, device)
 
     def work(folder: Path) -> Mapping[str, Any]:
         everything = load_dataset(data)
@@ -160,8 +159,3 @@ def _uniform(target: SlimmableModel) -> WidthVector:
 def _chosen(images: DataSet, task: Task, seed: int) -> DataSet:
     """Return the share of the training images that a task asks for."""
     return Projection(data_share=task.configuration.data_share).choose_images(images, seed)
-
-
-def _origin(study: TransferStudy, device: torch.device) -> dict[str, str]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return provenance(study=study.study, device=name, threads=str(torch.get_num_threads()))
