@@ -27,7 +27,7 @@ from awnlib.channels import Channels, check_width_mult
 from awnlib.cost import output_positions
 from awnlib.extract import extract
 from awnlib.layers import SlimmableConv2d, TriangularConv2d
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel
 from awnlib.one_pass import is_any_width
 
 # What may stand between convolutions: channel k of the output depends on channel k of the inputs.

@@ -12,9 +12,7 @@ import torch
 
 from awnlib.budget import TOLERANCE, fill_budget, rounded_counts, scale_to_budget
 from awnlib.cost import cost, output_positions
-from awnlib.models import create_model
-from awnlib.models._base import SlimmableModel
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec, SlimmableModel, create_model
 from awnlib.study import RunConfig
 from awnlib.train import model_spec
 

@@ -11,8 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from awnlib.files import atomic_path
-from awnlib.models import create_model
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel, create_model
 
 
 class CheckpointError(ValueError):

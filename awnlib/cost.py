@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from awnlib.layers import SlimmableConv2d, SlimmableLinear
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel
 
 EPS = 1e-5  # that of the norm layers: a channel that is constant has no scale of its own
 

@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
 from awnlib.layers import SharedBatchNorm2d, SlimmableConv2d, SlimmableLinear, SwitchableBatchNorm2d
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel
 
 _SLIMMABLE = (SlimmableConv2d, SlimmableLinear, SharedBatchNorm2d, SwitchableBatchNorm2d)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from awnlib.methods import Method
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel
 
 
 def fixed_widths(method: Method, widths: Sequence[float], distinct: Sequence[float] = ()) -> list[float]:

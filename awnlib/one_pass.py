@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from awnlib.layers import SharedBatchNorm2d, SlimmableLinear
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel
 
 Updates = Literal["each", "once"]
 LANES = 16  # channels for which bfloat16 convolutions are fast; with float32, padding to it was measured to cost 7 %

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from awnlib.layers.batchnorm import running_statistics
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel
 
 
 class RecalibrationError(RuntimeError):

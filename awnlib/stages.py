@@ -20,7 +20,7 @@ from awnlib.config import RecalibrationConfig, SweepConfig
 from awnlib.cost import plain_params, stored_params
 from awnlib.data import DataSet, all_test_batches, chosen_training_batches, load_dataset
 from awnlib.drift import bn_drift
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel
 from awnlib.objectives import fixed_widths
 from awnlib.provenance import provenance
 from awnlib.recalibrate import recalibrate_bn

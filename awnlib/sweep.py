@@ -17,7 +17,7 @@ from awnlib.channels import check_width_mult
 from awnlib.cost import cost, output_positions
 from awnlib.layers import SwitchableBatchNorm2d
 from awnlib.layers.batchnorm import BetweenSwitches
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel
 from awnlib.one_pass import is_any_width, running_logits
 
 MOST_LOGITS = 2**22  # held at a time, over images, classes and widths: 16 MiB of float32

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from awnlib.drift import layer_moments
 from awnlib.layers.batchnorm import running_statistics
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel
 
 
 class StatisticsTracker:

@@ -22,9 +22,7 @@ from awnlib.config import TrainConfig
 from awnlib.data import DataSet, training_images
 from awnlib.data.batches import epoch_order
 from awnlib.layers.batchnorm import batchnorm_statistics
-from awnlib.models import create_model
-from awnlib.models._base import SlimmableModel
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec, SlimmableModel, create_model
 from awnlib.objectives import backward_widths, fixed_widths, loss_weights, sample_widths
 from awnlib.one_pass import backward_one_pass, is_any_width, width_losses
 from awnlib.progress import Progress

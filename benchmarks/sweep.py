@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel
 from awnlib.sweep import sweep_widths
 from benchmarks.measure import Benchmark, Case, Ratio, at_least
 from benchmarks.peers import PapersLeNet, papers_sweep

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from awnlib.methods import load_methods
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel
 from awnlib.objectives import backward_widths, loss_weights
 from awnlib.one_pass import backward_one_pass, width_losses
 from benchmarks.measure import Benchmark, Case, Ratio, at_least, at_most

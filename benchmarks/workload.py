@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from awnlib.config import TrainConfig
 from awnlib.methods import load_methods
-from awnlib.models import create_model
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel, create_model
 from awnlib.train import create_optimizer
 
 WIDTHS = [1.0, 0.75, 0.5, 0.25]

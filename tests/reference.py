@@ -14,8 +14,7 @@ from torch.nn import functional as F
 
 from awnlib.channels import Channels
 from awnlib.layers import SharedBatchNorm2d, SlimmableConv2d, SlimmableLinear, SwitchableBatchNorm2d
-from awnlib.models import create_model
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel, create_model
 
 
 @contextmanager

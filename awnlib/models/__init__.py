@@ -1,7 +1,7 @@
 """Networks of selectable width, by name: each model is one file of this package, named after it.
 
 A model file ``awnlib/models/<name>.py`` defines ``build(spec: ModelSpec) -> SlimmableModel``; adding a file adds
-the model. Listing the names imports neither torch nor the models.
+the model. Listing the names imports neither torch nor the models, so the classes are imported on first use.
 """
 
 from __future__ import annotations
@@ -11,9 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from awnlib.models._base import SlimmableModel
+    from awnlib.models._base import SlimmableModel, StageBlocks
+    from awnlib.models._spec import ModelSpec, Width
 
-__all__ = ["create_model", "model_names"]
+__all__ = ["ModelSpec", "SlimmableModel", "StageBlocks", "Width", "create_model", "model_names"]
+
+NEEDS_TORCH = {"SlimmableModel": "_base", "StageBlocks": "_base", "ModelSpec": "_spec", "Width": "_spec"}
+"""Modules of this package by the names that they define."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in NEEDS_TORCH:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(f"{__name__}.{NEEDS_TORCH[name]}"), name)
 
 
 def model_names() -> list[str]:
@@ -29,8 +39,8 @@ def create_model(name: str, **options: Any) -> SlimmableModel:
     name
         One of ``model_names()``.
     **options
-        The other fields of ``awnlib.models._spec.ModelSpec``: ``input_shape``, ``num_classes``, ``layer``, ``norm``,
-        ``switches``, ``base_width_mult``, ``min_width_mult``, ``divisor``, ``channels`` and so on.
+        The other fields of ``ModelSpec``: ``input_shape``, ``num_classes``, ``layer``, ``norm``, ``switches``,
+        ``base_width_mult``, ``min_width_mult``, ``divisor``, ``channels`` and so on.
 
     Examples
     --------

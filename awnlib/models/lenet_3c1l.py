@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from awnlib.layers import SlimmableLinear
-from awnlib.models._base import SlimmableModel
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec, SlimmableModel
 
 
 class LeNet3C1L(SlimmableModel):

@@ -8,9 +8,8 @@ from torch.nn import functional as F
 
 from awnlib.channels import Channels
 from awnlib.layers import SlimmableLinear
-from awnlib.models._base import SlimmableModel, StageBlocks
+from awnlib.models import ModelSpec, SlimmableModel, StageBlocks
 from awnlib.models._conv_norm import ConvNorm, draw_conv_weights
-from awnlib.models._spec import ModelSpec
 
 STAGES = (64, 128, 256, 512)
 """Channels of each stage; all but the first one halve the resolution."""

@@ -15,8 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from awnlib.models import create_model
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec, create_model
 from awnlib.names import display_name
 from awnlib.width_transfer.costs import LayerCost, layer_costs, total_macs
 from awnlib.width_transfer.ledger import (

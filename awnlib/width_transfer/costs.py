@@ -17,7 +17,7 @@ from torch import Tensor
 from awnlib.channels import Channels
 from awnlib.cost import output_positions
 from awnlib.layers import SlimmableConv2d
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel
 
 T = TypeVar("T", int, float, Tensor)
 

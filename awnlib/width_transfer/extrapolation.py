@@ -17,8 +17,7 @@ from typing import Literal
 import torch
 
 from awnlib.budget import fill_budget, scale_to_budget
-from awnlib.models import create_model
-from awnlib.models._base import SlimmableModel, StageBlocks
+from awnlib.models import SlimmableModel, StageBlocks, create_model
 from awnlib.width_transfer.costs import layer_costs, total_macs
 from awnlib.width_transfer.vector import Network, WidthVector
 

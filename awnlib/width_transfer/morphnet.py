@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from awnlib.channels import Channels
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel
 from awnlib.width_transfer.costs import LayerCost
 from awnlib.width_transfer.optimizer import SupernetOptimizer
 from awnlib.width_transfer.settings import MorphNetSettings

@@ -15,9 +15,7 @@ from torch import Tensor
 
 from awnlib.budget import fill_budget, rounded_counts, scale_to_budget
 from awnlib.data import DataSet
-from awnlib.models import create_model
-from awnlib.models._base import SlimmableModel
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec, SlimmableModel, create_model
 from awnlib.objectives import backward_widths
 from awnlib.seeding import rng
 from awnlib.width_transfer.costs import layer_costs, total_macs

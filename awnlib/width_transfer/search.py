@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from awnlib.data import DataSet, epoch_order, training_images
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec
 from awnlib.progress import Progress
 from awnlib.provenance import provenance
 from awnlib.resumable import Parts, load_point, look, run_identity, run_resumable, save_point, training_tensors

@@ -15,9 +15,7 @@ import torch
 from awnlib.checkpoint import save_model
 from awnlib.cost import cost
 from awnlib.data import DataSet, all_test_batches, load_dataset
-from awnlib.models import create_model
-from awnlib.models._base import SlimmableModel
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec, SlimmableModel, create_model
 from awnlib.records import Record, recorded_file, run_job
 from awnlib.schemas import write_table
 from awnlib.stages import HISTORY, MODEL, choose_device, job_provenance

@@ -11,8 +11,7 @@ from pydantic import Field, model_validator
 
 from awnlib.budget import rounded_counts
 from awnlib.files import atomic_path
-from awnlib.models import create_model
-from awnlib.models._base import SlimmableModel
+from awnlib.models import SlimmableModel, create_model
 from awnlib.settings import ConfigError, Settings, parse
 
 
@@ -123,7 +122,7 @@ class WidthVector(Settings):
         num_classes, input_shape
             Of the data.
         **options
-            Other fields of `awnlib.models._spec.ModelSpec`, or other values than a plain network's.
+            Other fields of `awnlib.models.ModelSpec`, or other values than a plain network's.
 
         Raises
         ------

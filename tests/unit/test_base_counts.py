@@ -5,8 +5,7 @@ import torch
 
 from awnlib.base_counts import base_counts
 from awnlib.cost import cost
-from awnlib.models import create_model
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec, create_model
 
 LENET = {"name": "lenet_3c1l", "input_shape": (1, 28, 28)}
 RESNET = {"name": "resnet18", "input_shape": (3, 32, 32), "base_width_mult": 0.25}

@@ -10,8 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from awnlib.extract import extract
 from awnlib.layers import SlimmableLinear
-from awnlib.models._base import SlimmableModel
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec, SlimmableModel
 from tests.reference import float64, plain_lenet, shake_norm, small_lenet
 
 FAMILIES = [

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from awnlib import models
 from awnlib.checkpoint import load_model, save_model
 from awnlib.models import create_model, model_names
 from awnlib.recalibrate import recalibrate_bn
@@ -31,6 +32,13 @@ def images(num=4):
 def test_names():
     assert "lenet_3c1l" in model_names()
     assert all(not name.startswith("_") for name in model_names())
+
+
+def test_classes_are_imported_on_first_use():
+    assert isinstance(small_lenet(), models.SlimmableModel)
+    assert isinstance(small_lenet().spec, models.ModelSpec)
+    with pytest.raises(AttributeError, match=r"awnlib\.models has no attribute LeNet"):
+        _ = models.LeNet
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec
 from awnlib.seeding import rng
 from awnlib.width_transfer.autoslim import AutoSlim, bin_counts, random_counts, slimmed_counts
 from awnlib.width_transfer.optimizer import Problem

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec
 from awnlib.seeding import rng
 from awnlib.width_transfer.dmcp import DMCP, Chain, budget_loss
 from awnlib.width_transfer.optimizer import Problem

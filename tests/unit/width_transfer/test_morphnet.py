@@ -6,9 +6,7 @@ from torch import nn
 
 from awnlib.channels import Channels
 from awnlib.layers import SharedBatchNorm2d, SlimmableConv2d, SlimmableLinear
-from awnlib.models import create_model
-from awnlib.models._base import SlimmableModel
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec, SlimmableModel, create_model
 from awnlib.width_transfer.costs import LayerCost, layer_costs, total_macs
 from awnlib.width_transfer.morphnet import MorphNet, regularizer, tied_scales
 from awnlib.width_transfer.optimizer import Problem

@@ -6,8 +6,7 @@ import torch
 from awnlib.config import DatasetConfig
 from awnlib.cost import cost
 from awnlib.data import ImageData
-from awnlib.models import create_model
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec, create_model
 from awnlib.settings import ConfigError, parse
 from awnlib.width_transfer.projection import Projection
 

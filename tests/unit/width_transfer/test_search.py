@@ -9,8 +9,7 @@ import torch
 
 from awnlib import resumable
 from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
-from awnlib.models import create_model
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec, create_model
 from awnlib.progress import Progress
 from awnlib.records import DivergedError
 from awnlib.schemas import read_table

@@ -6,7 +6,7 @@ from PIL import Image
 
 from awnlib.config import DatasetConfig
 from awnlib.data import ImageIndex, prepare_dataset
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec
 from awnlib.records import read_record
 from awnlib.seeding import rng
 from awnlib.width_transfer.collect import collect_transfer, retraining_record, search_record

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awnlib.budget import fill_budget, rounded_counts, scale_to_budget
-from awnlib.models._spec import ModelSpec
+from awnlib.models import ModelSpec
 from awnlib.width_transfer.optimizer import Problem
 from awnlib.width_transfer.uniform import Uniform
 
