@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -41,7 +41,6 @@ class RunConfig(Settings):
     track: TrackConfig
     counts: dict[str, int] | None = Field(default=None, description="channels by name, in place of the model's own")
     depth_mult: int = Field(default=1, ge=1, description="blocks in each stage relative to the plain network")
-    stem: Literal["by_size", "small", "large"] = Field(default="by_size", description="as in `ModelSpec`")
 
     @property
     def name(self) -> str:
@@ -52,7 +51,7 @@ class RunConfig(Settings):
     def training_settings(self) -> dict[str, Any]:
         """Return the settings that decide what is trained: not a method's name in figures, nor who reads images."""
         unseen = {"method_settings": {"label", "source", "recalibration"}, "train": {"num_workers"}}
-        unset = {key: True for key in ("counts", "depth_mult", "stem") if getattr(self, key) == _default(key)}
+        unset = {key: True for key in ("counts", "depth_mult") if getattr(self, key) == _default(key)}
         return self.model_dump(exclude={**unseen, **unset})
 
 
@@ -98,13 +97,12 @@ def _cell_runs(study: StudyConfig, model: str, dataset: str, method: str, seed: 
     cell = {"model": model, "dataset": dataset, "method": method}
     settings = study.resolved_methods()[method]
     widths = study.width_settings(**cell)
-    model_settings = study.models.get(model, ModelConfig())
     for individual_width in widths if settings.individual else [None]:
         yield RunConfig(
             dataset=dataset,
             augment=study.datasets[dataset].augment,
             model=model,
-            model_settings=model_settings,
+            model_settings=study.models.get(model, ModelConfig()),
             method=method,
             method_settings=settings,
             widths=widths,
@@ -112,7 +110,6 @@ def _cell_runs(study: StudyConfig, model: str, dataset: str, method: str, seed: 
             seed=seed,
             train=study.train_settings(**cell),
             track=study.track,
-            stem=model_settings.stem,
         )
 
 

@@ -143,7 +143,7 @@ def model_spec(run: RunConfig, input_shape: tuple[int, int, int], num_classes: i
         divisor=run.model_settings.divisor,
         channels=run.counts or {},
         depth_mult=run.depth_mult,
-        stem=run.stem,
+        stem=run.model_settings.stem,
     )
 
 

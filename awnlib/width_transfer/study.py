@@ -387,7 +387,7 @@ class TransferStudy(BaseStudy):
             dataset=task.dataset,
             augment=self.datasets[task.dataset].augment,
             model=task.model,
-            model_settings=ModelConfig(),
+            model_settings=ModelConfig(stem=self.transfer.stem),
             method="i_net",
             method_settings=load_methods()["i_net"],
             widths=[1.0],
@@ -397,7 +397,6 @@ class TransferStudy(BaseStudy):
             track=TrackConfig(num_points=1),
             counts=counts,
             depth_mult=task.configuration.depth_mult,
-            stem=self.transfer.stem,
         )
 
 

@@ -195,14 +195,14 @@ def test_a_retraining_is_a_plain_network_of_given_channels(data):
     study = parse_transfer_study(data)
     cell = study.retrainings()["resnet18/digits/w1-d2-s1/uniform/seed1"]
     run = study.run_config(cell, {"stage1": 7})
-    assert (run.counts, run.depth_mult, run.stem, run.seed) == ({"stage1": 7}, 2, "large", 1)
+    assert (run.counts, run.depth_mult, run.model_settings.stem, run.seed) == ({"stage1": 7}, 2, "large", 1)
     assert (run.method_settings.layer, run.method_settings.norm, run.widths) == ("sliced", "shared", [1.0])
 
 
 def test_other_studies_runs_depend_on_nothing_new(make_run):
     """What a run of an any-width study depends on, and so its results, did not change with the new fields."""
     run = make_run("awn")
-    assert {"counts", "depth_mult", "stem"}.isdisjoint(run.training_settings())
+    assert {"counts", "depth_mult"}.isdisjoint(run.training_settings())
     assert RunConfig.model_validate(run.training_settings() | {"method_settings": run.method_settings}) == run
     assert run.model_copy(update={"depth_mult": 2}).training_settings()["depth_mult"] == 2
 
