@@ -16,6 +16,14 @@ if "study" not in config:
     configfile: "config.yaml"
 
 
+def asked_resource(rule_name, resource):
+    """The number that set-resources (of a profile or the command) gives a rule, in place of its own; None without."""
+    asked = workflow.resource_settings.overwrite_resources.get(rule_name, {}).get(
+        resource
+    )
+    return None if asked is None or asked.is_evaluable() else asked.value
+
+
 if "transfer" in config:
 
     include: "workflow/rules/width_transfer_common.smk"

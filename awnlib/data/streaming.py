@@ -41,7 +41,7 @@ class StreamedImages:
     augment
         ``"none"``: as in evaluation. ``"resized_crop"``: a crop of 8 to 100 % of the area and a shape from 3:4 to 4:3,
         resized, and mirrored every other time, by chance (Szegedy et al., Going Deeper with Convolutions, section 6).
-        ``"randaugment"``: two random operations of magnitude 9 besides (Cubuk et al., RandAugment, section 4.3).
+        ``"randaugment"``: two random operations of magnitude 9 of 10 besides (Cubuk et al., RandAugment, section 4.3).
     device
         Where batches are normalised.
     num_workers
@@ -146,7 +146,8 @@ def _augmentation(augment: str, size: int) -> Callable[[Image.Image], Tensor]:
     v2 = _transforms()
     steps = [v2.RandomResizedCrop(size), v2.RandomHorizontalFlip()]
     if augment == "randaugment":
-        steps.append(v2.RandAugment(num_ops=2, magnitude=9))
+        # Of 10 as in timm, whose `rand-m9` the papers mean; torchvision's own scale is of 30.
+        steps.append(v2.RandAugment(num_ops=2, magnitude=9, num_magnitude_bins=11))
     transform: Callable[[Image.Image], Tensor] = v2.Compose([*steps, v2.PILToTensor()])
     return transform
 

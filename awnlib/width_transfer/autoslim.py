@@ -97,7 +97,7 @@ class AutoSlim(SupernetOptimizer):
         for images, labels in self.batches:
             wrong += (self.model(images).argmax(dim=1) != labels).sum()
         num_images = sum(len(labels) for _, labels in self.batches)
-        self.ledger.spend("evaluation", self.problem.macs(counts), num_images, backward=False)
+        self.ledger.spend("evaluation", self.problem.macs(counts), num_images)
         return 100 * int(wrong) / num_images
 
     def multipliers(self) -> dict[str, float]:

@@ -19,7 +19,7 @@ Guo et al., DMCP: Differentiable Markov Channel Pruning for Neural Networks, sec
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -29,7 +29,8 @@ from torch.nn import functional as F
 from awnlib.budget import TOLERANCE
 from awnlib.seeding import rng
 from awnlib.width_transfer.costs import total_macs
-from awnlib.width_transfer.optimizer import Problem, SupernetOptimizer
+from awnlib.width_transfer.ledger import INPUT_GRADIENTS
+from awnlib.width_transfer.optimizer import Batch, Problem, SupernetOptimizer
 from awnlib.width_transfer.settings import DMCPSettings
 
 BAND = 0.05
@@ -120,7 +121,7 @@ class DMCP(SupernetOptimizer):
         drawn = [self._random_counts(progress, generator) for _ in range(self.settings.num_random)]
         return self.backward_sandwich(images, labels, drawn)
 
-    def after_step(self, images: Tensor, labels: Tensor, progress: float) -> None:
+    def after_step(self, parts: Sequence[Batch], progress: float) -> None:
         """Take a step of the architecture in the second part of the search."""
         part = self._second_part(progress)
         if part < 0:
@@ -129,11 +130,12 @@ class DMCP(SupernetOptimizer):
         lr = self.settings.architecture_lr * (low + (1 - low) * (1 + math.cos(math.pi * part)) / 2)
         self.optimizer.param_groups[0]["lr"] = lr
         alphas = [chain.alpha for chain in self.chains.values()]
-        loss = self.architecture_loss(images, labels)
-        for alpha, gradient in zip(alphas, torch.autograd.grad(loss, alphas), strict=True):
-            alpha.grad = gradient
+        gradients = [torch.autograd.grad(self.architecture_loss(*part), alphas) for part in parts]
+        for alpha, several in zip(alphas, zip(*gradients, strict=True), strict=True):
+            alpha.grad = torch.stack(several).mean(dim=0)
         self.optimizer.step()
-        self.ledger.spend("architecture step", self.problem.macs(self.full), len(images), backward=True)
+        num_images = sum(len(labels) for _, labels in parts)
+        self.ledger.spend("architecture step", self.problem.macs(self.full), num_images, backward=INPUT_GRADIENTS)
 
     def architecture_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return the cross-entropy of the largest network with gates, plus the budget loss."""

@@ -1,12 +1,12 @@
 """What a search for widths costs, in MACs: as it was spent, and on paper before it is run.
 
 Every kind of work is an entry. A forward pass costs the MACs of the network at its width, for each image. A backward
-pass is counted as twice that: it computes the gradients of the inputs and of the weights, each as many MACs as the
-forward pass. So a step of training costs three times the forward pass. Norms, losses and optimisers are not counted.
+pass costs the same for the gradients of the inputs, and again for those of the weights. So a step of training costs
+three times the forward pass. Norms, losses and optimisers are not counted.
 
     ledger = Ledger()
-    ledger.spend("supernet step", macs, num_images=128, backward=True)
-    ledger.spend("evaluation", macs, num_images=1000, backward=False)
+    ledger.spend("supernet step", macs, num_images=128, backward=ALL_GRADIENTS)
+    ledger.spend("evaluation", macs, num_images=1000)
     ledger.total
 
 References
@@ -27,6 +27,10 @@ from awnlib.files import atomic_path
 from awnlib.seeding import rng
 from awnlib.width_transfer.costs import LayerCost, total_macs
 
+ALL_GRADIENTS = 2
+"""What a backward pass costs relative to the forward pass: gradients of the inputs and of the weights."""
+INPUT_GRADIENTS = 1
+"""The same if no weight needs a gradient."""
 CandidateCounts = Callable[[Channels], Sequence[int]]
 """The counts that a search may give a dimension, from the smallest to the largest."""
 
@@ -43,8 +47,17 @@ class Ledger:
     def __init__(self, entries: Mapping[str, float] | None = None) -> None:
         self._entries = dict(entries or {})
 
-    def spend(self, what: str, macs_per_image: float, num_images: float, *, backward: bool) -> None:
-        """Enter passes of images through a network: forward, and backward at twice the cost if asked for.
+    def spend(self, what: str, macs_per_image: float, num_images: float, *, backward: int = 0) -> None:
+        """Enter passes of images through a network.
+
+        Parameters
+        ----------
+        what
+            The kind of work.
+        macs_per_image, num_images
+            Of the forward pass.
+        backward
+            `ALL_GRADIENTS`, `INPUT_GRADIENTS`, or 0 without a backward pass.
 
         Raises
         ------
@@ -56,7 +69,7 @@ class Ledger:
             raise ValueError(f"{what}: MACs and images must be 0 or more, found {macs_per_image:g} and {num_images:g}")
         self._add(f"{what}, forward", macs)
         if backward:
-            self._add(f"{what}, backward", 2 * macs)
+            self._add(f"{what}, backward", backward * macs)
 
     @property
     def entries(self) -> dict[str, float]:
@@ -154,10 +167,10 @@ def planned_sandwich(
     """
     largest, smallest = _extreme_macs(layers, candidates)
     ledger = Ledger()
-    ledger.spend("supernet step, largest width", largest, num_images, backward=True)
-    ledger.spend("supernet step, smallest width", smallest, num_images, backward=True)
+    ledger.spend("supernet step, largest width", largest, num_images, backward=ALL_GRADIENTS)
+    ledger.spend("supernet step, smallest width", smallest, num_images, backward=ALL_GRADIENTS)
     mean = expected_macs(layers, candidates)
-    ledger.spend("supernet step, random widths", num_random * mean, num_images, backward=True)
+    ledger.spend("supernet step, random widths", num_random * mean, num_images, backward=ALL_GRADIENTS)
     return ledger
 
 
@@ -177,7 +190,7 @@ def planned_dmcp(
     """
     largest, _ = _extreme_macs(layers, candidates)
     ledger = planned_sandwich(layers, candidates, num_images)
-    ledger.spend("architecture step", largest, architecture_share * num_images, backward=True)
+    ledger.spend("architecture step", largest, architecture_share * num_images, backward=INPUT_GRADIENTS)
     return ledger
 
 
@@ -216,7 +229,7 @@ def planned_autoslim(
         raise ValueError(f"target_macs must be {smallest:,} or more, the smallest network's, found {target_macs:,.0f}")
     ledger = planned_sandwich(layers, candidates, num_images)
     evaluated = _greedy_macs(layers, candidates, target_macs, rng(seed, "planned_autoslim"))
-    ledger.spend("evaluation", evaluated, evaluation_images, backward=False)
+    ledger.spend("evaluation", evaluated, evaluation_images)
     return ledger
 
 
@@ -227,7 +240,7 @@ def planned_morphnet(layers: Sequence[LayerCost], num_images: float) -> Ledger:
     """
     ledger = Ledger()
     macs = total_macs(layers, lambda channels: channels.full)
-    ledger.spend("training step", macs, num_images, backward=True)
+    ledger.spend("training step", macs, num_images, backward=ALL_GRADIENTS)
     return ledger
 
 

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from awnlib.channels import Channels
 from awnlib.models import SlimmableModel
 from awnlib.width_transfer.costs import LayerCost
+from awnlib.width_transfer.ledger import ALL_GRADIENTS
 from awnlib.width_transfer.optimizer import SupernetOptimizer
 from awnlib.width_transfer.settings import MorphNetSettings
 
@@ -50,7 +51,7 @@ class MorphNet(SupernetOptimizer):
         strength = self.settings.strength / self.problem.macs(self.problem.network.counts)
         loss = F.cross_entropy(self.model(images), labels) + strength * regulariser
         loss.backward()  # type: ignore[no-untyped-call]
-        self.ledger.spend("training step", self.problem.macs(self.full), len(images), backward=True)
+        self.ledger.spend("training step", self.problem.macs(self.full), len(images), backward=ALL_GRADIENTS)
         return loss.detach()
 
     def end_epoch(self, epoch: int) -> None:

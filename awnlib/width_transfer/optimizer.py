@@ -19,11 +19,13 @@ from awnlib.models import ModelSpec, SlimmableModel, create_model
 from awnlib.objectives import backward_widths
 from awnlib.seeding import rng
 from awnlib.width_transfer.costs import layer_costs, total_macs
-from awnlib.width_transfer.ledger import Ledger
+from awnlib.width_transfer.ledger import ALL_GRADIENTS, Ledger
 from awnlib.width_transfer.settings import SupernetSettings
 from awnlib.width_transfer.vector import Network
 
 Counts = Mapping[str, int]
+Batch = tuple[Tensor, Tensor]
+"""Images and labels."""
 
 
 class Problem:
@@ -184,18 +186,18 @@ class SupernetOptimizer(WidthOptimizer):
 
     @abstractmethod
     def backward(self, images: Tensor, labels: Tensor, step: int, progress: float) -> Tensor:
-        """Add the gradients of one training step and return its loss.
+        """Add the gradients of a training step's loss on some images and return it.
 
         Parameters
         ----------
         images, labels
-            One batch.
+            One batch, or a part of it.
         step, progress
             Steps taken before, and what fraction of all steps they are.
         """
 
-    def after_step(self, images: Tensor, labels: Tensor, progress: float) -> None:
-        """Do what follows a step of the weights, with the same batch."""
+    def after_step(self, parts: Sequence[Batch], progress: float) -> None:
+        """Do what follows a step of the weights, with the same batch in its parts."""
 
     def end_epoch(self, epoch: int) -> None:
         """Record how far the search has come."""
@@ -227,7 +229,7 @@ class SupernetOptimizer(WidthOptimizer):
         losses, _ = backward_widths(self.model, images, labels, widths, distillation=True)
         kinds = ["largest width", "smallest width", *["random widths"] * len(drawn)]
         for kind, counts in zip(kinds, sandwich, strict=True):
-            self.ledger.spend(f"supernet step, {kind}", self.problem.macs(counts), len(images), backward=True)
+            self.ledger.spend(f"supernet step, {kind}", self.problem.macs(counts), len(images), backward=ALL_GRADIENTS)
         return losses.sum()
 
     def _create_model(self) -> SlimmableModel:

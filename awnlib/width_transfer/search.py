@@ -200,15 +200,25 @@ class _Search:
         optimizer, progress = self.optimizer, self.step / self.total_steps
         self.sgd.param_groups[0]["lr"].fill_(self._lr())
         self.sgd.zero_grad()
+        size = self.settings.images_at_once or len(images)
+        parts = list(zip(torch.split(images, size), torch.split(labels, size), strict=True))
         with self._autocast():
-            loss = optimizer.backward(images, labels, self.step, progress)
+            losses = [optimizer.backward(*part, self.step, progress) for part in parts]
+        self._average_gradients(len(parts))
         self.sgd.step()
         with self._autocast():
-            optimizer.after_step(images, labels, progress)
+            optimizer.after_step(parts, progress)
         self.step += 1
         if self.step % self.epoch_steps == 0:
             optimizer.end_epoch(self.step // self.epoch_steps)
-        return loss
+        return torch.stack(losses).mean()
+
+    def _average_gradients(self, num_parts: int) -> None:
+        """Turn the sum of the gradients of equal parts of a batch into their mean."""
+        if num_parts > 1:
+            for parameter in self.model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad /= num_parts
 
     def _lr(self) -> float:
         return self.settings.learning_rate(self.step / self.total_steps)

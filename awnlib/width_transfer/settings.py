@@ -37,6 +37,12 @@ class SupernetSettings(OptimizerSettings):
     )
     num_epochs: int = Field(default=40, ge=1, description="passes over the training images")
     batch_size: int = Field(default=128, ge=2, description="images per step; a smaller last batch is left out")
+    images_at_once: int | None = Field(
+        default=None,
+        ge=2,
+        description="images that pass the network together and share BN statistics, a divisor of batch_size, where a "
+        "batch does not fit into memory; null: all of a batch",
+    )
     lr: float = Field(default=0.1, gt=0, description="learning rate at the start")
     lr_end: float = Field(default=0.0, ge=0, le=1, description="learning rate at the end, relative to the start")
     schedule: Literal["constant", "linear", "cosine"] = Field(default="linear", description="way from lr to lr_end")
@@ -58,6 +64,12 @@ class SupernetSettings(OptimizerSettings):
     def _nesterov_needs_momentum(self) -> Self:
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _equal_parts(self) -> Self:
+        if self.batch_size % (self.images_at_once or 1):
+            raise ValueError(f"images_at_once must divide batch_size ({self.batch_size}), found {self.images_at_once}")
         return self
 
     def learning_rate(self, progress: float) -> float:
@@ -90,7 +102,8 @@ class MorphNetSettings(SupernetSettings):
 class AutoSlimSettings(SupernetSettings):
     """AutoSlim. Defaults: Width Transfer, appendix A; 12 bins and the rest as in the authors' published settings.
 
-    The learning rate is the authors' 0.5 for batches of 1024, scaled down with the batch.
+    The learning rate is the authors' 0.5 for batches of 1024, scaled down with the batch. They hold out 50,000 images,
+    4 % of ImageNet; the default is for small data sets.
     """
 
     min_width_mult: float = Field(
@@ -115,7 +128,9 @@ class DMCPSettings(SupernetSettings):
     """DMCP. Defaults: Width Transfer, appendix A, and the authors' code; its learning rates are for batches of 2048.
 
     That of the weights is scaled down with the batch; that of the architecture is not, as its gradient is dominated by
-    the budget and what counts is the distance that it can go in all steps.
+    the budget and what counts is the distance that it can go in all steps. `uniform_end` is theirs for batches of 256.
+    Groups are `offset` times the un-optimised channels, rounded down, and channels of no group are always kept, as in
+    the authors' code: of a dimension of 16 these are 10, more than `min_width_mult` says.
     """
 
     min_width_mult: float = Field(

@@ -172,7 +172,7 @@ def test_evaluation_is_that_of_torchvision(pets, stored, num_workers):
 @pytest.mark.parametrize("augment", ["resized_crop", "randaugment"])
 def test_augmentation_is_that_of_torchvision_seeded_for_each_image(pets, augment):
     """Epoch 1 of batches of 10: steps 2 and 3."""
-    more = [v2.RandAugment(2, 9)] if augment == "randaugment" else []
+    more = [v2.RandAugment(2, 9, num_magnitude_bins=11)] if augment == "randaugment" else []
     steps = [v2.RandomResizedCrop(16), v2.RandomHorizontalFlip(), *more, v2.ToImage()]
     to_floats = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(pets.mean, pets.std)]
     order = torch.randperm(24, generator=rng(5, "epoch_order", 1))

@@ -56,6 +56,21 @@ def test_jobs_ask_for_what_their_processes_need(workflow, make_study):
     assert jobs[f"{sweep}/awn/seed0/as_trained/record.json"] == {"threads": 4, "gpu": 1, "mem_mb": 6000}
 
 
+@pytest.mark.parametrize(
+    ("config", "rule"),
+    [("ci.yaml", "train_model"), ("width_transfer_ci.yaml", "train_transferred")],
+)
+def test_fewer_gpus_than_processes_are_refused(workflow, config, rule):
+    study = yaml.safe_load((REPOSITORY / "configs" / config).read_text())
+    study.get("transfer", study)["train"]["num_processes"] = 2
+    workflow.configure(study)
+    code, output = workflow.call("--dry-run", "--set-resources", f"{rule}:gpu=1")
+    assert code == 1
+    assert f"train.num_processes is 2, but the profile's set-resources give each job of {rule} gpu: 1" in output
+    code, output = workflow.call("--dry-run", "--set-resources", f"{rule}:gpu=2")
+    assert code == 0, output
+
+
 def test_plain_call_runs_the_default_study(workflow):
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run"]
     result = subprocess.run(command, cwd=workflow.folder, capture_output=True, text=True)

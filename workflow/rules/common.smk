@@ -2,11 +2,16 @@
 from awnlib.columns import COLLECTED
 from awnlib.config import ConfigError, parse_study
 from awnlib.digest import code_digest
-from awnlib.hardware import wants_gpu
+from awnlib.hardware import check_gpus, wants_gpu
 from awnlib.study import AS_TRAINED, evaluations, runs
 
 try:
     STUDY = parse_study(config)
+    check_gpus(
+        "train_model",
+        asked_resource("train_model", "gpu"),
+        max(run.train.num_processes for run in runs(STUDY)),
+    )
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 

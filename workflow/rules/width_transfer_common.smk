@@ -1,11 +1,16 @@
 # The width-transfer study, checked before any job starts, and what its rules ask of it.
 from awnlib.config import ConfigError
 from awnlib.digest import code_digest
-from awnlib.hardware import wants_gpu
+from awnlib.hardware import check_gpus, wants_gpu
 from awnlib.width_transfer.study import parse_transfer_study
 
 try:
     STUDY = parse_transfer_study(config)
+    check_gpus(
+        "train_transferred",
+        asked_resource("train_transferred", "gpu"),
+        STUDY.transfer.train.num_processes,
+    )
     if workflow.is_main_process:  # not again in every job: it builds all networks
         from awnlib.width_transfer.checks import check_networks
 

@@ -145,17 +145,31 @@ def test_architecture_steps_start_in_the_second_part_and_move_chains_only(shapes
     optimizer = search(shapes)
     images, labels = shapes.train_images[:20].float() / 255, shapes.train_labels[:20]
     weights = [parameter.clone() for parameter in optimizer.model.parameters()]
-    optimizer.after_step(images, labels, 0.49)
+    optimizer.after_step([(images, labels)], 0.49)
     assert not any(one.alpha.any() for one in optimizer.chains.values())
     assert optimizer.ledger.total == 0
-    optimizer.after_step(images, labels, 0.5)
+    optimizer.after_step([(images, labels)], 0.5)
     assert all(one.alpha.all() for one in optimizer.chains.values())
     assert optimizer.optimizer.param_groups[0]["lr"] == 0.5
-    assert optimizer.ledger.total == 3 * 20 * optimizer.problem.macs(optimizer.full)
-    optimizer.after_step(images, labels, 1.0)
+    assert optimizer.ledger.total == 2 * 20 * optimizer.problem.macs(optimizer.full)
+    optimizer.after_step([(images, labels)], 1.0)
     assert optimizer.optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
     assert all(parameter.grad is None for parameter in optimizer.model.parameters())
     torch.testing.assert_close(weights, list(optimizer.model.parameters()))
+
+
+def test_a_batch_in_parts_moves_the_chains_by_the_mean_of_their_gradients(shapes):
+    optimizer, other = search(shapes), search(shapes)
+    images, labels = shapes.train_images[:20].float() / 255, shapes.train_labels[:20]
+    parts = [(images[:10], labels[:10]), (images[10:], labels[10:])]
+    alphas = [chain.alpha for chain in other.chains.values()]
+    first, second = (torch.autograd.grad(other.architecture_loss(*part), alphas) for part in parts)
+    optimizer.after_step(parts, 0.5)
+    for chain, one, two in zip(optimizer.chains.values(), first, second, strict=True):
+        assert not torch.equal(one, two)
+        torch.testing.assert_close(chain.alpha.grad, (one + two) / 2)
+    other.after_step([(images, labels)], 0.5)
+    assert optimizer.ledger.entries == other.ledger.entries
 
 
 def test_random_networks_come_from_the_chains_more_and_more_often(shapes):

@@ -13,6 +13,7 @@ from awnlib.models import create_model
 from awnlib.width_transfer.compound import COMPOUND, compound_table
 from awnlib.width_transfer.costs import LayerCost, layer_costs, total_macs
 from awnlib.width_transfer.ledger import (
+    ALL_GRADIENTS,
     Ledger,
     even_counts,
     expected_macs,
@@ -44,9 +45,9 @@ def macs(a, b):
 
 def test_a_backward_pass_costs_two_forward_passes():
     ledger = Ledger()
-    ledger.spend("step", 10, 3, backward=True)
-    ledger.spend("step", 100, 1, backward=True)
-    ledger.spend("evaluation", 7, 2, backward=False)
+    ledger.spend("step", 10, 3, backward=ALL_GRADIENTS)
+    ledger.spend("step", 100, 1, backward=ALL_GRADIENTS)
+    ledger.spend("evaluation", 7, 2)
     assert ledger.entries == {"step, forward": 130, "step, backward": 260, "evaluation, forward": 14}
     assert ledger.total == 404
 
@@ -63,7 +64,7 @@ def test_sums_and_factors(tmp_path):
 def test_wrong_use():
     for numbers in ((-1, 5), (5, -1)):
         with pytest.raises(ValueError, match="step: MACs and images must be 0 or more"):
-            Ledger().spend("step", *numbers, backward=True)
+            Ledger().spend("step", *numbers)
     with pytest.raises(ValueError, match="costs nothing"):
         overhead_factor(Ledger({"a": 1}), Ledger())
     for arguments in ((0.0, 3), (1.1, 3), (0.5, 0)):
@@ -105,7 +106,7 @@ def test_planned_sandwich_by_hand():
 
 def test_planned_dmcp_has_architecture_steps_in_the_second_half():
     added = planned_dmcp(LAYERS, candidates, 50).total - planned_sandwich(LAYERS, candidates, 50).total
-    assert added == pytest.approx(FORWARD_BACKWARD * 25 * macs(4, 6))
+    assert added == pytest.approx(2 * 25 * macs(4, 6))  # no gradients of weights
 
 
 def test_planned_morphnet_trains_the_network_as_it_is():
@@ -157,6 +158,19 @@ def test_compound_projections(name, plain):
         # the product of ratios is right up to what does not follow the width: colours, classes, single-block stages
         assert (factors / table["multipliers_factor"]).between(0.5, 1.1).all()
     assert (table["morphnet"] == 3 * table["macs"] * table["num_images"]).all()
+
+
+def test_the_factors_of_the_documentation(repository):
+    tables = [compound_table(name).set_index("projection") for name in ("mobilenet_v2", "resnet18")]
+    lines = (repository / "docs/width_transfer.md").read_text().splitlines()
+    for projection in tables[0].index[:-1]:
+        (line,) = [line for line in lines if line.startswith(f"| {projection} |")]
+        _, _, *cells, product, _ = line.split("|")
+        for table, cell in zip(tables, cells, strict=True):
+            shown = [float(number.replace(",", "")) for number in cell.split(", ")]
+            factors = table.loc[projection, ["dmcp_factor", "autoslim_factor", "morphnet_factor"]].astype(float)
+            assert shown == pytest.approx(factors.tolist(), abs=0.051 if shown[0] < 100 else 0.51)
+        assert float(product.replace(",", "")) == pytest.approx(table.loc[projection, "multipliers_factor"], abs=0.05)
 
 
 def test_the_resnet_of_a_projection_is_the_original_but_for_its_multipliers():

@@ -135,6 +135,7 @@ def test_cost_of_a_search_by_hand(shapes):
     assert entries["supernet step, largest width, backward"] == 400 * macs(24, 24, 24)
     assert entries["supernet step, smallest width, forward"] == 200 * macs(10, 10, 10)
     assert entries["architecture step, forward"] == 100 * macs(24, 24, 24)
+    assert entries["architecture step, backward"] == 100 * macs(24, 24, 24)  # of inputs alone
     assert result.vector.provenance["search_macs"] == result.ledger.total == sum(entries.values())
 
 
@@ -152,6 +153,24 @@ def test_cost_of_random_widths_and_of_slimming_by_hand(shapes):
     first = next(row["macs"] for row in result.rows if row["step"] == 0)
     assert result.ledger.entries["evaluation, forward"] == 30 * (evaluated + first)
     assert "evaluation, backward" not in result.ledger.entries
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_batch_in_parts_has_the_mean_of_their_gradients_and_the_same_cost(shapes, name, monkeypatch):
+    """Each part has its own BN statistics, so that it is not the gradient of the whole batch."""
+    problem, config = Problem(shapes, LENET), settings(name, images_at_once=10)
+    in_parts, slow = (module._Search(module._create(problem, config, 0, torch.device("cpu"))) for _ in range(2))
+    images, labels = next(in_parts.images.batches(20, seed=0, steps=range(1)))
+    gradients = []
+    for part in (slice(0, 10), slice(10, 20)):
+        slow.sgd.zero_grad()
+        slow.optimizer.backward(images[part], labels[part], 0, 0.0)
+        gradients.append([parameter.grad.clone() for parameter in slow.model.parameters()])
+    monkeypatch.setattr(in_parts.sgd, "step", lambda: None)
+    in_parts._take_step(images, labels)
+    for parameter, one, two in zip(in_parts.model.parameters(), *gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, (one + two) / 2)
+    assert in_parts.optimizer.ledger.entries == slow.optimizer.ledger.entries
 
 
 def test_uniform_costs_nothing(shapes):
@@ -321,6 +340,8 @@ def test_unknown_optimizer_and_settings():
         parse_settings("autoslim", {"bin": 3})
     with pytest.raises(ConfigError, match="nesterov needs a momentum above 0"):
         parse_settings("dmcp", {"momentum": 0.0})
+    with pytest.raises(ConfigError, match=r"images_at_once must divide batch_size \(128\), found 100"):
+        parse_settings("dmcp", {"images_at_once": 100})
 
 
 @pytest.mark.parametrize("name", TRAINED)
