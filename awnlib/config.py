@@ -82,12 +82,16 @@ class DatasetConfig(Settings):
 
     @model_validator(mode="after")
     def _streamed_or_in_memory(self) -> DatasetConfig:
-        allowed = ("none", "resized_crop", "randaugment") if self.stream else ("none", "crop_flip")
-        if self.augment not in allowed:
-            raise ValueError(f"augment '{self.augment}' with stream {self.stream} (allowed: {', '.join(allowed)})")
+        self.check_augment(self.augment)
         if self.stream and (self.source != "image_folder" or self.image_size is None):
             raise ValueError("stream needs source 'image_folder' and an image_size")
         return self
+
+    def check_augment(self, augment: str) -> None:
+        """Raise a ValueError, with what is allowed, if the images of this data set cannot be augmented so."""
+        allowed = ("none", "resized_crop", "randaugment") if self.stream else ("none", "crop_flip")
+        if augment not in allowed:
+            raise ValueError(f"augment '{augment}' with stream {self.stream} (allowed: {', '.join(allowed)})")
 
     @model_validator(mode="after")
     def _mean_and_std_of_the_same_channels(self) -> DatasetConfig:

@@ -127,7 +127,7 @@ def random_counts(smallest: Counts, full: Counts, generator: torch.Generator) ->
 
 
 def slimmed_counts(rows: Iterable[Mapping[str, Any]], budget: int) -> dict[str, int]:
-    """Return the largest network of a slimming that fits a budget; other budgets than the search's own, too.
+    """Return the largest network of a slimming that fits a budget, the search's own or another that it went through.
 
     Parameters
     ----------

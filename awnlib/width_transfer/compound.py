@@ -27,6 +27,7 @@ from awnlib.width_transfer.ledger import (
     planned_morphnet,
 )
 from awnlib.width_transfer.projection import Projection
+from awnlib.width_transfer.study import Configuration, ratio_of_costs
 
 COMPOUND = (
     Projection(base_width_mult=0.312, depth_mult=1, image_size=64, data_share=0.05),
@@ -115,9 +116,12 @@ def _title(projection: Projection) -> str:
 
 def _product(projection: Projection) -> float:
     """Return the ratio of the original's overhead to a projection's if it were proportional to each multiplier."""
-    pairs = zip(COMPOUND[-1].model_dump().values(), projection.model_dump().values(), strict=True)
-    width, depth, size, share = (original / projected for original, projected in pairs)
-    return float(width**2 * depth * size**2 * share)
+    return ratio_of_costs(_configuration(COMPOUND[-1]), _configuration(projection))
+
+
+def _configuration(projection: Projection) -> Configuration:
+    width, depth, size, share = projection.model_dump().values()
+    return Configuration(width_mult=width, depth_mult=depth, image_size=size, data_share=share)
 
 
 def _arithmetic(projection: Projection) -> str:

@@ -7,8 +7,8 @@ from awnlib.departures import differences, effective
 from awnlib.names import display_name
 from awnlib.width_transfer.study import COMPARISON, Axis, TransferStudy, configuration_title
 
-UNSEEN = {"num_workers", "augment"}
-"""Settings of a search that decide nothing, or that the data set gives."""
+UNSEEN = {"num_workers", "images_at_once", "augment"}
+"""Settings of a search that the machine asks for, or that the data set gives."""
 
 
 def departures(study: TransferStudy, paper: TransferStudy) -> list[str]:
@@ -24,12 +24,18 @@ def departures(study: TransferStudy, paper: TransferStudy) -> list[str]:
     sets, paper_sets = (", ".join(map(_dataset, one.datasets, one.datasets.values())) for one in (study, paper))
     train, paper_train = (effective(one.transfer.train) for one in (study, paper))
     return [
-        *differences({"seeds": len(study.seeds)}, {"seeds": len(paper.seeds)}),
+        *differences(_general(study), _general(paper)),
         *([] if sets == paper_sets else [f"data sets {sets} instead of {paper_sets}"]),
         *_axes(study, paper),
         *_line("retraining", list(differences(train, paper_train))),
         *_searches(study, paper),
     ]
+
+
+def _general(study: TransferStudy) -> dict[str, object]:
+    """Return what is neither of a data set nor of an axis, a search or a retraining."""
+    transfer = study.transfer
+    return {"seeds": len(study.seeds), "stem": transfer.stem, "macs_tolerance": transfer.macs_tolerance}
 
 
 def _dataset(name: str, config: DatasetConfig) -> str:

@@ -41,19 +41,22 @@ def summarise_transfer(transfer: pd.DataFrame) -> pd.DataFrame:
 
 
 def similarity_bounds(similarity: pd.DataFrame) -> pd.DataFrame:
-    """Return for each model, target and optimiser the mean cosine with uniform widths, between seeds, and of all pairs.
+    """Return the mean cosine with uniform widths, between seeds, and of all pairs, of each optimiser and target.
 
     Returns
     -------
     pandas.DataFrame
-        `model`, `target`, `optimizer`, `uniform` (the floor), `seeds` (the ceiling; null with one seed) and `vectors`
-        (searches of this optimiser that differ in more than the seed).
+        `model`, `dataset`, `target`, `optimizer`, `uniform` (the floor), `seeds` (the ceiling; null with one seed) and
+        `vectors` (searches of this optimiser that differ in more than the seed).
     """
     same = (similarity["one_optimizer"] == similarity["other_optimizer"]) | (similarity["relation"] == "uniform")
-    rows = similarity[same & (similarity["one_target"] == similarity["other_target"])]
-    keys = {"one_target": "target", "one_optimizer": "optimizer"}
-    means = rows.rename(columns=keys).pivot_table(
-        index=["model", "target", "optimizer"], columns="relation", values="cosine", aggfunc="mean", sort=False
+    for key in ("dataset", "target"):
+        same &= similarity[f"one_{key}"] == similarity[f"other_{key}"]
+    keys = {f"one_{key}": key for key in ("dataset", "target", "optimizer")}
+    means = (
+        similarity[same]
+        .rename(columns=keys)
+        .pivot_table(index=["model", *keys.values()], columns="relation", values="cosine", aggfunc="mean", sort=False)
     )
     return means.reindex(columns=["uniform", "seeds", "vectors"]).reset_index()
 
@@ -108,7 +111,8 @@ def similarity_rows(similarity: pd.DataFrame) -> pd.DataFrame:
     bounds = similarity_bounds(similarity)
     names = {"uniform": "with uniform (floor)", "seeds": "between seeds (ceiling)", "vectors": "between sources"}
     text = {label: bounds[name].astype(float).map(lambda value: _number(value, ".3f")) for name, label in names.items()}
-    return bounds[["model", "target", "optimizer"]].assign(**text)
+    shown = bounds[["model", "dataset", "target", "optimizer"]].rename(columns={"dataset": "data set"})
+    return shown.assign(**text)
 
 
 def datasets_rows(datasets: pd.DataFrame) -> pd.DataFrame:

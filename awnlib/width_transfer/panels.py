@@ -8,13 +8,13 @@ import pandas as pd
 
 from awnlib.names import panel_title
 from awnlib.width_transfer.layout import summarise_transfer
-from awnlib.width_transfer.study import UNIFORM, TransferStudy, configuration_title
+from awnlib.width_transfer.study import UNIFORM, TransferStudy, configuration_title, ratio_of_costs
 
 
 def decisive_rows(study: TransferStudy, transfer: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `summarise_transfer` that decide claims, with `algorithm` and `target_depth_mult`.
+    """Return the rows of `summarise_transfer` that decide claims, with `algorithm`, `target_depth_mult`, `cost_ratio`.
 
-    Of a comparison, these are the rows of its small data set.
+    `cost_ratio` is that of target and source (`ratio_of_costs`). Of a comparison, only its small data set decides.
     """
     summary = summarise_transfer(transfer)
     small = small_datasets(study)
@@ -23,8 +23,15 @@ def decisive_rows(study: TransferStudy, transfer: pd.DataFrame) -> pd.DataFrame:
     ]
     algorithms = {name: row.optimizer or name for name, row in study.transfer.optimizers.items()}
     depths = {axis.name: axis.target.configuration.depth_mult for axis in study.axes()}
+    known = {task.configuration.name: task.configuration for axis in study.axes() for task in axis.sources}
+    ratios = [
+        ratio_of_costs(known[target], known[source])
+        for target, source in zip(summary["target"], summary["source"], strict=True)
+    ]
     return summary.assign(
-        algorithm=summary["optimizer"].map(algorithms), target_depth_mult=summary["axis"].map(depths)
+        algorithm=summary["optimizer"].map(algorithms),
+        target_depth_mult=summary["axis"].map(depths),
+        cost_ratio=ratios,
     ).loc[kept]
 
 

@@ -72,6 +72,10 @@ class SupernetSettings(OptimizerSettings):
             raise ValueError(f"images_at_once must divide batch_size ({self.batch_size}), found {self.images_at_once}")
         return self
 
+    def images_left(self, num_images: int) -> int:
+        """Return how many of the training images are trained with: all but one fold, if there are several."""
+        return num_images - (-(-num_images // self.folds) if self.folds > 1 else 0)
+
     def learning_rate(self, progress: float) -> float:
         """Return the learning rate after a fraction of all steps."""
         left = {"constant": 1.0, "linear": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2}
@@ -122,6 +126,11 @@ class AutoSlimSettings(SupernetSettings):
     slim_to_smallest: bool = Field(
         default=False, description="go on below the budget, so that the table has networks for every smaller one"
     )
+
+    def images_left(self, num_images: int) -> int:
+        """Return how many of the training images are trained with: without a fold, without those held out."""
+        left = super().images_left(num_images)
+        return left - round(self.held_out * left)
 
 
 class DMCPSettings(SupernetSettings):

@@ -24,7 +24,7 @@ from awnlib.methods import load_methods
 from awnlib.models import model_names
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.study import RunConfig
-from awnlib.width_transfer.settings import parse_settings
+from awnlib.width_transfer.settings import SupernetSettings, parse_settings
 
 Stacking = Literal["average_block", "last_block"]
 Kind = Literal["width", "depth", "stacking", "resolution", "data", "compound"]
@@ -66,6 +66,17 @@ def configuration_title(name: str) -> str:
     width, depth, *size, share = name.split("-")
     parts = [f"{width[1:]}x wide", f"{depth[1:]}x deep", *(f"{pixels[1:]} px" for pixels in size)]
     return ", ".join([*parts, f"{100 * float(share[1:]):g} % of the images"] if share != "s1" else parts)
+
+
+def ratio_of_costs(target: Configuration, source: Configuration) -> float:
+    """Return how many times as much a search costs in the target, if its cost follows each of the four multipliers.
+
+    Those of width and resolution are squared, as in Width Transfer, section 4.5. What does not follow them (colours,
+    classes, blocks that are not repeated) makes the true factor smaller or larger: that is in the ledger.
+    """
+    sides = (target.image_size or 1) / (source.image_size or target.image_size or 1)
+    depth, share = target.depth_mult / source.depth_mult, target.data_share / source.data_share
+    return (target.width_mult / source.width_mult) ** 2 * depth * sides**2 * share
 
 
 class SourceConfig(Settings):
@@ -255,7 +266,8 @@ class TransferStudy(BaseStudy):
         config = self.transfer
         rows = sorted(config.optimizers)
         for name, row in config.optimizers.items():
-            yield from unknown_names(f"transfer.optimizers.{name}.optimizer", [row.optimizer or name], OPTIMIZERS)
+            unknown = list(unknown_names(f"transfer.optimizers.{name}.optimizer", [row.optimizer or name], OPTIMIZERS))
+            yield from unknown or self._row_problems(name)
         selectable = [*config.axes, *config.comparisons, *self.datasets, *model_names()]
         yield from unknown_names("only", self.only, sorted(selectable))
         parts: list[tuple[str, AxisConfig | ComparisonConfig, list[str]]] = [
@@ -292,20 +304,32 @@ class TransferStudy(BaseStudy):
                 f"{round(target.data_share * size)} training images of {axis.target.dataset}"
             )
 
-    def _search_problems(self, search: Search) -> Iterator[str]:
-        """Yield what is wrong with the settings of a search, or that images are too few, if their number is known."""
+    def _row_problems(self, row: str) -> Iterator[str]:
+        """Yield what is wrong with the settings of a row of `optimizers`, whether an axis uses it or not."""
         try:
-            settings = parse_settings(*self.search_settings(search))
+            self.row_settings(row)
         except ConfigError as error:
-            where = f"transfer.optimizers.{search.optimizer}, with transfer.search"
+            where = f"transfer.optimizers.{row}, with transfer.search"
             yield from (f"{where}: {problem}" for problem in error.problems)
+
+    def _search_problems(self, search: Search) -> Iterator[str]:
+        """Yield that a data set cannot be augmented so, or has too few images, if their number is known."""
+        where, dataset = f"transfer.optimizers.{search.optimizer}", self.datasets[search.task.dataset]
+        settings = parse_settings(*self.search_settings(search))
+        assert isinstance(settings, SupernetSettings)
+        try:
+            dataset.check_augment(settings.augment)
+        except ValueError as error:
+            yield f"{where}: {error}, for {search.task.dataset}"
+        if dataset.train_size is None:
             return
-        size, share = self.datasets[search.task.dataset].train_size, search.task.configuration.data_share
-        batch = getattr(settings, "batch_size", 1)
-        if size is not None and round(share * size) < batch:
+        share = search.task.configuration.data_share
+        left = settings.images_left(round(share * dataset.train_size))
+        if left < settings.batch_size:
+            besides = " and the search's held-out part" if left < round(share * dataset.train_size) else ""
             yield (
-                f"transfer.optimizers.{search.optimizer}: batch_size {batch} is more than the {round(share * size)} "
-                f"images that data_share {share:g} leaves of the {size} of {search.task.dataset}"
+                f"{where}: batch_size {settings.batch_size} is more than the {left} images that data_share {share:g}"
+                f"{besides} leaves of the {dataset.train_size} of {search.task.dataset}"
             )
 
     def axes(self) -> list[Axis]:

@@ -296,6 +296,22 @@ def test_the_paper_s_study_has_its_sources(repository):
         ),
         ("transfer.search", {"num_epochs": 0}, "num_epochs"),
         ("transfer.search.batch_size", 401, "more than the 400 images that data_share 1 leaves of the 400 of digits"),
+        ("transfer.optimizers.dmcp.settings", {"batch_size": 250, "folds": 2}, "more than the 200 images"),
+        (
+            "transfer.optimizers.autoslim",
+            {"settings": {"batch_size": 350}},
+            "more than the 320 images that data_share 1 and",
+        ),
+        (
+            "transfer.optimizers.autoslim",
+            {"settings": {"augment": "randaugment"}},
+            "autoslim: augment 'randaugment' with str",
+        ),
+        (
+            "transfer.optimizers.spare",
+            {"optimizer": "dmcp", "settings": {"lrr": 1}},
+            "spare, with transfer.search: dmcp",
+        ),
         ("transfer.train.batch_size", 401, "transfer.train.batch_size 401 is more than the 400 training images"),
         ("transfer.axes.Width", STUDY["transfer"]["axes"]["width"], "becomes a folder name"),
     ],

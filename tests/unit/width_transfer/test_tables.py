@@ -217,6 +217,16 @@ def test_floor_and_ceiling_of_the_similarity():
     assert bounds["vectors"] == pytest.approx((0.96 + 0.94 + 0.1) / 3)
 
 
+def test_data_sets_have_a_floor_each():
+    here, between = similarity_rows(), similarity_rows().tail(1)
+    there = here.assign(one_dataset="cifar100", other_dataset="cifar100", cosine=here["cosine"] - 0.5)
+    both = pd.concat([here, there, between.assign(other_dataset="cifar100", cosine=0.0)])
+    first, second = similarity_bounds(both).to_dict("records")
+    assert (first["dataset"], second["dataset"]) == ("mnist5k", "cifar100")
+    assert first == similarity_bounds(here).to_dict("records")[0]
+    assert second["vectors"] == pytest.approx(first["vectors"] - 0.5)
+
+
 def test_markdown_has_the_numbers():
     text = markdown("transfer", transfer_rows())
     (line,) = [line for line in text.splitlines() if "DMCP, 0.5x wide" in line]
