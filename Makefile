@@ -26,7 +26,7 @@ lint: .venv/installed  ## the checks that pre-commit and CI run
 	$(BIN)/codespell awnlib benchmarks workflow plugins tests docs configs profiles README.md CHANGELOG.md config.yaml Snakefile
 	$(BIN)/snakemake --lint
 
-report: .venv/installed  ## only the tables, figures and report of STUDY (a config file), from finished runs
+report: .venv/installed  ## only the tables, figures and report of STUDY (a config file), training what is missing
 	$(BIN)/snakemake --cores $(CORES) --configfile $(STUDY) -- report
 
 publish: .venv/installed  ## copy tables and figures of STUDY (a finished folder: results/<study>) to docs/results

@@ -1,19 +1,25 @@
 # The workflow: from images to the tables and figures of the papers.
 #
 #   snakemake --cores 2                                        the study of config.yaml
-#   snakemake --cores 2 --configfile configs/ci.yaml           another study
+#   snakemake --cores 2 --configfile configs/ci.yaml           another study, in place of config.yaml
 #   snakemake --cores 2 -n                                     what would be done
 #
 # Results go to results/<study>/. Rules are in workflow/rules, one file a stage; a width-transfer study (a configuration
 # with the key `transfer`) has all of its own in width_transfer*.smk.
+from os.path import relpath
+
 from snakemake.utils import min_version
 
 min_version("9.27")
 
 
-if "study" not in config:
+if not workflow.overwrite_configfiles:  # those of --configfile
 
     configfile: "config.yaml"
+
+
+# The files of the configuration, for messages.
+ORIGIN = " and ".join(relpath(file) for file in workflow.configfiles)
 
 
 def asked_resource(rule_name, resource):

@@ -56,11 +56,8 @@ def base_counts(width_vector: Mapping[str, float], spec: ModelSpec) -> dict[str,
         If dimensions are missing or unknown, or the closest MACs are further from the network's than `TOLERANCE`.
     """
     plain = _build(spec, {})
+    check_dimensions(width_vector, plain)
     full = {name: channels.full for name, channels in plain.channels.items()}
-    if set(width_vector) != set(full):
-        raise ValueError(
-            f"width_vector must name the dimensions of {spec.name} ({', '.join(full)}), found {', '.join(width_vector)}"
-        )
     positions = output_positions(plain)
     known: dict[tuple[int, ...], int] = {}
 
@@ -81,6 +78,13 @@ def base_counts(width_vector: Mapping[str, float], spec: ModelSpec) -> dict[str,
             f"{macs_of(counts):,}, further away than {TOLERANCE:.0%}"
         )
     return counts
+
+
+def check_dimensions(width_vector: Mapping[str, float], model: SlimmableModel) -> None:
+    """Raise a ValueError unless a width vector names all dimensions of a network and no others."""
+    if set(width_vector) != set(model.channels):
+        names, found = ", ".join(model.channels), ", ".join(width_vector)
+        raise ValueError(f"width_vector must name the dimensions of {model.spec.name} ({names}), found {found}")
 
 
 def _build(spec: ModelSpec, counts: Mapping[str, int]) -> SlimmableModel:

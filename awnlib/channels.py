@@ -99,6 +99,8 @@ class Channels:
         ------
         ValueError
             If the width is outside `[min_width_mult, 1]`.
+        TypeError
+            If it is no number.
         """
         check_width_mult(width_mult, self.min_width_mult)
         self.width_mult = width_mult
@@ -125,9 +127,13 @@ class Channels:
 
 
 def check_width_mult(width_mult: float, min_width_mult: float) -> None:
-    """Raise a ValueError that names the range if a width multiplier is outside `[min_width_mult, 1]`."""
-    if not min_width_mult <= width_mult <= 1:
-        raise ValueError(f"width_mult must be in [{min_width_mult:g}, 1], found {width_mult:g}")
+    """Raise a ValueError if a width multiplier is outside `[min_width_mult, 1]`, a TypeError if it is no number."""
+    try:
+        inside = min_width_mult <= width_mult <= 1
+    except TypeError:
+        raise TypeError(f"width_mult must be a number in [{min_width_mult!r}, 1], found {width_mult!r}") from None
+    if not inside:
+        raise ValueError(f"width_mult must be in [{min_width_mult!r}, 1], found {width_mult!r}")
 
 
 def round_channels(exact: float, divisor: int) -> int:

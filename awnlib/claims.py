@@ -44,7 +44,7 @@ class Finding:
         The claim as a sentence, without a full stop.
     verdict
         Whether it holds; "holds in part" if it joins several statements and only some of them do; "undecided" if two
-        methods lie closer together than the seeds do, or the seeds disagree.
+        methods lie closer together than their seeds do or, where they are compared seed by seed, the seeds disagree.
     numbers
         What was measured, and the paper's numbers where there are any.
     """

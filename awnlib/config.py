@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 
 from awnlib.methods import Method, load_methods
 from awnlib.models import model_names
+from awnlib.paper import paper_datasets
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.sources import source_names
 
@@ -227,7 +228,9 @@ class PanelConfig(Settings):
 
     model: str = Field(description="a model of the library, such as lenet_3c1l")
     dataset: str = Field(description="a data set of this study")
-    paper_dataset: str | None = Field(default=None, description="null: the data set's own name")
+    paper_dataset: str | None = Field(
+        default=None, description="a data set of the paper, such as fashion_mnist; null: the data set's own name"
+    )
 
 
 class ExhibitConfig(Settings):
@@ -313,6 +316,14 @@ class StudyConfig(BaseStudy):
         """Tables and figures by name."""
         return dict([*self.tables.items(), *self.figures.items()])
 
+    @property
+    def asks_of_networks(self) -> bool:
+        """Whether only a network can tell if it fits: names of its dimensions or layers, the size of its images."""
+        methods = self.resolved_methods()
+        return self.track.layer is not None or any(
+            methods[method].width_vector or self.datasets[dataset].image_size for _, dataset, method in self.cells()
+        )
+
     @model_validator(mode="after")
     def _fits_together(self) -> StudyConfig:
         if not self.exhibits:
@@ -343,6 +354,8 @@ class StudyConfig(BaseStudy):
                         (f"{where}.dataset", [panel.dataset], self.datasets),
                         (f"{where}.model", [panel.model], model_names()),
                     ]
+                    if panel.paper_dataset is not None:
+                        named.append((f"{where}.paper_dataset", [panel.paper_dataset], paper_datasets()))
         for index, override in enumerate(self.overrides):
             for key, known in (("method", methods), ("dataset", self.datasets), ("model", model_names())):
                 value = getattr(override, key)
@@ -362,13 +375,20 @@ class StudyConfig(BaseStudy):
         """Return what is wrong with one cell once its overrides are applied."""
         cell = {"model": model, "dataset": dataset, "method": name}
         try:
-            self.train_settings(**cell)
+            batch_size = self.train_settings(**cell).batch_size
         except ConfigError as error:
             return error.problems
+        problems = []
+        train_size = self.datasets[dataset].train_size
+        if train_size is not None and train_size < batch_size:
+            problems.append(
+                f"train.batch_size, with overrides: must be at most datasets.{dataset}.train_size ({train_size}), "
+                f"found {batch_size}"
+            )
         method, widths = methods[name], self.width_settings(**cell)
         if len(widths) == 1 and (method.widths != "fixed" or method.recalibration):
-            return [f"widths: {name} needs a range of widths, found {widths} for {model} on {dataset}"]
-        return []
+            problems.append(f"widths: {name} needs a range of widths, found {widths} for {model} on {dataset}")
+        return problems
 
     def cells(self) -> list[tuple[str, str, str]]:
         """Return the (model, data set, method) triples that the tables and figures show, without repeats."""
@@ -426,8 +446,7 @@ def _selected(study: StudyConfig, origin: str) -> StudyConfig:
     """Return a study with those exhibits and panels that its ``only`` leaves."""
     if not study.only:
         return study
-    panels = [panel for exhibit in study.exhibits.values() for panel in exhibit.panels]
-    named = [set(study.exhibits), {panel.dataset for panel in panels}, {panel.model for panel in panels}]
+    named = [set(study.exhibits), set(study.datasets), set(model_names())]
     exhibits, datasets, models = (names & set(study.only) or names for names in named)
 
     def left(some: Mapping[Any, ExhibitConfig]) -> dict[str, ExhibitConfig]:

@@ -17,8 +17,10 @@ INTRODUCTION = """\
 
 <!-- Made by `python -m awnlib.config_docs`; do not edit by hand. -->
 
-A study is one YAML file: `config.yaml` is the demo, `configs/` holds others. It is checked before any job starts;
-an unknown key or a value of the wrong type is refused with its path and what is allowed. Numbers such as 1e-3 need
+A study is one YAML file: `config.yaml` is the demo, `configs/` holds others. A file given with `--configfile` stands in
+place of `config.yaml`; `--config key=value` changes single keys of it. A study is checked before any job starts; an
+unknown key or a value of the wrong type is refused with its path and what is allowed. Only what the images alone tell
+is checked when they are read: their number, and their size where the file does not give one. Numbers such as 1e-3 need
 a decimal point (`1.0e-3`), or YAML takes them for text.
 
 Only what the tables and figures show is trained. A cell is (data set, model, method, seed). Methods are rows of

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from awnlib.choices import check_choice
 from awnlib.layers import SharedBatchNorm2d, SlimmableLinear
 from awnlib.models import SlimmableModel
 
@@ -68,8 +69,9 @@ def backward_one_pass(
     Raises
     ------
     ValueError
-        If the model's features depend on its width.
+        If the model's features depend on its width, or `updates` is no such choice.
     """
+    check_choice("updates", updates, Updates)
     if not is_any_width(model):
         raise ValueError("one pass for all widths needs triangular layers and shared norms")
     model.set_width_mult(1.0)

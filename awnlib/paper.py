@@ -47,6 +47,11 @@ def paper_widths(exhibit: str, *, dataset: str, model: str) -> list[float]:
     return sorted(map(float, found), reverse=True)
 
 
+def paper_datasets() -> list[str]:
+    """Return the names of the data sets that the paper has numbers for."""
+    return sorted({key[1] for key in _values()} - {""})
+
+
 @cache
 def _values() -> dict[tuple[str, ...], float]:
     with VALUES.open(newline="") as file:

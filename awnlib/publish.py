@@ -54,9 +54,12 @@ def publish(results: Path, to: Path, *, notes: Path | None = None, incomplete: b
     Raises
     ------
     PublishError
-        If the folder holds no study, the study is incomplete, or the files are larger than ``MAX_BYTES`` together.
+        If the folder holds no study, the study has no tables yet, it is incomplete, or the files are larger than
+        ``MAX_BYTES`` together.
     """
     study = _configuration(results)
+    if not all((results / f"tables/{name}.parquet").is_file() for name in _collected(study)):
+        raise _unfinished(results)
     contents = _contents(study, results)
     missing = [*_missing_files(study, results), *contents.lost]
     if missing and not incomplete:
@@ -78,9 +81,20 @@ def publish(results: Path, to: Path, *, notes: Path | None = None, incomplete: b
 
 def _configuration(results: Path) -> StudyConfig | TransferStudy:
     """Return the whole configuration of a study, which is written with its report."""
-    if not (results / "study.yaml").is_file():
-        raise PublishError(f"{results / 'study.yaml'} does not exist: name the results folder of a study that was run")
-    return load_any_study(results / "study.yaml")
+    if (results / "study.yaml").is_file():
+        return load_any_study(results / "study.yaml")
+    if (results / "logs").is_dir():  # the first thing that a study leaves
+        raise _unfinished(results)
+    raise PublishError(f"{results / 'study.yaml'} does not exist: name the results folder of a study that was run")
+
+
+def _unfinished(results: Path) -> PublishError:
+    return PublishError(f"{results} is not finished: run the study until report.html is there")
+
+
+def _collected(study: StudyConfig | TransferStudy) -> Sequence[str]:
+    """Return the tables without which nothing can be said of a study, however incomplete it is."""
+    return ("transfer",) if isinstance(study, TransferStudy) else awnlib.published.COLLECTED
 
 
 def _contents(study: StudyConfig | TransferStudy, results: Path) -> Contents:

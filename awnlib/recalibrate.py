@@ -13,8 +13,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from awnlib.choices import check_choice
 from awnlib.layers.batchnorm import running_statistics
 from awnlib.models import SlimmableModel
+
+Averaging = Literal["exact", "moving"]
 
 
 class RecalibrationError(RuntimeError):
@@ -27,7 +30,7 @@ def recalibrate_bn(
     batches: Sequence[Tensor],
     widths: Sequence[float] | Mapping[str, float],
     *,
-    averaging: Literal["exact", "moving"] = "exact",
+    averaging: Averaging = "exact",
     momentum: float = 0.1,
 ) -> None:
     """Compute the BN statistics of every norm layer anew, for a list of widths or for one width vector.
@@ -51,11 +54,12 @@ def recalibrate_bn(
     Raises
     ------
     ValueError
-        If there is no image or no width, a width is outside the model's range, or a model with shared norms is
-        given several widths.
+        If there is no image or no width, a width is outside the model's range, a model with shared norms is given
+        several widths, or `averaging` is no such choice.
     RecalibrationError
         If the statistics of a layer did not change, or are not finite.
     """
+    check_choice("averaging", averaging, Averaging)
     settings: list[float | Mapping[str, float]] = [widths] if isinstance(widths, Mapping) else list(widths)
     if not settings or not batches or not all(len(images) for images in batches):
         raise ValueError("recalibration needs at least one width and one batch, and no batch without images")

@@ -92,17 +92,23 @@ def _explain(kind: type[Settings], detail: Any, prefix: str) -> list[str]:
         return cause.problems if isinstance(cause, ConfigError) else [f"{path}: {cause}".removeprefix(": ")]
     found = detail["input"]
     message = f"{path}: {detail['msg'][0].lower()}{detail['msg'][1:]}, found {found!r} ({type(found).__name__})"
-    if isinstance(found, str) and _is_number(found):
-        message += "; YAML reads this as text: write it unquoted and with a decimal point, such as 1.0e-3"
+    if isinstance(found, str) and detail["type"] in ("int_type", "float_type"):
+        message += _number_hint(found, detail["type"])
     return [message.replace(".[key]: ", ": as a key, ")]
 
 
-def _is_number(text: str) -> bool:
+def _number_hint(text: str, wanted: str) -> str:
+    """Return how to write a number that came as text: it was quoted, in a list of `--config`, or is none to YAML."""
     try:
         float(text)
     except ValueError:
-        return False
-    return True
+        return ""
+    if not isinstance(yaml.safe_load(text), str):
+        advice = "numbers in lists and mappings cannot be given with --config, put them in the file"
+        return f"; write it without quotes; {advice}"
+    if wanted == "float_type":
+        return "; YAML reads this as text: write it unquoted and with a decimal point, such as 1.0e-3"
+    return ""
 
 
 def _field_names(kind: Any, location: tuple[str | int, ...]) -> list[str]:

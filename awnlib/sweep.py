@@ -62,8 +62,11 @@ def sweep_widths(
     Raises
     ------
     ValueError
-        If there is no image or no width, or a width is outside the model's range.
+        If there is no image or no width, a width or a trained one is outside the model's range, `most_widths` is below
+        2, or `between_switches` is no such choice.
     """
+    if most_widths is not None and most_widths < 2:
+        raise ValueError(f"most_widths must be 2 or more, found {most_widths}")
     if width_mults is None:
         special = [*trained, *model.switch_width_mults]
         width_mults = model.distinct_width_mults(include=special)
@@ -71,10 +74,10 @@ def sweep_widths(
             width_mults = _thinned(width_mults, most_widths, special)
     if not width_mults:
         raise ValueError("a sweep needs at least one width")
-    for width_mult in width_mults:
+    for width_mult in [*width_mults, *trained]:
         check_width_mult(width_mult, model.spec.min_width_mult)
-    model.eval()
     model.set_between_switches(between_switches)
+    model.eval()
     logits_of = _logits_from_one_pass if is_any_width(model) else _logits_width_by_width
     device = next(model.parameters()).device  # sums stay there: reading them would wait for it
     losses, corrects = torch.zeros(2, len(width_mults), dtype=torch.float64, device=device)

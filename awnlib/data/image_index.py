@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from awnlib.choices import check_choice
 from awnlib.data.image_data import ImageData
 from awnlib.data.raw import DataError
 from awnlib.files import atomic_path
@@ -70,13 +71,15 @@ class ImageIndex:
         return len(self.classes)
 
     def file(self, split: SplitName, index: int) -> Path:
-        """Return the path of one image."""
+        """Return the path of one image; raise a ValueError if there is no such split."""
+        check_choice("split", split, SplitName)
         files = self.train_files if split == "train" else self.test_files
         (encoded,) = _unpack(files[index : index + 1])
         return Path(self.root, encoded.decode())
 
     def label(self, split: SplitName, index: int) -> int:
-        """Return the label of one image."""
+        """Return the label of one image; raise a ValueError if there is no such split."""
+        check_choice("split", split, SplitName)
         labels = self.train_labels if split == "train" else self.test_labels
         return int(labels[index])
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from awnlib.config import DatasetConfig
 from awnlib.data.image_index import ImageIndex, pack_names
+from awnlib.data.raw import naming_the_folder
 from awnlib.data.streaming import centre_crop, read_image
 from awnlib.data.subsets import choose_balanced, describe_subsets, mean_and_std
 from awnlib.seeding import rng
@@ -24,7 +25,8 @@ def index_dataset(name: str, config: DatasetConfig, folder: Path) -> ImageIndex:
     """
     root, size = (folder / str(config.path)).absolute(), config.image_size
     assert size is not None  # DatasetConfig asks for it
-    train, test, classes = list_files(config, folder)
+    with naming_the_folder(folder):
+        train, test, classes = list_files(config, folder)
     train_indices = choose_balanced(name, "train", train.labels, config.train_size, classes)
     test_indices = choose_balanced(name, "test", test.labels, config.test_size, classes)
     train_files = [Path(train.files[index]).absolute() for index in train_indices.tolist()]

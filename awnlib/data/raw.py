@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +40,16 @@ class RawData:
 def data_folder(configured: str | None) -> Path:
     """Return the folder of the data sets: the configured one, else ``$AWN_DATA``, else ``./data``."""
     return Path(configured or os.environ.get("AWN_DATA") or "data").expanduser()
+
+
+@contextmanager
+def naming_the_folder(folder: Path) -> Iterator[None]:
+    """Let a ``DataError`` of reading say which data folder was searched, and how to choose another."""
+    try:
+        yield
+    except DataError as error:
+        where = f"data folder: {folder.absolute()}; set data_folder or AWN_DATA for another"
+        raise DataError(f"{error} ({where})") from None
 
 
 def check_labels(labels: Tensor, num_classes: int | None, file: Path) -> None:

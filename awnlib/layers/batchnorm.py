@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from awnlib.channels import Channels
+from awnlib.choices import check_choice
 from awnlib.layers.padding import pad_last
 
 BetweenSwitches = Literal["next_larger", "interpolated"]
+Affine = Literal["private", "shared"]
 
 
 class Vectors(NamedTuple):
@@ -115,8 +117,8 @@ class SwitchableBatchNorm2d(nn.Module):
     Raises
     ------
     ValueError
-        If a width is outside the dimension's range or listed twice; in evaluation, if the active width is larger
-        than every listed one.
+        If a width is outside the dimension's range or listed twice, or `affine` or `between` is no such choice; in
+        evaluation, if the active width is larger than every listed one.
     """
 
     def __init__(
@@ -124,10 +126,11 @@ class SwitchableBatchNorm2d(nn.Module):
         channels: Channels,
         width_mults: Sequence[float],
         *,
-        affine: Literal["private", "shared"] = "private",
+        affine: Affine = "private",
         eps: float = 1e-5,
         momentum: float | None = 0.1,
     ) -> None:
+        check_choice("affine", affine, Affine)
         super().__init__()
         self.channels = channels
         self.eps = eps
@@ -152,6 +155,16 @@ class SwitchableBatchNorm2d(nn.Module):
         if self.private:
             raise ValueError("switches with private scale and shift are trained, they cannot be replaced")
         self._create(width_mults)
+
+    @property
+    def between(self) -> BetweenSwitches:
+        """What a width between two listed ones uses in evaluation."""
+        return self._between
+
+    @between.setter
+    def between(self, value: BetweenSwitches) -> None:
+        check_choice("between", value, BetweenSwitches)
+        self._between = value
 
     @property
     def switch_width_mult(self) -> float:
@@ -192,8 +205,8 @@ class SwitchableBatchNorm2d(nn.Module):
     def _create(self, width_mults: Sequence[float]) -> None:
         for width_mult in width_mults:
             if not self.channels.min_width_mult <= width_mult <= 1:
-                allowed = f"[{self.channels.min_width_mult:g}, 1]"
-                raise ValueError(f"width_mults must be in {allowed}, found {width_mult:g}")
+                allowed = f"[{self.channels.min_width_mult!r}, 1]"
+                raise ValueError(f"width_mults must be in {allowed}, found {width_mult!r}")
         if not width_mults or len(set(width_mults)) != len(width_mults):
             raise ValueError(f"width_mults must be one or more different widths, found {list(width_mults)}")
         self.width_mults = sorted(width_mults)
@@ -246,7 +259,7 @@ def next_larger(width_mult: float, width_mults: Sequence[float]) -> float:
     """
     larger = [candidate for candidate in width_mults if candidate >= width_mult]
     if not larger:
-        raise ValueError(f"no BN statistics for width_mult {width_mult:g}: the largest is {max(width_mults):g}")
+        raise ValueError(f"no BN statistics for width_mult {width_mult!r}: the largest is {max(width_mults)!r}")
     return min(larger)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from torch import Tensor, nn
 
 from awnlib.channels import Channels, check_width_mult
+from awnlib.choices import check_choice
 from awnlib.layers import SharedBatchNorm2d, SlimmableLinear, SwitchableBatchNorm2d
 from awnlib.layers.batchnorm import BetweenSwitches
 from awnlib.models._spec import ModelSpec
@@ -65,6 +66,8 @@ class SlimmableModel(nn.Module):
         ------
         ValueError
             If it is outside `[min_width_mult, 1]`.
+        TypeError
+            If it is no number.
         """
         check_width_mult(width_mult, self.spec.min_width_mult)
         for channels in self.channels.values():
@@ -97,7 +100,14 @@ class SlimmableModel(nn.Module):
         return next((norm.width_mults for _, norm in self.norms() if isinstance(norm, SwitchableBatchNorm2d)), [])
 
     def set_between_switches(self, between: BetweenSwitches) -> None:
-        """Choose what widths without BN statistics of their own use in evaluation (`SwitchableBatchNorm2d.between`)."""
+        """Choose what widths without BN statistics of their own use in evaluation (`SwitchableBatchNorm2d.between`).
+
+        Raises
+        ------
+        ValueError
+            If there is no such choice, whether or not the model has switchable norms.
+        """
+        check_choice("between", between, BetweenSwitches)
         for _, norm in self.norms():
             if isinstance(norm, SwitchableBatchNorm2d):
                 norm.between = between

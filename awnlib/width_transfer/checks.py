@@ -6,26 +6,23 @@ from collections.abc import Iterator
 
 import torch
 
+from awnlib.checks import shape_of_images
 from awnlib.models import create_model
 from awnlib.settings import ConfigError
 from awnlib.width_transfer.stages import network_spec
 from awnlib.width_transfer.study import COMPARISON, Axis, Task, TransferStudy
 
-ANY_SHAPE = (3, 64, 64)  # colours, and the side of images that are used as they are stored
 
-
-def check_networks(study: TransferStudy) -> None:
+def check_networks(study: TransferStudy, *, origin: str = "config") -> None:
     """Raise a ``ConfigError`` if a network cannot be built: a depth that it does not have, images too small for it."""
     tasks = {task: axis for axis in study.axes() for task in axis.sources}
     problems = [line for task, axis in tasks.items() for line in _task_problems(study, axis, task)]
     if problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
+        raise ConfigError(list(dict.fromkeys(problems)), origin)
 
 
 def _task_problems(study: TransferStudy, axis: Axis, task: Task) -> Iterator[str]:
-    channels, *sides = ANY_SHAPE
-    height, width = [task.configuration.image_size or side for side in sides]
-    spec = network_spec(study, task, (channels, height, width), num_classes=10)
+    spec = network_spec(study, task, shape_of_images(task.configuration.image_size), num_classes=10)
     try:
         with torch.device("meta"):  # the structure without the weights
             create_model(**spec.model_dump())

@@ -197,7 +197,8 @@ def last_layer_widens(rows: pd.DataFrame, label: str) -> Finding | None:
     numbers = f"{last['channels'].iloc[0]}: {times.mean():.2f}{spread} times as many"
     paper = "(paper, all optimisers together: 1300 in place of 512 in ResNet18, 3785 of 1280 in MobileNetV2)"
     claim = f"{label}'s last layers have more channels than uniform ones"
-    return Finding("Section 4.1, Figure A1", claim, above(times.mean() - 1, times.std(), NO_SPREAD), f"{numbers} {paper}")
+    verdict = above(times.mean() - 1, times.std(), NO_SPREAD)
+    return Finding("Section 4.1, Figure A1", claim, verdict, f"{numbers} {paper}")
 
 
 def overfits(rows: pd.DataFrame) -> Finding | None:

@@ -217,7 +217,12 @@ def test_wrong_use_of_switches_is_refused():
             SwitchableBatchNorm2d(channels, widths)
     with pytest.raises(ValueError, match=r"width_mults must be in \[0\.25, 1\], found 0\.1"):
         SwitchableBatchNorm2d(channels, [1.0, 0.1])
-    with pytest.raises(ValueError, match=r"no BN statistics for width_mult 1: the largest is 0\.5"):
+    with pytest.raises(ValueError, match=r"unknown affine 'own' \(allowed: private, shared\)"):
+        SwitchableBatchNorm2d(channels, [1.0], affine="own")
+    with pytest.raises(ValueError, match=r"unknown between 'nearest' \(allowed: next_larger, interpolated\)"):
+        private.between = "nearest"
+    assert private.between == "next_larger"
+    with pytest.raises(ValueError, match=r"no BN statistics for width_mult 1\.0: the largest is 0\.5"):
         private.eval()(torch.zeros(1, 8, 2, 2))
 
 

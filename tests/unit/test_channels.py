@@ -1,6 +1,7 @@
 """Channel counts, the exact widths at which they change, and the staircase of triangular layers."""
 
 import math
+import re
 from itertools import pairwise
 
 import pytest
@@ -127,6 +128,17 @@ def test_widths_outside_the_range_are_refused_with_the_range(width_mult):
             refuse()
     assert (channels.active, channels.width_mult) == (8, 1.0)
     assert all(c.active == c.full for c in model.channels.values())
+
+
+def test_widths_just_outside_the_range_are_shown_in_full():
+    with pytest.raises(ValueError, match=r"must be in \[0\.25, 1\], found 0\.2499999$"):
+        small_lenet().set_width_mult(0.2499999)
+
+
+@pytest.mark.parametrize("width_mult", ["0.5", None, {"conv1": 0.5}])
+def test_widths_that_are_no_numbers_are_refused(width_mult):
+    with pytest.raises(TypeError, match=re.escape(f"must be a number in [0.25, 1], found {width_mult!r}")):
+        small_lenet().set_width_mult(width_mult)
 
 
 @pytest.mark.parametrize("width_mult", [0.35, 1.0])

@@ -166,6 +166,12 @@ def test_one_width_is_no_range_to_sample_or_recalibrate(study_data, method):
         ("overrides", [{"method": "anw", "train": {}}], "overrides.0.method", "awn, awn_2w"),
         ("overrides", [{}, {"dataset": "x"}], "overrides.1.dataset", "shapes"),
         ("overrides", [{"model": "x"}], "overrides.0.model", "lenet_3c1l"),
+        (
+            "tables.table2.panels",
+            [PANEL, {**PANEL, "paper_dataset": "fashion-mnist"}],
+            "tables.table2.panels.1.paper_dataset",
+            "cifar10, cifar100, fashion_mnist, mnist",
+        ),
     ],
 )
 def test_unknown_names_are_shown_with_the_known_ones(study_data, path, value, where, allowed):
@@ -258,6 +264,45 @@ def test_overrides_that_are_wrong_together_are_found_before_any_job(study_data):
     assert "nesterov needs a momentum above 0" in "\n".join(problems(study_data))
 
 
+@pytest.mark.parametrize(
+    ("train", "overrides"),
+    [
+        ({"batch_size": 500}, []),
+        ({}, [{"method": "awn", "train": {"batch_size": 500}}]),
+        ({"batch_size": 500}, [{"method": "s_net", "train": {"batch_size": 100}}]),
+    ],
+)
+def test_batches_larger_than_the_training_set(study_data, train, overrides):
+    put(study_data, "datasets.shapes.train_size", 400)
+    put(study_data, "tables.table2.methods", ["awn", "s_net", "awn_rs"])
+    study_data |= {"train": train, "overrides": overrides}
+    (problem,) = problems(study_data)
+    assert problem.startswith("train.batch_size, with overrides: ")
+    assert problem.endswith("must be at most datasets.shapes.train_size (400), found 500")
+
+
+def test_a_batch_may_be_the_whole_training_set(study_data):
+    put(study_data, "datasets.shapes.train_size", 400)
+    study_data |= {"train": {"batch_size": 500}, "overrides": [{"train": {"batch_size": 400}}]}
+    assert parse_study(study_data).overrides
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "asks"),
+    [
+        ("seeds", [1], False),
+        ("track", {"layer": "norm1"}, True),
+        ("datasets.shapes.image_size", 12, True),
+        ("datasets.other", {"source": "mnist5k", "image_size": 12}, False),  # nothing shows it
+        ("methods", {"awn": {"width_vector": {"conv1": 1.0}}}, True),
+        ("methods", {"awn_rs": {"width_vector": {"conv1": 1.0}}}, False),
+    ],
+)
+def test_which_studies_must_be_compared_with_their_networks(study_data, path, value, asks):
+    put(study_data, path, value)
+    assert parse_study(study_data).asks_of_networks is asks
+
+
 def test_later_overrides_win_and_only_where_they_match(study_data):
     study_data["datasets"]["other"] = {"source": "mnist5k"}
     study_data["train"] = {"lr": 0.1, "num_epochs": 3}
@@ -317,6 +362,9 @@ def test_only_some_exhibits_and_panels(study_data, only, left):
     [
         (["tabel2"], "only: unknown name 'tabel2' (allowed: clothes, digits, "),
         (["figure5", "clothes"], "only: no table or figure shows figure5 and clothes"),
+        ("mobilenet_v2", "only: no table or figure shows mobilenet_v2"),
+        (["table2", "mobilenet_v2"], "only: no table or figure shows table2 and mobilenet_v2"),
+        ("shapes", "only: no table or figure shows shapes"),
         (["table2", "table2"], "only: 'table2' is named twice"),
         (3, "only: input should be a valid list, found 3 (int)"),
     ],

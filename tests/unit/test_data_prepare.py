@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -81,10 +83,20 @@ def test_a_subset_of_everything_is_everything(raw, tmp_path):
     assert data.source == "random"
 
 
+def test_the_folder_that_was_searched_is_named_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="found no data set in") as caught:
+        prepare_dataset("digits", DatasetConfig(source="mnist"), Path("data"))
+    assert str(caught.value).count("AWN_DATA") == 1
+    assert str(caught.value).endswith(
+        f"or set `download: true` (data folder: {tmp_path / 'data'}; set data_folder or AWN_DATA for another)"
+    )
+
+
 def test_too_large_and_too_small_subsets_are_refused(raw, tmp_path):
     with pytest.raises(DataError, match=r"little: train_size 31 needs 11 images of class 'ant', but there are 10"):
         prepare_with(tmp_path, train_size=31)
-    with pytest.raises(DataError, match=r"little: test_size 2 is less than one image for each of the 3 classes"):
+    with pytest.raises(DataError, match=r"little: test_size 2 is less than one image for each of the 3 classes$"):
         prepare_with(tmp_path, test_size=2)
 
 

@@ -116,6 +116,11 @@ def test_a_width_that_keeps_no_more_channels_than_another_counts_twice():
     torch.testing.assert_close(mean[kept:], before[kept:] + once * (expected - before)[kept:])
 
 
+def test_an_unknown_rule_of_updates_is_refused():
+    with pytest.raises(ValueError, match=r"unknown updates 'every' \(allowed: each, once\)"):
+        backward_one_pass(small_lenet(), *batch(), WIDTHS, updates="every")
+
+
 def test_networks_whose_features_depend_on_the_width_are_refused():
     for options in ({"layer": "sliced"}, {"norm": "switchable"}):
         model = small_lenet(**options)

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from awnlib.methods import load_methods
-from awnlib.paper import VALUES, paper_value, paper_widths
+from awnlib.paper import VALUES, paper_datasets, paper_value, paper_widths
 
 TABLE1 = {"dataset": "mnist", "model": "lenet_3c1l", "variant": "as_trained"}
 # Table 2 of the paper, a row per model and data set: AWN, S-Net, AWN+RS, US-Net at 4, 10 and 20 widths.
@@ -41,6 +41,10 @@ def test_methods_and_variants_exist(rows):
     for row in rows:
         points = methods[row["method"]].recalibration
         assert row["variant"] in ([f"recal{n}" for n in points] or ["as_trained"])
+
+
+def test_data_sets():
+    assert paper_datasets() == ["cifar10", "cifar100", "fashion_mnist", "mnist"]
 
 
 @pytest.mark.parametrize(("model", "dataset"), TABLE2)

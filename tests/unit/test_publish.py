@@ -202,6 +202,20 @@ def test_an_incomplete_study_is_refused_or_says_what_it_lacks(results, tmp_path,
     assert "**This study is incomplete.** It lacks:\n\n- " in page(to)
 
 
+@pytest.mark.parametrize("incomplete", [False, True])
+@pytest.mark.parametrize("lost", ["study.yaml", "tables/runs.parquet", "tables/evaluations.parquet", "tables"])
+def test_an_unfinished_study_is_refused(results, tmp_path, lost, incomplete):
+    source = results()
+    (source / "logs").mkdir()
+    if lost == "tables":
+        shutil.rmtree(source / lost)
+    else:
+        (source / lost).unlink()
+    with pytest.raises(PublishError, match=r"results/demo is not finished: run the study until report\.html is there$"):
+        publish(source, tmp_path / "docs", incomplete=incomplete)
+    assert not (tmp_path / "docs").exists()
+
+
 def test_other_folders_and_large_studies_are_refused(results, tmp_path, monkeypatch):
     with pytest.raises(PublishError, match=r"study\.yaml does not exist: name the results folder"):
         publish(tmp_path, tmp_path / "docs")
@@ -232,7 +246,7 @@ def test_the_page_reads_every_study_in_the_order_of_names(results, tmp_path):
     assert "![Accuracy at every width](second/figure5.png)\n\n**Accuracy at every width.** Test accuracy" in text
     assert "[table2.parquet](first/table2.parquet)" in text
     assert "- 2 seeds instead of 1\n" in text
-    assert "Our own question" not in text
+    assert "### Our own questions" not in text
     assert "width transfer" not in text
 
 
@@ -266,7 +280,7 @@ def test_departures_name_every_setting_that_has_an_effect_and_its_cells():
     ours = {
         "study": "short",
         "seeds": [0],
-        "datasets": {"digits": {"source": "mnist5k", "train_size": 100}},
+        "datasets": {"digits": {"source": "mnist5k", "train_size": 200}},
         "train": {"num_epochs": 1, "schedule": "linear", "weight_decay": 0.001},
         "overrides": [{"method": "awn", "train": {"lr": 0.1}, "widths": [1.0, 0.5]}],
         "recalibration": {"num_images": 64},
@@ -284,7 +298,7 @@ def test_departures_name_every_setting_that_has_an_effect_and_its_cells():
         f"`schedule` linear instead of multistep: {panel} (AWN, US-Net)",
         f"`widths` [1.0, 0.5] instead of [1.0, 0.75, 0.5, 0.25]: {panel} (AWN)",
         f"`dataset.source` mnist5k instead of mnist: {panel} (AWN, US-Net)",
-        f"`dataset.train_size` 100 instead of none: {panel} (AWN, US-Net)",
+        f"`dataset.train_size` 200 instead of none: {panel} (AWN, US-Net)",
         f"`recalibration.num_images` 64 instead of 1024: {panel} (US-Net)",
         "not in the paper: LeNet-3C1L, digits (AWN-all)",
     ]

@@ -129,6 +129,8 @@ def test_wrong_requests_are_refused(batches):
     for images, widths in (([], [0.5]), (batches, []), (batches, {})):
         with pytest.raises(ValueError, match=r"at least one width and one batch|a width vector names"):
             recalibrate_bn(model, images, widths)
+    with pytest.raises(ValueError, match=r"unknown averaging 'mean' \(allowed: exact, moving\)"):
+        recalibrate_bn(small_lenet(), batches, [1.0], averaging="mean")
     with pytest.raises(ValueError, match="statistics for one width at a time, found 2 widths"):
         recalibrate_bn(model, batches, [0.5, 1.0])
     with pytest.raises(ValueError, match=r"width_mult must be in \[0\.25, 1\], found 0\.1"):

@@ -206,6 +206,17 @@ def test_every_epoch_crops_anew_and_the_global_generator_is_left_alone(pets):
     assert not torch.allclose(first, second, rtol=1e-3)
 
 
+def test_unknown_split_is_refused(pets):
+    for read in (pets.file, pets.label):
+        with pytest.raises(ValueError, match=r"unknown split 'val' \(allowed: train, test\)"):
+            read("val", 0)
+
+
+def test_the_data_folder_of_missing_files_is_named(tmp_path):
+    with pytest.raises(DataError, match=rf"no folder train.*\(data folder: {tmp_path}; set data_folder or AWN_DATA"):
+        prepare_dataset("pets", DatasetConfig(**SETTINGS), tmp_path)
+
+
 def test_unknown_augment_is_refused(pets):
     with pytest.raises(ValueError, match=r"'crop_flip' of a streamed data set \(allowed: none, resized_crop"):
         training_images(pets, "crop_flip", CPU)

@@ -122,6 +122,23 @@ def test_widths_outside_the_range_are_refused_before_any_work(options):
     assert not calls
 
 
+@pytest.mark.parametrize("options", [{}, SWITCHABLE])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"between_switches": "nearest"}, r"unknown between 'nearest' \(allowed: next_larger, interpolated\)"),
+        ({"trained": [1.0, 0.1]}, r"width_mult must be in \[0\.25, 1\], found 0\.1"),
+        ({"most_widths": 1}, "most_widths must be 2 or more, found 1"),
+        ({"most_widths": 0}, "most_widths must be 2 or more, found 0"),
+    ],
+)
+def test_wrong_options_are_refused_whatever_the_network(options, wrong, message):
+    model = small_lenet(**options)
+    with pytest.raises(ValueError, match=message):
+        sweep_widths(model, BATCHES, **wrong)
+    assert model.training
+
+
 @pytest.mark.parametrize("most", [1, 90, 10**6], ids=["one width", "three widths", "all widths"])
 def test_widths_are_held_some_at_a_time(monkeypatch, most):
     model = small_lenet()

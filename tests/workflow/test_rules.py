@@ -71,11 +71,42 @@ def test_fewer_gpus_than_processes_are_refused(workflow, config, rule):
     assert code == 0, output
 
 
-def test_plain_call_runs_the_default_study(workflow):
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run"]
+def plain_call(workflow, *arguments):
+    """Call snakemake without a configuration file; return the exit code and all that it printed."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
     result = subprocess.run(command, cwd=workflow.folder, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert "train_model" in result.stdout + result.stderr
+    return result.returncode, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "folder", "shown"),
+    [((), "demo", "figure5"), (("--config", "study=mine", "only=table1"), "mine", "table1")],
+)
+def test_plain_call_runs_the_default_study(workflow, arguments, folder, shown):
+    code, output = plain_call(workflow, "--dry-run", *arguments)
+    assert code == 0, output
+    assert set(re.findall(r"results/(\w+)/", output)) == {folder}
+    assert f"results/{folder}/tables/table1.md" in output
+    assert f"rule {shown}:" in output
+    assert ("rule figure5:" in output) == (shown == "figure5")
+
+
+def test_jobs_read_the_configuration_of_the_call(workflow, make_study):
+    """A job is a snakemake of its own, which must neither add the default study nor lose it."""
+    (workflow.folder / "config.yaml").write_text(yaml.safe_dump(make_study("default", "awn")))
+    target = "results/{}/data/digits.safetensors"
+    code, output = plain_call(workflow, "--config", "only=table2", "--", target.format("default"))
+    assert code == 0, output
+    workflow.configure(make_study("given", "awn"))
+    code, output = workflow.call("--config", "only=table2", "--", target.format("given"))
+    assert code == 0, output
+    assert sorted(path.name for path in (workflow.folder / "results").iterdir()) == ["default", "given"]
+
+
+def test_wrong_names_on_the_command_line_are_refused(workflow):
+    code, output = plain_call(workflow, "--dry-run", "--config", "only=mobilenet_v2")
+    assert code == 1
+    assert "config.yaml cannot be used:\n  - only: no table or figure shows mobilenet_v2" in output
 
 
 def test_format():
@@ -112,12 +143,17 @@ def test_scripts_and_rules_belong_together():
             {"overrides": [{"train": {"nesterov": True}}, {"method": "awn", "train": {"momentum": 0.0}}]},
             "nesterov needs a momentum above 0",
         ),
+        ({"track": {"layer": "norm9"}}, "track.layer: no norm layer 'norm9' (the model has: norm1, norm2, norm3)"),
+        ({"transfer": {}}, "transfer.optimizers: is required"),
+        ({"study": None}, "study: is required"),
     ],
 )
 def test_wrong_configuration_is_refused_at_once(workflow, make_study, change, words):
-    workflow.configure({**make_study("wrong", "awn"), **change})
+    data = {**make_study("wrong", "awn"), **change}
+    workflow.configure({key: value for key, value in data.items() if value is not None})
     code, output = workflow.call()
     assert code == 1
+    assert "study.yaml cannot be used:\n" in output
     assert words in output
     assert "Traceback" not in output
     assert len(output.splitlines()) < 45

@@ -6,12 +6,17 @@ from awnlib.hardware import check_gpus, wants_gpu
 from awnlib.study import AS_TRAINED, evaluations, runs
 
 try:
-    STUDY = parse_study(config)
+    STUDY = parse_study(config, origin=ORIGIN)
     check_gpus(
         "train_model",
         asked_resource("train_model", "gpu"),
         max(run.train.num_processes for run in runs(STUDY)),
     )
+    # Not again in every job, and not for studies that do without: it imports torch.
+    if workflow.is_main_process and STUDY.asks_of_networks:
+        from awnlib.checks import check_networks
+
+        check_networks(STUDY, origin=ORIGIN)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 

@@ -5,7 +5,7 @@ from awnlib.hardware import check_gpus, wants_gpu
 from awnlib.width_transfer.study import parse_transfer_study
 
 try:
-    STUDY = parse_transfer_study(config)
+    STUDY = parse_transfer_study(config, origin=ORIGIN)
     check_gpus(
         "train_transferred",
         asked_resource("train_transferred", "gpu"),
@@ -14,7 +14,7 @@ try:
     if workflow.is_main_process:  # not again in every job: it builds all networks
         from awnlib.width_transfer.checks import check_networks
 
-        check_networks(STUDY)
+        check_networks(STUDY, origin=ORIGIN)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
