@@ -425,7 +425,7 @@ class StudyConfig(BaseStudy):
 def parse_study(data: dict[str, Any], *, origin: str = "config") -> StudyConfig:
     """Validate plain data as a study; raises ``ConfigError`` with every problem found.
 
-    Exhibits and panels that ``only`` leaves out are gone from what is returned.
+    Exhibits and panels that ``only`` leaves out are gone from what is returned, and so is ``only``.
     """
     return _selected(parse(StudyConfig, data, origin=origin), origin)
 
@@ -457,7 +457,8 @@ def _selected(study: StudyConfig, origin: str) -> StudyConfig:
         }
         return {name: some[name].model_copy(update={"panels": kept}) for name, kept in chosen.items() if kept}
 
-    selected = study.model_copy(update={"tables": left(study.tables), "figures": left(study.figures)})
+    exhibits_left = {"tables": left(study.tables), "figures": left(study.figures)}
+    selected = study.model_copy(update={**exhibits_left, "only": []})
     if not selected.exhibits:
         raise ConfigError([f"only: no table or figure shows {' and '.join(study.only)}"], origin)
     return selected

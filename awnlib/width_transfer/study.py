@@ -427,7 +427,7 @@ class TransferStudy(BaseStudy):
 def parse_transfer_study(data: dict[str, Any], *, origin: str = "config") -> TransferStudy:
     """Validate plain data as a width-transfer study; raises ``ConfigError`` with every problem found.
 
-    Axes and comparisons that ``only`` leaves out are gone from what is returned.
+    Axes and comparisons that ``only`` leaves out are gone from what is returned, and so is ``only``.
     """
     return _selected(parse(TransferStudy, data, origin=origin), origin)
 
@@ -447,7 +447,7 @@ def _selected(study: TransferStudy, origin: str) -> TransferStudy:
     if not axes and not comparisons:
         raise ConfigError([f"only: no axis or comparison has {' and '.join(study.only)}"], origin)
     transfer = config.model_copy(update={"axes": axes, "comparisons": comparisons})
-    return study.model_copy(update={"transfer": transfer})
+    return study.model_copy(update={"transfer": transfer, "only": []})
 
 
 def load_transfer_study(path: str | Path) -> TransferStudy:

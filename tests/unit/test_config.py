@@ -338,6 +338,7 @@ ONLY = [
     (["figure5", "table2"], {"table2": ["digits", "clothes"], "figure5": ["digits"]}),
     (["clothes"], {"table2": ["clothes"]}),
     (["lenet_3c1l", "digits"], {"table2": ["digits"], "figure5": ["digits"]}),
+    (["figure5", "table2", "clothes"], {"table2": ["clothes"]}),
     ([], {"table2": ["digits", "clothes"], "figure5": ["digits"]}),
 ]
 

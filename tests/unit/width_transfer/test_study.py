@@ -85,6 +85,7 @@ def test_every_search_is_done_once(data):
 ONLY = [
     ("width", ["width"], []),
     (["depth", "stand_ins"], ["depth"], ["stand_ins"]),
+    (["width", "depth", "stand_ins", "digits"], ["width", "depth"], []),
     (["digits"], ["width", "depth"], []),  # a comparison needs all of its data sets
     (["resnet18", "width"], ["width"], []),
     ([], ["width", "depth"], ["stand_ins"]),
@@ -101,6 +102,7 @@ def test_only_some_axes_and_comparisons(data, only, axes, comparisons):
     study = parse_transfer_study({**with_comparison(data), "only": only})
     assert (list(study.transfer.axes), list(study.transfer.comparisons)) == (axes, comparisons)
     assert {axis.name for axis in study.axes()} == {*axes, *comparisons}
+    assert parse_transfer_study(study.model_dump()) == study
 
 
 @pytest.mark.parametrize(
