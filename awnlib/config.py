@@ -134,7 +134,9 @@ class TrainConfig(Settings):
         default="float32", description="bfloat16: autocast of the forward passes"
     )
     compile: bool = Field(
-        default=False, description="torch.compile; one graph for any-width networks, one for each width of others"
+        default=False,
+        description="torch.compile; one graph for any-width networks, one for each width of others, whose widths must "
+        "be fixed",
     )
     num_processes: int = Field(
         default=1,
@@ -375,17 +377,22 @@ class StudyConfig(BaseStudy):
         """Return what is wrong with one cell once its overrides are applied."""
         cell = {"model": model, "dataset": dataset, "method": name}
         try:
-            batch_size = self.train_settings(**cell).batch_size
+            train = self.train_settings(**cell)
         except ConfigError as error:
             return error.problems
         problems = []
         train_size = self.datasets[dataset].train_size
-        if train_size is not None and train_size < batch_size:
+        if train_size is not None and train_size < train.batch_size:
             problems.append(
                 f"train.batch_size, with overrides: must be at most datasets.{dataset}.train_size ({train_size}), "
-                f"found {batch_size}"
+                f"found {train.batch_size}"
             )
         method, widths = methods[name], self.width_settings(**cell)
+        if train.compile and method.draws_widths and not method.is_any_width:
+            problems.append(
+                f"train.compile: {name} draws its widths, and each would be compiled anew, for {model} on {dataset} "
+                "(allowed: any-width methods, and others of fixed widths)"
+            )
         if len(widths) == 1 and (method.widths != "fixed" or method.recalibration):
             problems.append(f"widths: {name} needs a range of widths, found {widths} for {model} on {dataset}")
         return problems

@@ -95,7 +95,9 @@ def launch(work: Callable[..., T], count: int, device: torch.device) -> T:
         processes: list[subprocess.Popen[bytes]] = []
         try:
             for index in range(count):
-                processes.append(_start(folder, index, count, device.type, threads))
+                # Only process 0 saves its state and stops; if others stopped before it, it could not finish its step.
+                blocked = {signal.SIGTERM} if index > 0 else set()
+                processes.append(_start(folder, index, count, device.type, threads, blocked=blocked))
             _wait(processes, folder)
         finally:
             for process in processes:
@@ -105,14 +107,21 @@ def launch(work: Callable[..., T], count: int, device: torch.device) -> T:
         return result
 
 
-def _start(*arguments: object) -> subprocess.Popen[bytes]:
-    """Start one process, which finds the same modules as this one, and out of reach of this one's signals."""
-    return subprocess.Popen(
-        [sys.executable, "-c", START, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-    )
+def _start(*arguments: object, blocked: set[signal.Signals]) -> subprocess.Popen[bytes]:
+    """Start one process, which finds the same modules as this one, and out of reach of this one's signals.
+
+    It inherits the blocked signals, so that they are blocked in all of its threads, the libraries' own among them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-c", START, *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _wait(processes: list[subprocess.Popen[bytes]], folder: Path) -> None:
@@ -150,9 +159,6 @@ def _error(failed: dict[int, int], folder: Path) -> BaseException:
 def _run(folder: str, index: str, count: str, device_type: str, threads: str) -> None:
     """Do the work of one process."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if int(index) > 0:
-        # Only process 0 saves its state and stops; if the others stopped before it, it could not finish its step.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     torch.set_num_threads(int(threads))
     keep_freed_memory()
     device = torch.device(device_type, int(index)) if device_type == "cuda" else torch.device(device_type)

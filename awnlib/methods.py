@@ -54,6 +54,16 @@ class Method(Settings):
     )
     individual: bool = Field(default=False, description="a plain network per width instead of one for all")
 
+    @property
+    def draws_widths(self) -> bool:
+        """Whether the widths of a step are drawn at random, rather than the same in every step."""
+        return self.widths in ("sandwich", "random")
+
+    @property
+    def is_any_width(self) -> bool:
+        """Whether the features of each width are the first features of every larger one (`awnlib.one_pass`)."""
+        return self.layer == "triangular" and self.norm == "shared"
+
     @model_validator(mode="after")
     def _consistent(self) -> Method:
         if (self.norm == "recalibrated") != bool(self.recalibration):
@@ -64,8 +74,10 @@ class Method(Settings):
             raise ValueError(f"recalibration names a number twice: {self.recalibration}")
         if self.widths != "fixed" and self.num_widths == 1:
             raise ValueError(f"widths '{self.widths}' needs num_widths of 2 or more")
-        if self.widths == "all" and (self.layer != "triangular" or self.norm != "shared"):
+        if self.widths == "all" and not self.is_any_width:
             raise ValueError("all widths in every step need triangular layers and a shared norm")
+        if self.widths == "random" and self.norm == "switchable":
+            raise ValueError("norm 'switchable' keeps statistics of fixed widths, and widths 'random' has none")
         if self.emphasis != "uniform" and self.widths != "all":
             raise ValueError("emphasis is an option of widths 'all'")
         if self.distillation and (self.widths == "random" or self.num_widths == 1):

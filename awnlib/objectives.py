@@ -59,7 +59,7 @@ def sample_widths(
         As in `fixed_widths`.
     """
     always = fixed_widths(method, widths, distinct)
-    if method.widths in ("fixed", "all"):
+    if not method.draws_widths:
         return always
     count = (method.num_widths or len(widths)) - len(always)
     low, high = widths[-1], widths[0]

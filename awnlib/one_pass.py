@@ -42,6 +42,7 @@ def backward_one_pass(
     distillation: bool = False,
     label_smoothing: float = 0.0,
     weights: Tensor | None = None,
+    counts: Tensor | None = None,
     updates: Updates = "each",
     forward: Callable[..., tuple[Tensor, Tensor]] | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -55,6 +56,8 @@ def backward_one_pass(
         As in `backward_widths`.
     weights
         Factor of each width's loss, `[len(width_mults)]`, on the device; by default 1.
+    counts
+        What `channel_counts` gives for these widths, on the device, for a caller that has it already.
     updates
         How often the BN statistics of a channel are updated: once for "each" width that keeps it, as Algorithm 1 does,
         or "once".
@@ -75,7 +78,8 @@ def backward_one_pass(
     if not is_any_width(model):
         raise ValueError("one pass for all widths needs triangular layers and shared norms")
     model.set_width_mult(1.0)
-    counts = channel_counts(model, width_mults).to(images.device, non_blocking=True)
+    if counts is None:
+        counts = channel_counts(model, width_mults).to(images.device, non_blocking=True)
     with _padded(model):
         losses, corrects = (forward or width_losses)(
             model, images, labels, counts, distillation=distillation, label_smoothing=label_smoothing, updates=updates

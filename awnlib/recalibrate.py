@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from awnlib.choices import check_choice
 from awnlib.layers.batchnorm import running_statistics
@@ -69,25 +69,29 @@ def recalibrate_bn(
         raise ValueError(f"shared norms keep statistics for one width at a time, found {len(settings)} widths")
     for width in settings:
         model.set_width(width)
-        with _renewed_statistics(model, None if averaging == "exact" else momentum):
-            for images in batches:
+        with _renewed_statistics(model) as layers:
+            for number, images in enumerate(batches, start=1):
+                for statistics in layers:
+                    statistics.momentum = 1 / number if averaging == "exact" else momentum
                 model(images)
         _check(model, width)
 
 
 @contextmanager
-def _renewed_statistics(model: SlimmableModel, momentum: float | None) -> Iterator[None]:
-    """Reset the statistics of the active width, and let forward passes update them and nothing else."""
+def _renewed_statistics(model: SlimmableModel) -> Iterator[list[nn.BatchNorm2d]]:
+    """Reset the statistics of the active width, let forward passes update them and nothing else, and yield the layers.
+
+    Their momenta are afterwards those of before.
+    """
     training = model.training
     model.eval()
     layers = [(norm, norm.statistics) for _, norm in model.norms()]
     momenta = [statistics.momentum for _, statistics in layers]
     for norm, statistics in layers:
         statistics.reset_running_stats()
-        statistics.momentum = momentum
         norm.train()
     try:
-        yield
+        yield [statistics for _, statistics in layers]
     finally:
         for (_, statistics), before in zip(layers, momenta, strict=True):
             statistics.momentum = before

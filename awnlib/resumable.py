@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
 from awnlib.data import DataSet
 from awnlib.digest import code_digest
+from awnlib.distributed import rank
 from awnlib.interrupt import sigterm_noticed, stop
 from awnlib.progress import Progress
 from awnlib.records import DivergedError
@@ -53,9 +55,13 @@ def look(
 
 
 def check_finite(tensors: Mapping[str, Tensor], step: int, key: str) -> None:
-    """Raise a `DivergedError` that names the first tensor that is not finite, and the setting of the learning rate."""
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
+    """Raise a `DivergedError` that names the first tensor that is not finite, and the setting of the learning rate.
+
+    All tensors are on one device.
+    """
+    finite = torch.stack([torch.isfinite(tensor).all() for tensor in tensors.values()]).tolist()  # one wait for all
+    for (name, tensor), is_finite in zip(tensors.items(), finite, strict=True):
+        if not is_finite:
             found = tensor.item() if tensor.ndim == 0 else "not finite"
             raise DivergedError(f"{name} is {found} at iteration {step}: lower the learning rate ({key})")
 
@@ -83,8 +89,8 @@ def load_point(
 ) -> dict[str, Any] | None:
     """Restore `training_tensors` and the run's own tensors, in place, and return the metadata of the resume point.
 
-    Without a file, or with one of another run, nothing is restored and None returned. A file that is damaged or no
-    resume point is a CheckpointError.
+    Without a file, or with one of another run, nothing is restored and None returned; the second is said. A file that
+    is damaged or no resume point is a CheckpointError.
     """
     if not path.exists():
         return None
@@ -92,6 +98,8 @@ def load_point(
     if "identity" not in metadata:
         raise CheckpointError(f"{path} is no resume point; delete it and run again")
     if metadata["identity"] != identity:
+        if rank() == 0:
+            print(f"{path} is of other settings, images or code: starting anew", file=sys.stderr, flush=True)
         return None
     for name, parameter in model.named_parameters():
         if f"momentum.{name}" in stored:

@@ -79,18 +79,20 @@ def sweep_widths(
     model.set_between_switches(between_switches)
     model.eval()
     logits_of = _logits_from_one_pass if is_any_width(model) else _logits_width_by_width
+    rising = sorted(width_mults)  # parts of it are slices: to copy a list of indices to the device would wait for it
     device = next(model.parameters()).device  # sums stay there: reading them would wait for it
-    losses, corrects = torch.zeros(2, len(width_mults), dtype=torch.float64, device=device)
+    losses, corrects = torch.zeros(2, len(rising), dtype=torch.float64, device=device)
     num_images = 0
     for images, labels in batches:
         num_images += len(labels)
-        for indices, logits in logits_of(model, images, width_mults):
-            every_label = labels.expand(len(indices), -1)
+        for some, logits in logits_of(model, images, rising):
+            every_label = labels.expand(len(logits), -1)
             some_losses = F.cross_entropy(logits.transpose(1, 2), every_label, reduction="none")
-            losses[indices] += some_losses.sum(dim=1, dtype=torch.float64)
-            corrects[indices] += (logits.argmax(dim=2) == labels).sum(dim=1)
+            losses[some] += some_losses.sum(dim=1, dtype=torch.float64)
+            corrects[some] += (logits.argmax(dim=2) == labels).sum(dim=1)
     if num_images == 0:
         raise ValueError("a sweep needs at least one test image")
+    sums = dict(zip(rising, zip(losses.tolist(), corrects.tolist(), strict=True), strict=True))
     return [
         {
             **row,
@@ -99,7 +101,8 @@ def sweep_widths(
             "test_top1_pct": 100 * correct / num_images,
             "num_images": num_images,
         }
-        for row, loss, correct in zip(_costs(model, width_mults), losses.tolist(), corrects.tolist(), strict=True)
+        for row in _costs(model, width_mults)
+        for loss, correct in [sums[row["width_mult"]]]
     ]
 
 
@@ -111,26 +114,25 @@ def _thinned(width_mults: list[float], count: int, special: Sequence[float]) -> 
 
 
 def _logits_width_by_width(
-    model: SlimmableModel, images: Tensor, width_mults: Sequence[float]
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Yield the logits of every width, `[1, N, classes]`, with its place in the list of widths."""
-    for index, width_mult in enumerate(width_mults):
+    model: SlimmableModel, images: Tensor, rising: Sequence[float]
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the logits of every width, `[1, N, classes]`, with its place in the list of rising widths."""
+    for index, width_mult in enumerate(rising):
         model.set_width_mult(width_mult)
-        yield [index], model(images)[None]
+        yield slice(index, index + 1), model(images)[None]
 
 
 def _logits_from_one_pass(
-    model: SlimmableModel, images: Tensor, width_mults: Sequence[float]
-) -> Iterator[tuple[list[int], Tensor]]:
+    model: SlimmableModel, images: Tensor, rising: Sequence[float]
+) -> Iterator[tuple[slice, Tensor]]:
     """Yield the logits of every width, some at a time, from one pass at the largest (`awnlib.one_pass`)."""
-    model.set_width_mult(max(width_mults))
-    order = sorted(range(len(width_mults)), key=width_mults.__getitem__)
-    counts = [model.classifier.channels_in.count(width_mults[index]) for index in order]
+    model.set_width_mult(rising[-1])
+    counts = [model.classifier.channels_in.count(width_mult) for width_mult in rising]
     logits = running_logits(model.classifier, model.features(images), counts)
     at_a_time = max(MOST_LOGITS // max(len(images) * model.spec.num_classes, 1), 1)
-    for start in range(0, len(order), at_a_time):
-        indices = order[start : start + at_a_time]
-        yield indices, torch.stack(list(islice(logits, len(indices))))
+    for start in range(0, len(rising), at_a_time):
+        some = list(islice(logits, at_a_time))
+        yield slice(start, start + len(some)), torch.stack(some)
 
 
 def _costs(model: SlimmableModel, width_mults: Sequence[float]) -> Iterable[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from awnlib.drift import layer_moments
 from awnlib.layers.batchnorm import running_statistics
 from awnlib.models import SlimmableModel
+
+COLUMNS = ("batch_mean", "batch_var", "running_mean", "running_var")
 
 
 class StatisticsTracker:
@@ -25,16 +28,17 @@ class StatisticsTracker:
         The model in training.
     layer
         Name of the norm layer; None for the last one.
-    every
-        Measure in each iteration whose number is a multiple of this, from 0.
+    steps
+        Iterations to measure in.
     width_mults
         Widths to measure.
 
     Attributes
     ----------
-    rows
-        One dictionary per (iteration, width, channel), for the channels that every width keeps: `layer`, `step`,
-        `width_mult`, `channel`, `batch_mean`, `batch_var` (over the batch), `running_mean`, `running_var` (stored).
+    values
+        What was measured, `[steps, widths, channels, 4]` in float64 on the model's device, for the channels that every
+        width keeps; 0 where nothing was measured yet. A checkpoint keeps it among its tensors: as text it would be
+        larger than what a safetensors header may hold.
 
     Raises
     ------
@@ -42,36 +46,43 @@ class StatisticsTracker:
         If the model has no such norm layer; the message lists those it has.
     """
 
-    def __init__(self, model: SlimmableModel, layer: str | None, every: int, width_mults: Sequence[float]) -> None:
+    def __init__(self, model: SlimmableModel, layer: str | None, steps: range, width_mults: Sequence[float]) -> None:
         norms = dict(model.norms())
         self.layer = layer or list(norms)[-1]
         if self.layer not in norms:
             raise ValueError(f"track.layer: no norm layer '{self.layer}' (the model has: {', '.join(norms)})")
         self.model = model
         self.norm = norms[self.layer]
-        self.every = every
+        self.steps = steps
         self.width_mults = list(width_mults)
-        self.rows: list[dict[str, Any]] = []
+        self.kept = self.norm.channels.count(min(width_mults))
+        shape = (len(steps), len(width_mults), self.kept, len(COLUMNS))
+        device = next(model.parameters()).device
+        self.values = torch.zeros(shape, dtype=torch.float64, device=device)
 
     @torch.no_grad()
     def observe(self, step: int, images: Tensor) -> None:
         """Measure on the batch of an iteration, before its step is taken, if it is one of the chosen."""
-        if step % self.every:
+        if step not in self.steps:
             return
         width_before = self.norm.channels.width_mult
-        kept = self.norm.channels.count(min(self.width_mults))
-        for width_mult in self.width_mults:
-            mean, square = (moment[:kept] for moment in layer_moments(self.model, [images], width_mult)[self.layer])
+        for values, width_mult in zip(self.values[self.steps.index(step)], self.width_mults, strict=True):
+            moments = layer_moments(self.model, [images], width_mult)[self.layer]
+            mean, square = (moment[: self.kept] for moment in moments)
             self.model.set_width_mult(width_mult)
-            running_mean, running_var = running_statistics(self.norm.statistics, kept)
-            columns = {
-                "batch_mean": mean,
-                "batch_var": square - mean**2,
-                "running_mean": running_mean,
-                "running_var": running_var,
-            }
-            lists = [column.tolist() for column in columns.values()]
-            for channel, values in enumerate(zip(*lists, strict=True)):
-                row = {"layer": self.layer, "step": step, "width_mult": width_mult, "channel": channel}
-                self.rows.append({**row, **dict(zip(columns, values, strict=True))})
+            stored = running_statistics(self.norm.statistics, self.kept)
+            values.copy_(torch.stack([mean, square - mean**2, *stored], dim=1))
         self.model.set_width_mult(width_before)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one dictionary per (iteration, width, channel).
+
+        Its keys are `layer`, `step`, `width_mult`, `channel`, `batch_mean`, `batch_var` (over the batch),
+        `running_mean`, `running_var` (stored).
+        """
+        keys = itertools.product(self.steps, self.width_mults, range(self.kept))
+        return [
+            {"layer": self.layer, "step": step, "width_mult": width_mult, "channel": channel}
+            | dict(zip(COLUMNS, values, strict=True))
+            for (step, width_mult, channel), values in zip(keys, self.values.flatten(0, 2).tolist(), strict=True)
+        ]

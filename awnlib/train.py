@@ -2,11 +2,14 @@
 
 `train` runs one cell of a study from its `RunConfig`. Everything random follows from the seed and the iteration
 number alone, so that a run that was killed continues from its last checkpoint to the same bits as an
-uninterrupted one (same machine, same number of threads).
+uninterrupted one: on a CPU, on the same machine with the same number of threads. On a GPU it may differ by rounding:
+cuDNN may choose other algorithms (`torch.backends.cudnn.deterministic = True` forbids it), and torch lets convolutions
+round to TF32 (`torch.backends.cudnn.allow_tf32 = False` does not).
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +27,7 @@ from awnlib.data.batches import epoch_order
 from awnlib.layers.batchnorm import batchnorm_statistics
 from awnlib.models import ModelSpec, SlimmableModel, create_model
 from awnlib.objectives import backward_widths, fixed_widths, loss_weights, sample_widths
-from awnlib.one_pass import backward_one_pass, is_any_width, width_losses
+from awnlib.one_pass import backward_one_pass, channel_counts, is_any_width, width_losses
 from awnlib.progress import Progress
 from awnlib.resumable import Parts, load_point, look, run_identity, run_resumable, save_point, training_tensors
 from awnlib.schedule import learning_rate
@@ -120,8 +123,8 @@ def build_model(run: RunConfig, input_shape: tuple[int, int, int], num_classes: 
     if run.method_settings.width_vector and run.counts is None:
         raise ValueError(f"{run.name}: a width_vector must become counts first (awnlib.base_counts.with_base_counts)")
     spec = model_spec(run, input_shape, num_classes)
-    with torch.random.fork_rng():
-        torch.manual_seed(rng(run.seed, "weights").initial_seed())
+    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU: no other generator is in use
+        torch.default_generator.manual_seed(rng(run.seed, "weights").initial_seed())
         return create_model(**spec.model_dump())
 
 
@@ -183,8 +186,9 @@ class _Training:
         self.epoch_steps = len(epoch_order(len(self.images), run.train.batch_size, seed=run.seed, epoch=0))
         self.total_steps = self.epoch_steps * self.settings.num_epochs
         every = max(self.total_steps // run.track.num_points, 1)
-        self.tracker = StatisticsTracker(self.model, run.track.layer, every, self.widths)
-        settings = run.model_dump_json(exclude={"train": {"num_workers"}})
+        recorded = range(0, self.total_steps, every)
+        self.tracker = StatisticsTracker(self.model, run.track.layer, recorded, self.widths)
+        settings = json.dumps(run.training_settings(), sort_keys=True)
         self.identity = run_identity(data, "train", run.model, settings)
         self.step = 0
         self.lr = self.settings.lr
@@ -236,11 +240,13 @@ class _Training:
         targets: Any = {"distillation": method.distillation, "label_smoothing": self.settings.label_smoothing}
         if not is_any_width(model):
             return partial(backward_widths, model, **targets, forward=self._compiled(model))
+        widths = self._sample_widths()
         return partial(
             backward_one_pass,
             model,
             **targets,
-            weights=torch.tensor(loss_weights(method, self.widths, self._sample_widths()), device=self.device),
+            weights=torch.tensor(loss_weights(method, self.widths, widths), device=self.device),
+            counts=None if method.draws_widths else channel_counts(model, widths).to(self.device),
             updates="once" if method.widths == "all" else "each",
             forward=self._compiled(width_losses, fullgraph=True),
         )
@@ -250,7 +256,10 @@ class _Training:
         if not self.settings.compile:
             return forward
         mode = "reduce-overhead" if fullgraph and self.device.type == "cuda" else "default"
-        return torch.compile(forward, fullgraph=fullgraph, dynamic=False, mode=mode)
+        compiled = torch.compile(forward, fullgraph=fullgraph, dynamic=False, mode=mode)
+        # One graph for each width: past torch's own limit the others would not be compiled, and nothing would say so.
+        limit = max(len(self.fixed), torch._dynamo.config.recompile_limit)
+        return torch._dynamo.config.patch(recompile_limit=limit)(compiled)
 
     def _reset_meters(self) -> None:
         width_count = len(self._sample_widths())
@@ -278,26 +287,27 @@ class _Training:
     def save(self, path: Path) -> None:
         """Write everything that the remaining steps depend on."""
         counts = {"step": self.step, "resumed": self.resumed, "seconds": self._seconds()}
-        rows = {"history": self.history, "bn_statistics": self.tracker.rows}
-        save_point(path, self.identity, training_tensors(self.model, self.optimizer) | self._meters(), counts | rows)
+        tensors = training_tensors(self.model, self.optimizer) | self._own_tensors()
+        save_point(path, self.identity, tensors, counts | {"history": self.history})
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint, if there is one of this very run."""
-        metadata = load_point(path, self.identity, self.model, self.optimizer, self._meters())
+        metadata = load_point(path, self.identity, self.model, self.optimizer, self._own_tensors())
         if metadata is not None:
             self.step, self.resumed = metadata["step"], metadata["resumed"] + 1
             self.seconds_before = metadata["seconds"]
-            self.history, self.tracker.rows = metadata["history"], metadata["bn_statistics"]
+            self.history = metadata["history"]
 
-    def _meters(self) -> dict[str, Tensor]:
-        return {"losses": self.losses, "corrects": self.corrects}
+    def _own_tensors(self) -> dict[str, Tensor]:
+        """Return the meters and the tracked statistics, which a checkpoint restores in place."""
+        return {"losses": self.losses, "corrects": self.corrects, "bn_statistics": self.tracker.values}
 
     def result(self) -> TrainResult:
         """Return what the finished run leaves."""
         return TrainResult(
             model=self.model.eval(),
             history=self.history,
-            bn_statistics=self.tracker.rows,
+            bn_statistics=self.tracker.rows(),
             num_steps=self.step,
             num_widths=len(self.losses),
             train_time_s=self._seconds(),

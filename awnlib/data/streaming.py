@@ -7,6 +7,9 @@ and wherever a run was interrupted.
 from __future__ import annotations
 
 import importlib
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -167,8 +170,26 @@ def _read(
         num_workers=workers,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # or it would draw from the global one
+        worker_init_fn=_outlive_sigterm,
     )
     scale, shift = scale_and_shift(index.mean, index.std, device)
     for pixels, labels in loader:
         pixels = pixels.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
         yield normalise(pixels, scale, shift), labels.to(device, non_blocking=True)
+
+
+def _outlive_sigterm(_: int) -> None:
+    """Let a reading process ignore SIGTERM from any process but its parent.
+
+    Schedulers send it to all processes of a job, but the training needs its readers until its step has ended. Python
+    itself sends it, when it exits, to readers that are left, and waits for their end.
+    """
+    if hasattr(signal, "sigwaitinfo"):  # not on every system
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_sigterm_of_parent, daemon=True).start()
+
+
+def _end_with_sigterm_of_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -37,8 +37,8 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     channels
         The dimension that is normalised.
     eps, momentum
-        As in `torch.nn.BatchNorm2d`. `recalibrate_bn` sets the momentum to None for a while: an average over all
-        batches, right for one width at a time only.
+        As in `torch.nn.BatchNorm2d`. A momentum of None, an average over all batches, is right for one width at a time
+        only, and waits for the device to read the number of batches.
 
     Attributes
     ----------

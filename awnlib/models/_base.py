@@ -121,8 +121,8 @@ class SlimmableModel(nn.Module):
         Parameters
         ----------
         include
-            Widths that represent their interval instead (the largest one, if several fall into it): those that a
-            network was trained or calibrated at.
+            Widths that represent their interval instead (the largest one, if several fall into it), but for the first
+            interval: those that a network was trained or calibrated at.
         """
         low = self.spec.min_width_mult
         changes = {width_mult for channels in self.channels.values() for width_mult, _ in channels.steps}
@@ -175,9 +175,9 @@ def _apart(width_mults: Iterable[float]) -> list[float]:
 
 
 def _representative(start: float, end: float | None, low: float, include: Sequence[float]) -> float:
+    if start == low:
+        return low
     inside = [width_mult for width_mult in include if start <= width_mult < (end or 2.0)]
     if inside:
         return max(inside)
-    if start == low:
-        return low
     return 1.0 if end is None else (start + end) / 2

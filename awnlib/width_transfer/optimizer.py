@@ -67,8 +67,8 @@ class Problem:
 
     def create(self, seed: int = 0, **options: Any) -> SlimmableModel:
         """Return the network with sliced layers, other values of some options, and the initial weights of a seed."""
-        with torch.random.fork_rng():
-            torch.manual_seed(rng(seed, "weights").initial_seed())
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(rng(seed, "weights").initial_seed())
             return create_model(**{**self.spec.model_dump(), "layer": "sliced", "norm": "shared", **options})
 
     def macs(self, counts: Counts) -> int:

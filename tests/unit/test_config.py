@@ -156,6 +156,17 @@ def test_one_width_is_no_range_to_sample_or_recalibrate(study_data, method):
     assert "widths" in "\n".join(problems(study_data))
 
 
+def test_what_cannot_be_compiled_once_for_each_width_is_refused(study_data):
+    study_data["widths"] = [1.0, 0.5]
+    study_data["overrides"] = [{"method": "us_net", "train": {"compile": True}}]
+    study_data["tables"]["table2"]["methods"] = ["awn", "us_net"]
+    (problem,) = problems(study_data)
+    assert problem.startswith("train.compile: us_net draws its widths")
+    study_data["overrides"][0] = {"train": {"compile": True}}
+    study_data["tables"]["table2"]["methods"] = ["awn_rs", "awn_all", "s_net", "i_net", "shared_bn"]
+    parse_study(study_data)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "where", "allowed"),
     [

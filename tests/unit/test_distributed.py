@@ -14,6 +14,7 @@ import torch
 from torch import distributed as dist
 
 from awnlib import distributed, resumable
+from awnlib.checkpoint import load_tensors
 from awnlib.config import ConfigError
 from awnlib.data import TrainingImages
 from awnlib.data import batches as batches_module
@@ -183,6 +184,26 @@ def test_sigterm_reaches_process_0_and_ends_all(tmp_path):
     with pytest.raises(SystemExit) as caught:
         launch(partial(wait_for_sigterm, path), 2, CPU)
     assert caught.value.code == 143
+
+
+@pytest.mark.slow
+def test_sigterm_to_every_process_saves_the_state(make_run, shapes, tmp_path, monkeypatch, capfd):
+    """As a scheduler sends it; process 1 gets it first, and process 0 needs it to finish its step."""
+    path, children, start = tmp_path / "checkpoint", [], distributed._start
+    monkeypatch.setattr(distributed, "_start", lambda *a, **k: children.append(start(*a, **k)) or children[-1])
+
+    def send():
+        while not path.exists():
+            time.sleep(0.05)
+        for child in reversed(children):
+            child.terminate()
+            time.sleep(1)
+
+    threading.Thread(target=send, daemon=True).start()
+    with pytest.raises(SystemExit) as caught:
+        train(make_run("s_net", num_processes=2, num_epochs=10_000), shapes, checkpoint=path, checkpoint_every_s=0)
+    assert caught.value.code == 143
+    assert f"SIGTERM, stopped after step {load_tensors(path)[1]['step']}\n" in capfd.readouterr().err
 
 
 # --- without other processes -----------------------------------------------------------------------------------------

@@ -121,6 +121,7 @@ def test_base_that_is_no_name(base):
         ({"us_net": {"recalibration": []}}, "methods.us_net", "norm 'recalibrated' and a list"),
         ({"us_net": {"recalibration": [1]}}, "methods.us_net", "at least 2 widths"),
         ({"awn_rs": {"num_widths": 1}}, "methods.awn_rs", "needs num_widths of 2 or more"),
+        ({"s_net": {"widths": "random"}}, "methods.s_net", "norm 'switchable' keeps statistics of fixed widths"),
         ({"us_net": {"widths": "random"}}, "methods.us_net", "distillation needs the largest width"),
         ({"awn": {"distillation": True, "num_widths": 1}}, "methods.awn", "distillation needs the largest width"),
         ({"i_net": {"norm": "switchable"}}, "methods.i_net", "individual networks have one width"),

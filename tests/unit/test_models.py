@@ -164,8 +164,9 @@ def test_included_widths_represent_their_interval():
     assert set(widths) - set(plain) == {0.755, *{0.5} - set(plain)}
     assert {0.25, 0.5, 0.755, 1.0} < set(widths)
     assert [counts(model, w) for w in widths] == [counts(model, w) for w in plain]
-    # the ends are replaced too: 0.26 gives 8 of 32 channels as 0.25 does
-    assert model.distinct_width_mults([0.26, 0.99])[::24] == [0.26, 0.99]
+    # the smallest width is never lost: 0.26 gives 8 of 32 channels as 0.25 does
+    assert model.distinct_width_mults([0.25, 0.26, 0.99])[::24] == [0.25, 0.99]
+    assert model.distinct_width_mults([0.26])[0] == 0.25
     assert model.distinct_width_mults([0.1]) == plain
 
 

@@ -86,6 +86,13 @@ def test_moving_statistics_follow_the_rule_of_plain_batch_norm(options, momentum
     assert_close(statistics(model, 0.55), [(norm.running_mean, norm.running_var) for norm in norms])
 
 
+@pytest.mark.parametrize("options", [SHARED, SWITCHABLE])
+def test_passes_of_an_exact_average_do_not_wait_for_the_device(options, batches, monkeypatch):
+    """Which batch it is, is known here: to read it from each norm would be a wait for each norm and batch."""
+    monkeypatch.setattr(torch.Tensor, "__float__", lambda _: pytest.fail("a tensor was read"))
+    recalibrate_bn(small_lenet(**options), batches, [0.5])
+
+
 @pytest.mark.parametrize("averaging", ["exact", "moving"])
 @pytest.mark.parametrize("options", [SHARED, SWITCHABLE])
 def test_nothing_but_the_statistics_changes(options, averaging, batches):

@@ -179,9 +179,10 @@ def test_memory_layout_of_the_momentum_is_that_of_the_weight(tmp_path):
 # --- files of others -------------------------------------------------------------------------------------------------
 
 
-def test_resume_point_of_another_run_is_not_used(tmp_path):
+def test_resume_point_of_another_run_is_not_used_which_is_said(tmp_path, capsys):
     TinyRun(tmp_path / "c", identity=["other"]).run()
     run, untouched = TinyRun(tmp_path / "c"), TinyRun(tmp_path / "none")
+    assert capsys.readouterr().err == f"{tmp_path / 'c'} is of other settings, images or code: starting anew\n"
     assert run.step == 0
     assert run.bits() == untouched.bits()
     run.run()
@@ -235,6 +236,22 @@ def test_what_is_not_finite_is_named(name, value, words):
     with pytest.raises(DivergedError) as caught:
         check_finite({"weight": torch.ones(2), name: value}, 7, "train.lr")
     assert str(caught.value) == f"{words} at iteration 7: lower the learning rate (train.lr)"
+
+
+def test_all_tensors_are_looked_at_with_one_wait_for_the_device(monkeypatch):
+    """Each conversion of a tensor to a Python value is a wait."""
+    waits = []
+    for name in ("__bool__", "item", "tolist"):
+        read = getattr(torch.Tensor, name)
+        monkeypatch.setattr(torch.Tensor, name, lambda self, read=read: waits.append(1) or read(self))
+    check_finite({str(index): torch.ones(index) for index in range(1, 50)}, 7, "train.lr")
+    assert len(waits) == 1
+
+
+def test_first_tensor_that_is_not_finite_is_named():
+    tensors = {"a": torch.ones(2), "b": torch.tensor([torch.inf]), "c": torch.tensor([torch.nan])}
+    with pytest.raises(DivergedError, match=r"^b is not finite"):
+        check_finite(tensors, 7, "train.lr")
 
 
 def test_one_step_in_twenty_and_the_last_are_looked_at(capsys):

@@ -2,7 +2,10 @@
 
 import dataclasses
 import importlib
+import multiprocessing
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -220,6 +223,34 @@ def test_the_data_folder_of_missing_files_is_named(tmp_path):
 def test_unknown_augment_is_refused(pets):
     with pytest.raises(ValueError, match=r"'crop_flip' of a streamed data set \(allowed: none, resized_crop"):
         training_images(pets, "crop_flip", CPU)
+
+
+# --- signals ---------------------------------------------------------------------------------------------------------
+
+
+def test_workers_outlive_the_sigterm_that_a_scheduler_sends_to_all_processes(pets):
+    whole = list(training_images(pets, "none", CPU).batches(4, seed=1, steps=range(16)))
+    batches = training_images(pets, "none", CPU, 2).batches(4, seed=1, steps=range(16))
+    first = next(batches)
+    pids = [str(worker.pid) for worker in multiprocessing.active_children()]
+    assert len(pids) == 2
+    subprocess.run(["sh", "-c", f"kill -TERM {' '.join(pids)}"], check=True)
+    assert_equal_batches([first, *batches], whole)
+
+
+HELD = """
+import sys
+import torch
+from awnlib.data import load_dataset, training_images
+
+batches = training_images(load_dataset(sys.argv[1]), "none", torch.device("cpu"), 2).batches(4, seed=1, steps=range(16))
+next(batches)
+"""
+
+
+def test_workers_end_with_a_parent_that_still_holds_its_batches(pets, tmp_path):
+    pets.save(tmp_path / "index")
+    subprocess.run([sys.executable, "-c", HELD, tmp_path / "index"], check=True, timeout=60)
 
 
 # --- files that are not there ----------------------------------------------------------------------------------------

@@ -154,6 +154,19 @@ def test_widths_are_held_some_at_a_time(monkeypatch, most):
     assert parts != whole
 
 
+@pytest.mark.parametrize("options", [{}, {"layer": "sliced"}])
+def test_no_index_waits_for_the_device(monkeypatch, options):
+    """A list as an index becomes a tensor, and its copy to a device a wait."""
+    indexed = torch.Tensor.__getitem__
+
+    def watched(self, index):
+        assert not isinstance(index, list)
+        return indexed(self, index)
+
+    monkeypatch.setattr(torch.Tensor, "__getitem__", watched)
+    assert len(sweep_widths(small_lenet(**options), BATCHES, [0.5, 1.0, 0.75])) == 3
+
+
 def test_widths_that_need_a_pass_each_can_be_thinned_out():
     model = small_lenet(**SWITCHABLE)
     recalibrate_bn(model, [IMAGES], [0.4, 0.62, 1.0])

@@ -31,7 +31,7 @@ def input_of_norm3(model, width):
 def test_rows_hold_the_statistics_of_the_batch_and_of_the_layer(layer):
     model = make_model(layer=layer)
     model(IMAGES)
-    tracker = StatisticsTracker(model, None, every=1, width_mults=WIDTHS)
+    tracker = StatisticsTracker(model, None, steps=range(3, 4), width_mults=WIDTHS)
     tracker.observe(3, IMAGES)
     expected = []
     for width in WIDTHS:
@@ -40,8 +40,9 @@ def test_rows_hold_the_statistics_of_the_batch_and_of_the_layer(layer):
         columns += (model.norm3.running_mean[:8], model.norm3.running_var[:8])
         expected += [(width, c, *row) for c, row in enumerate(zip(*(x.tolist() for x in columns), strict=True))]
     keys = ("width_mult", "channel", "batch_mean", "batch_var", "running_mean", "running_var")
-    assert {(row["layer"], row["step"]) for row in tracker.rows} == {("norm3", 3)}
-    found = torch.tensor([[row[key] for key in keys] for row in tracker.rows], dtype=torch.float64)
+    rows = tracker.rows()
+    assert {(row["layer"], row["step"]) for row in rows} == {("norm3", 3)}
+    found = torch.tensor([[row[key] for key in keys] for row in rows], dtype=torch.float64)
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-4, atol=1e-6)
 
 
@@ -49,17 +50,25 @@ def test_switchable_norm_reports_the_statistics_of_the_width():
     model = make_model(layer="sliced", norm="switchable", switches=[1.0, 0.5], min_width_mult=0.5)
     for norm in model.norm3.norms:
         norm.running_mean.fill_(norm.num_features)
-    tracker = StatisticsTracker(model, "norm3", every=1, width_mults=[1.0, 0.75, 0.5])
+    tracker = StatisticsTracker(model, "norm3", steps=range(1), width_mults=[1.0, 0.75, 0.5])
     tracker.observe(0, IMAGES)
-    stored = {row["width_mult"]: row["running_mean"] for row in tracker.rows}
+    stored = {row["width_mult"]: row["running_mean"] for row in tracker.rows()}
     assert stored == {1.0: 32, 0.75: 32, 0.5: 16}
 
 
 def test_only_chosen_iterations_are_recorded():
-    tracker = StatisticsTracker(make_model(), "norm1", every=3, width_mults=[1.0])
+    """What every iteration leaves is what the chosen ones left: no later one writes over it."""
+    model = make_model()
+    tracker = StatisticsTracker(model, "norm1", steps=range(0, 7, 3), width_mults=[1.0, 0.5])
+    alone = [
+        StatisticsTracker(model, "norm1", steps=range(step, step + 1), width_mults=[1.0, 0.5]) for step in (0, 3, 6)
+    ]
     for step in range(7):
-        tracker.observe(step, IMAGES)
-    assert sorted({row["step"] for row in tracker.rows}) == [0, 3, 6]
+        for some in (tracker, *alone):
+            some.observe(step, IMAGES[step : step + 4])
+        model(IMAGES[step : step + 2])
+    assert tracker.rows() == [row for some in alone for row in some.rows()]
+    assert [row["step"] for row in tracker.rows()] == [0] * 32 + [3] * 32 + [6] * 32  # two widths, 16 channels
 
 
 @pytest.mark.parametrize("options", [{}, {"layer": "sliced", "norm": "switchable"}])
@@ -67,7 +76,7 @@ def test_recording_changes_nothing(options):
     model = make_model(**options)
     model.set_width_mult(0.3)
     before = copy.deepcopy(model.state_dict())
-    StatisticsTracker(model, None, every=1, width_mults=WIDTHS).observe(0, IMAGES)
+    StatisticsTracker(model, None, steps=range(1), width_mults=WIDTHS).observe(0, IMAGES)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert {channels.width_mult for channels in model.channels.values()} == {0.3}
     assert model.training
@@ -76,4 +85,4 @@ def test_recording_changes_nothing(options):
 
 def test_unknown_layer():
     with pytest.raises(ValueError, match=r"track\.layer: no norm layer 'bn1' \(the model has: norm1, norm2, norm3\)"):
-        StatisticsTracker(make_model(), "bn1", every=1, width_mults=WIDTHS)
+        StatisticsTracker(make_model(), "bn1", steps=range(1), width_mults=WIDTHS)

@@ -23,6 +23,7 @@ from awnlib.checkpoint import CheckpointError, load_tensors, save_model
 from awnlib.config import TrainConfig
 from awnlib.cost import cost
 from awnlib.methods import load_methods
+from awnlib.models import create_model
 from awnlib.objectives import sample_widths
 from awnlib.progress import Progress
 from awnlib.records import DivergedError
@@ -138,6 +139,26 @@ def test_global_random_state_is_neither_used_nor_changed(make_run, shapes):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_weights_are_those_of_the_seed_and_no_gpu_is_woken_for_them(make_run, shapes, monkeypatch):
+    """By default torch saves the state of every GPU's generator, and warns where there are several."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: pytest.fail("the GPUs were counted"))
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: pytest.fail("the GPUs were seeded"))
+    model = build_model(make_run("s_net", seed=3), shapes.image_shape, shapes.num_classes)
+    monkeypatch.undo()
+    state = torch.get_rng_state()
+    torch.manual_seed(rng(3, "weights").initial_seed())
+    expected = create_model(**model.spec.model_dump()).state_dict()
+    torch.set_rng_state(state)
+    assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+
+
+def test_counts_of_widths_that_never_change_are_made_once(make_run, shapes, monkeypatch):
+    """One channel count for each dimension and width, and a copy to the device, would else be made in every step."""
+    monkeypatch.setattr("awnlib.one_pass.channel_counts", lambda *_: pytest.fail("made in a step"))
+    for method in ("awn", "awn_all"):
+        train(make_run(method, num_epochs=1), shapes)
+
+
 @pytest.mark.parametrize("method", load_methods())
 def test_loss_of_every_method_falls(make_run, shapes, method):
     rows = train(make_run(method, num_epochs=6, schedule="constant"), shapes).history
@@ -221,6 +242,28 @@ def test_finished_run_is_read_from_its_checkpoint(make_run, shapes, tmp_path, st
     monkeypatch.setattr(module, "backward_widths", lambda *_, **__: pytest.fail("a step was taken"))
     monkeypatch.setattr(module, "backward_one_pass", lambda *_, **__: pytest.fail("a step was taken"))
     assert bits(train(run, shapes, checkpoint=tmp_path / "c")) == bits(expected)
+
+
+def header_size(path):
+    return int.from_bytes(path.read_bytes()[:8], "little")
+
+
+def test_header_of_a_checkpoint_does_not_grow_with_what_is_tracked(make_run, study_data, shapes, tmp_path):
+    """The format allows 100 MB: 512,000 rows (4 widths, 100 points, 1280 channels) as text would not fit."""
+    for num_points in (1, 10):
+        study_data["track"] = {"num_points": num_points}
+        train(make_run("s_net"), shapes, checkpoint=tmp_path / str(num_points))
+    assert header_size(tmp_path / "10") == pytest.approx(header_size(tmp_path / "1"), abs=50)
+    tensors, _ = load_tensors(tmp_path / "10")
+    assert tensors["bn_statistics"].shape == (10, 4, 8, 4)  # points, widths, channels at width 0.25 of 32, numbers
+
+
+def test_tracked_statistics_survive_interruptions(make_run, study_data, shapes, tmp_path, stop_at):
+    study_data["track"] = {"num_points": 100}
+    run = make_run("us_net")
+    continued = interrupted(stop_at, run, shapes, tmp_path / "c", 3, 8)
+    assert continued.resumed == 2
+    assert continued.bn_statistics == train(run, shapes).bn_statistics
 
 
 @pytest.mark.parametrize(("every_s", "steps"), [(3600, [10]), (0, list(range(1, 11)))])
@@ -307,6 +350,24 @@ def test_checkpoint_of_another_run_is_not_used(make_run, shapes, tmp_path, stop_
     result = train(run, shapes, checkpoint=tmp_path / "c")
     assert result.resumed == 0
     assert bits(result) == bits(train(run, shapes))
+
+
+@pytest.mark.parametrize(
+    ("change", "resumed"),
+    [({"label": "U"}, 1), ({"recalibration": [3]}, 1), ({"source": "me"}, 1), ({"distillation": False}, 0)],
+)
+def test_what_trains_nothing_anew_does_not_start_a_training_anew(
+    make_run, study_data, shapes, tmp_path, stop_at, capsys, change, resumed
+):
+    """The workflow compares `training_settings`, and what it takes for the same run must be one for a checkpoint."""
+    run, path = make_run("us_net"), tmp_path / "c"
+    interrupted_once(stop_at, run, shapes, path)
+    study_data["methods"] = {"us_net": change}
+    edited = make_run("us_net")
+    assert (edited.training_settings() == run.training_settings()) == bool(resumed)
+    assert train(edited, shapes, checkpoint=path).resumed == resumed
+    said = f"{path} is of other settings, images or code: starting anew" in capsys.readouterr().err
+    assert said == (not resumed)
 
 
 def interrupted_once(stop_at, run, data, path):
@@ -596,6 +657,21 @@ def test_traced_network_trains_the_same(make_run, study_data, shapes, monkeypatc
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     torch._dynamo.reset()
     compare_compiled(make_run, shapes, "awn")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_every_fixed_width_is_compiled_however_many_there_are(make_run, study_data, shapes, monkeypatch):
+    """Torch compiles a function so often only (eight times, here once), and says in its log alone that it stopped."""
+    study_data["widths"] = [1.0, 0.5]
+    graphs = []
+    backend = partial(torch.compile, backend=lambda graph, _: graphs.append(graph) or graph.forward)
+    monkeypatch.setattr(torch, "compile", backend)
+    torch._dynamo.reset()
+    with torch._dynamo.config.patch(recompile_limit=1):
+        train(make_run("s_net", num_epochs=1, batch_size=50, compile=True), shapes)
+        assert torch._dynamo.config.recompile_limit == 1
+    assert len(graphs) == 2
 
 
 @pytest.mark.slow
