@@ -7,6 +7,7 @@ checkpoint to the same bits (same machine, same number of threads).
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -54,11 +55,14 @@ class SearchResult:
         The MACs that the search took, all folds together.
     rows
         What it went through, as in the table `width_search`; none for a uniform multiplier.
+    seconds
+        Wall time, earlier parts of a resumed search included.
     """
 
     vector: WidthVector
     ledger: Ledger
     rows: list[dict[str, Any]]
+    seconds: float
 
     def save(self, folder: str | Path) -> None:
         """Write `widths.json`, `ledger.json` and, if there are rows, `width_search.parquet`."""
@@ -130,7 +134,8 @@ def search(
         if checkpoint is not None and several:
             path = checkpoint.with_name(f"{checkpoint.stem}_fold{index}{checkpoint.suffix}")
         fold_search.run(path, checkpoint_every_s, f"{optimizer_name(settings)} {problem.network.title}{several}")
-    return _result(problem, settings, folds, str(device))
+    seconds = sum(fold_search.seconds for fold_search in searches)
+    return _result(problem, settings, folds, str(device), seconds)
 
 
 def _create(problem: Problem, settings: OptimizerSettings, seed: int, device: torch.device) -> WidthOptimizer:
@@ -158,6 +163,7 @@ class _Search:
         self.epoch_steps = len(epoch_order(len(self.images), self.settings.batch_size, seed=optimizer.seed, epoch=0))
         self.total_steps = self.epoch_steps * self.settings.num_epochs
         self.step = 0
+        self.seconds, self.started = 0.0, 0.0
 
     @cached_property
     def identity(self) -> list[str]:
@@ -170,8 +176,10 @@ class _Search:
         """Take all remaining steps, and do what follows training; leave a checkpoint of the finished search."""
         if checkpoint is not None:
             self._restore(checkpoint)
+        self.started = time.monotonic() - self.seconds  # had there been no interruption
         save = None if checkpoint is None else partial(self._save, checkpoint)
         run_resumable(self._parts(title), save, checkpoint_every_s, title)
+        self.seconds = time.monotonic() - self.started
 
     def _parts(self, title: str) -> Parts:
         """Do the work, as parts of `run_resumable`."""
@@ -232,18 +240,20 @@ class _Search:
 
     def _save(self, path: Path) -> None:
         """Write everything that the remaining work depends on."""
-        metadata = {"step": self.step, "rows": self.optimizer.rows, "ledger": self.optimizer.ledger.entries}
-        save_point(path, self.identity, self._tensors(), metadata)
+        done = {"step": self.step, "rows": self.optimizer.rows, "ledger": self.optimizer.ledger.entries}
+        save_point(path, self.identity, self._tensors(), done | {"seconds": time.monotonic() - self.started})
 
     def _restore(self, path: Path) -> None:
         """Continue from a checkpoint, if there is one of this very search."""
         metadata = load_point(path, self.identity, self.model, self.sgd, self.optimizer.tensors())
         if metadata is not None:
-            self.step = metadata["step"]
+            self.step, self.seconds = metadata["step"], metadata["seconds"]
             self.optimizer.rows, self.optimizer.ledger = metadata["rows"], Ledger(metadata["ledger"])
 
 
-def _result(problem: Problem, settings: OptimizerSettings, folds: list[WidthOptimizer], device: str) -> SearchResult:
+def _result(
+    problem: Problem, settings: OptimizerSettings, folds: list[WidthOptimizer], device: str, seconds: float
+) -> SearchResult:
     """Return the mean of all folds, at the budget."""
     found = [fold.multipliers() for fold in folds]
     matched = [fold.at_budget(multipliers) for fold, multipliers in zip(folds, found, strict=True)]
@@ -264,4 +274,5 @@ def _result(problem: Problem, settings: OptimizerSettings, folds: list[WidthOpti
         "software": provenance(device=device),
     }
     rows = [{"fold": index, **row} for index, fold in enumerate(folds) for row in fold.rows]
-    return SearchResult(WidthVector(network=problem.network, multipliers=multipliers, provenance=origin), ledger, rows)
+    vector = WidthVector(network=problem.network, multipliers=multipliers, provenance=origin)
+    return SearchResult(vector, ledger, rows, seconds)

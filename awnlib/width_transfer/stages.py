@@ -5,7 +5,6 @@ Each function does the work of one workflow rule and writes a status record (`aw
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,11 +58,10 @@ def search_widths(study: TransferStudy, cell: Search, data: Path, record: Path, 
         images = _chosen(load_dataset(data), cell.task, cell.seed)
         spec = network_spec(study, cell.task, images.image_shape, images.num_classes)
         settings = parse_settings(optimizer, options)
-        started = time.monotonic()
         result = search(images, spec, settings, seed=cell.seed, device=device, checkpoint=checkpoint)
-        seconds = time.monotonic() - started
         result.save(folder)
-        return {"search_macs": result.ledger.total, "search_time_s": seconds, "num_images": len(images.train_labels)}
+        spent = {"search_macs": result.ledger.total, "search_time_s": result.seconds}
+        return {**spent, "num_images": len(images.train_labels)}
 
     about = {"search": cell.name, "optimizer": optimizer, "settings": options}
     return run_job(record, "search_widths", work, cell=about, provenance=job_provenance(study.study, device))

@@ -94,6 +94,16 @@ def test_nothing_is_done_twice(transfer_workflow, study):
     assert "Nothing to be done" in output
 
 
+def test_settings_in_another_order_search_nothing(transfer_workflow, study):
+    search = dict(sorted(study["transfer"]["search"].items(), reverse=True))
+    study = yaml.safe_load(yaml.safe_dump(study))  # sorted, as the study that was run
+    study["transfer"]["search"] = search
+    (transfer_workflow.folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    code, output = transfer_workflow.call("--dry-run")
+    assert code == 0
+    assert "search_widths" not in output
+
+
 def test_retraining_longer_searches_nothing(transfer_workflow, study):
     study["transfer"]["train"]["num_epochs"] = 2
     planned = transfer_workflow.planned(study)

@@ -71,10 +71,10 @@ def transferred_of(wildcards):
 
 
 def search_settings(wildcards):
-    """What a search depends on: a change here searches again."""
+    """What a search depends on, in a fixed order: a change here searches again."""
     optimizer, settings = STUDY.search_settings(SEARCHES[wildcards.search])
     unseen = {"num_workers"}  # who reads the images
-    seen = {key: value for key, value in settings.items() if key not in unseen}
+    seen = {key: settings[key] for key in sorted(settings) if key not in unseen}
     return {"optimizer": optimizer, "stem": STUDY.transfer.stem, **seen}
 
 

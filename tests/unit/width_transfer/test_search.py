@@ -229,6 +229,19 @@ def test_sigterm_saves_the_search_and_ends_it(shapes, tmp_path, monkeypatch, cap
     assert found(search(shapes, LENET, config, checkpoint=tmp_path / "c")) == found(expected)
 
 
+@pytest.mark.parametrize("folds", [1, 2])
+def test_time_is_that_of_all_attempts_and_folds(shapes, tmp_path, monkeypatch, folds):
+    """A search that is read from its checkpoint, while the clock stands still."""
+    config = settings("morphnet", folds=folds)
+    first = search(shapes, LENET, config, checkpoint=tmp_path / "c.safetensors").seconds
+    saved = [load_tensors(path)[1]["seconds"] for path in tmp_path.glob("c*")]
+    assert len(saved) == folds
+    assert first >= sum(saved) > 0
+    monkeypatch.setattr(module.time, "monotonic", lambda: 5.0)
+    again = search(shapes, LENET, config, checkpoint=tmp_path / "c.safetensors").seconds
+    assert again == pytest.approx(sum(saved))
+
+
 def test_finished_search_is_read_from_its_checkpoint(shapes, tmp_path, monkeypatch):
     expected = search(shapes, LENET, settings("autoslim"), checkpoint=tmp_path / "c")
     monkeypatch.setattr(optimizer, "backward_widths", lambda *_, **__: pytest.fail("a step was taken"))
