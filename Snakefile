@@ -22,12 +22,7 @@ if not workflow.overwrite_configfiles:  # those of --configfile
 ORIGIN = " and ".join(relpath(file) for file in workflow.configfiles)
 
 
-def asked_resource(rule_name, resource):
-    """The number that set-resources (of a profile or the command) gives a rule, in place of its own; None without."""
-    asked = workflow.resource_settings.overwrite_resources.get(rule_name, {}).get(
-        resource
-    )
-    return None if asked is None or asked.is_evaluable() else asked.value
+include: "workflow/rules/profile.smk"
 
 
 if "transfer" in config:
