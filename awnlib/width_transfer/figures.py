@@ -178,7 +178,7 @@ def _draw_widths(axes: Axes, rows: pd.DataFrame) -> None:
 def _draw_similarity(axes: Axes, rows: pd.DataFrame, *, similarity: pd.DataFrame) -> None:
     """Draw the cosines of an axis' vectors: uniform ones first (the floor), seeds of one search on the diagonal."""
     first = rows.iloc[0]
-    axes.set_title(f"{panel_title(first['model'], first['dataset'])}, {first['axis']}")
+    axes.set_title(f"{panel_title(first['model'], first['dataset'])}\n{first['axis']}")
     matrix = similarity_matrix(rows, similarity)
     if len(matrix) < 2:
         say_empty(axes)
@@ -258,7 +258,8 @@ def source_title(row: pd.Series) -> str:
         "resolution": f"{row['source_image_size']}px",
         "data": f"{100 * row['source_data_share']:g} %",
     }
-    return short.get(row["kind"], str(row["source"]))
+    varied = ["width", "depth", *([] if pd.isna(row["source_image_size"]) else ["resolution"]), "data"]
+    return short.get(row["kind"], ", ".join(short[kind] for kind in varied))
 
 
 def _note_missing(figure: Figure, rows: pd.DataFrame) -> None:

@@ -102,8 +102,7 @@ def widths_rows(widths: pd.DataFrame) -> pd.DataFrame:
     means = found.pivot_table(index=keys, columns="label", values="multiplier", aggfunc="mean", sort=False)
     table = means.map(lambda value: _number(value, ".2f"))
     table.insert(0, "uniform channels", [_number(full.get(key, float("nan")), ".0f") for key in table.index])
-    shown = table.reset_index().drop(columns="position").rename_axis(columns=None)
-    return shown.rename(columns={"dataset": "data set", "channels": "dimension"})
+    return _named(table.reset_index().drop(columns="position").rename_axis(columns=None))
 
 
 def similarity_rows(similarity: pd.DataFrame) -> pd.DataFrame:
@@ -111,8 +110,7 @@ def similarity_rows(similarity: pd.DataFrame) -> pd.DataFrame:
     bounds = similarity_bounds(similarity)
     names = {"uniform": "with uniform (floor)", "seeds": "between seeds (ceiling)", "vectors": "between sources"}
     text = {label: bounds[name].astype(float).map(lambda value: _number(value, ".3f")) for name, label in names.items()}
-    shown = bounds[["model", "dataset", "target", "optimizer"]].rename(columns={"dataset": "data set"})
-    return shown.assign(**text)
+    return _named(bounds[["model", "dataset", "target", "optimizer"]]).assign(**text)
 
 
 def datasets_rows(datasets: pd.DataFrame) -> pd.DataFrame:
@@ -127,8 +125,15 @@ def datasets_rows(datasets: pd.DataFrame) -> pd.DataFrame:
         label: datasets[name].astype(float).map(lambda value, spec=spec: _number(value, spec))
         for name, (label, spec) in numbers.items()
     }
-    names = {"model": "network", "label": "optimiser", "dataset": "data set", "other_dataset": "other data set"}
-    return datasets[["configuration", *names]].rename(columns=names).assign(**text)
+    return _named(datasets[["configuration", "model", "label", "dataset", "other_dataset"]]).assign(**text)
+
+
+def _named(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with networks, data sets and columns as readers know them."""
+    places = {name: rows[name].map(display_name) for name in ("model", "dataset", "other_dataset") if name in rows}
+    titles = {"model": "network", "dataset": "data set", "other_dataset": "other data set"}
+    titles |= {"optimizer": "optimiser", "label": "optimiser", "channels": "dimension"}
+    return rows.assign(**places).rename(columns=titles)
 
 
 def _origin(row: Any) -> str:

@@ -217,7 +217,7 @@ def test_an_incomplete_study_is_refused_or_says_what_it_lacks(results, tmp_path,
 
 def test_a_study_without_its_main_table_cannot_be_published(results, tmp_path):
     (results / "tables/transfer.parquet").unlink()
-    with pytest.raises(FileNotFoundError, match=r"transfer\.parquet: the table does not exist"):
+    with pytest.raises(PublishError, match=r"is not finished: run the study until report\.html is there"):
         publish(results, tmp_path / "docs", incomplete=True)
 
 
