@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from awnlib.interrupt import TERMINATED, sigterm_noticed
+from awnlib.interrupt import TERMINATED, sigterm_blocked, sigterm_noticed
 from awnlib.memory import keep_freed_memory
 
 T = TypeVar("T")
@@ -96,8 +96,8 @@ def launch(work: Callable[..., T], count: int, device: torch.device) -> T:
         try:
             for index in range(count):
                 # Only process 0 saves its state and stops; if others stopped before it, it could not finish its step.
-                blocked = {signal.SIGTERM} if index > 0 else set()
-                processes.append(_start(folder, index, count, device.type, threads, blocked=blocked))
+                with sigterm_blocked() if index > 0 else nullcontext():
+                    processes.append(_start(folder, index, count, device.type, threads))
             _wait(processes, folder)
         finally:
             for process in processes:
@@ -107,21 +107,14 @@ def launch(work: Callable[..., T], count: int, device: torch.device) -> T:
         return result
 
 
-def _start(*arguments: object, blocked: set[signal.Signals]) -> subprocess.Popen[bytes]:
-    """Start one process, which finds the same modules as this one, and out of reach of this one's signals.
-
-    It inherits the blocked signals, so that they are blocked in all of its threads, the libraries' own among them.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-c", START, *map(str, arguments)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _start(*arguments: object) -> subprocess.Popen[bytes]:
+    """Start one process, which finds the same modules as this one, and out of reach of this one's signals."""
+    return subprocess.Popen(
+        [sys.executable, "-c", START, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 def _wait(processes: list[subprocess.Popen[bytes]], folder: Path) -> None:

@@ -32,6 +32,22 @@ def sigterm_noticed() -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, previous)
 
 
+@contextmanager
+def sigterm_blocked() -> Iterator[None]:
+    """Block SIGTERM in this thread, and in the processes that it starts meanwhile for good, in all of their threads.
+
+    Without effect on systems that cannot.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def stop(what: str, step: int) -> NoReturn:
     """End the process as one that SIGTERM ended, after saying how far the work has come."""
     print(f"{what}: SIGTERM, stopped after step {step}", file=sys.stderr, flush=True)

@@ -24,6 +24,7 @@ from awnlib.data.batches import EVERYTHING, normalise, scale_and_shift, step_ord
 from awnlib.data.decode import decode_image
 from awnlib.data.image_index import ImageIndex, SplitName
 from awnlib.data.raw import DataError
+from awnlib.interrupt import sigterm_blocked
 from awnlib.seeding import rng
 from awnlib.torchvision_shim import import_torchvision
 
@@ -170,22 +171,22 @@ def _read(
         num_workers=workers,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # or it would draw from the global one
-        worker_init_fn=_outlive_sigterm,
+        worker_init_fn=_obey_parent_only,
     )
     scale, shift = scale_and_shift(index.mean, index.std, device)
-    for pixels, labels in loader:
+    with sigterm_blocked():  # schedulers send it to all processes, but a step needs its readers until its end
+        loaded = iter(loader)
+    for pixels, labels in loaded:
         pixels = pixels.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
         yield normalise(pixels, scale, shift), labels.to(device, non_blocking=True)
 
 
-def _outlive_sigterm(_: int) -> None:
-    """Let a reading process ignore SIGTERM from any process but its parent.
+def _obey_parent_only(_: int) -> None:
+    """Let a reading process, in which SIGTERM is blocked, end with one of its parent.
 
-    Schedulers send it to all processes of a job, but the training needs its readers until its step has ended. Python
-    itself sends it, when it exits, to readers that are left, and waits for their end.
+    Python sends it, when it exits, to readers that are left, and waits for their end.
     """
     if hasattr(signal, "sigwaitinfo"):  # not on every system
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_with_sigterm_of_parent, daemon=True).start()
 
 

@@ -20,11 +20,14 @@ DIGITS = "digits/lenet_3c1l"
 
 @pytest.fixture
 def broken(make_study):
-    """A study in which one method diverges, and one data set has images too small for the network."""
+    """A study in which one method diverges, and one data set turns out to have fewer images than a batch."""
     study = make_study("broken", "awn", "shared_bn")
-    study["datasets"]["tiny"] = {**study["datasets"]["digits"], "image_size": 12}
+    study["datasets"]["tiny"] = {**study["datasets"]["digits"], "image_size": 16, "train_size": None}
     study["figures"] = {"figure5": {"panels": [{"model": "lenet_3c1l", "dataset": "tiny"}], "methods": ["awn"]}}
-    study["overrides"] = [{"method": "shared_bn", "dataset": "digits", "train": {"lr": 1.0e30}}]
+    study["overrides"] = [
+        {"method": "shared_bn", "dataset": "digits", "train": {"lr": 1.0e30}},
+        {"dataset": "tiny", "train": {"batch_size": 10000}},
+    ]
     return study
 
 
@@ -40,7 +43,7 @@ def test_failed_cells_are_holes_and_the_mended_study_completes(workflow, broken)
     for line in (
         f"runs/{DIGITS}/shared_bn/seed0: train_model diverged: DivergedError: the loss is ",
         f"sweeps/{DIGITS}/shared_bn/seed0/as_trained: sweep_widths diverged: train_model diverged: ",
-        "runs/tiny/lenet_3c1l/awn/seed0: train_model failed: ValueError: lenet_3c1l needs images of at least 16 pixels",
+        "runs/tiny/lenet_3c1l/awn/seed0: train_model failed: ValueError: batch_size 10000 is more than the ",
         "sweeps/tiny/lenet_3c1l/awn/seed0/as_trained: sweep_widths skipped: train_model failed: ",
     ):
         assert line in message
@@ -65,7 +68,7 @@ def test_failed_cells_are_holes_and_the_mended_study_completes(workflow, broken)
 
     kept = (results / f"runs/{DIGITS}/awn/seed0/record.json").read_bytes()
     broken["overrides"] = []
-    broken["datasets"]["tiny"]["image_size"] = 16
+    broken["datasets"]["tiny"]["train_size"] = 100
     workflow.configure(broken)
     code, output = workflow.call()
     assert code == 0, output
