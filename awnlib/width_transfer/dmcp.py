@@ -123,11 +123,11 @@ class DMCP(SupernetOptimizer):
 
     def after_step(self, parts: Sequence[Batch], progress: float) -> None:
         """Take a step of the architecture in the second part of the search."""
-        part = self._second_part(progress)
-        if part < 0:
+        done = self._second_part(progress)
+        if done < 0:
             return
         low = self.settings.architecture_lr_end
-        lr = self.settings.architecture_lr * (low + (1 - low) * (1 + math.cos(math.pi * part)) / 2)
+        lr = self.settings.architecture_lr * (low + (1 - low) * (1 + math.cos(math.pi * done)) / 2)
         self.optimizer.param_groups[0]["lr"] = lr
         alphas = [chain.alpha for chain in self.chains.values()]
         gradients = [torch.autograd.grad(self.architecture_loss(*part), alphas) for part in parts]

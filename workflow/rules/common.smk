@@ -7,10 +7,11 @@ from awnlib.study import AS_TRAINED, evaluations, runs
 
 try:
     STUDY = parse_study(config, origin=ORIGIN)
+    RUNS = {run.name: run for run in runs(STUDY)}
     check_gpus(
         "train_model",
         asked_resource("train_model", "gpu"),
-        max(run.train.num_processes for run in runs(STUDY)),
+        max(run.train.num_processes for run in RUNS.values()),
     )
     # Not again in every job, and not for studies that do without: it imports torch.
     if workflow.is_main_process and STUDY.asks_of_networks:
@@ -20,7 +21,6 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
-RUNS = {run.name: run for run in runs(STUDY)}
 EVALUATIONS = {evaluation.name: evaluation for evaluation in evaluations(RUNS.values())}
 RECALIBRATED = [
     name for name, evaluation in EVALUATIONS.items() if evaluation.variant != AS_TRAINED
