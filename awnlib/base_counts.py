@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-
 from awnlib.budget import TOLERANCE, fill_budget, rounded_counts, scale_to_budget
 from awnlib.cost import cost, output_positions
-from awnlib.models import ModelSpec, SlimmableModel, create_model
+from awnlib.models import ModelSpec, SlimmableModel, create_structure
 from awnlib.study import RunConfig
 from awnlib.train import model_spec
 
@@ -55,7 +53,7 @@ def base_counts(width_vector: Mapping[str, float], spec: ModelSpec) -> dict[str,
     ValueError
         If dimensions are missing or unknown, or the closest MACs are further from the network's than `TOLERANCE`.
     """
-    plain = _build(spec, {})
+    plain = create_structure(**spec.model_dump())
     check_dimensions(width_vector, plain)
     full = {name: channels.full for name, channels in plain.channels.items()}
     positions = output_positions(plain)
@@ -64,7 +62,8 @@ def base_counts(width_vector: Mapping[str, float], spec: ModelSpec) -> dict[str,
     def macs_of(counts: Mapping[str, int]) -> int:
         key = tuple(counts[name] for name in full)
         if key not in known:
-            known[key] = cost(_build(spec, counts), positions).macs
+            channels = {**spec.channels, **counts}
+            known[key] = cost(create_structure(**{**spec.model_dump(), "channels": channels}), positions).macs
         return known[key]
 
     budget = macs_of(full)
@@ -85,9 +84,3 @@ def check_dimensions(width_vector: Mapping[str, float], model: SlimmableModel) -
     if set(width_vector) != set(model.channels):
         names, found = ", ".join(model.channels), ", ".join(width_vector)
         raise ValueError(f"width_vector must name the dimensions of {model.spec.name} ({names}), found {found}")
-
-
-def _build(spec: ModelSpec, counts: Mapping[str, int]) -> SlimmableModel:
-    """Return the structure of the network with other counts, without its weights."""
-    with torch.device("meta"):
-        return create_model(**{**spec.model_dump(), "channels": {**spec.channels, **counts}})

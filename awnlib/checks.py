@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-
 from awnlib.base_counts import check_dimensions
 from awnlib.config import StudyConfig
-from awnlib.models import create_model
+from awnlib.models import create_structure
 from awnlib.settings import ConfigError
 from awnlib.study import RunConfig, runs
 from awnlib.tracking import StatisticsTracker
@@ -41,8 +39,7 @@ def shape_of_images(image_size: int | None) -> tuple[int, int, int]:
 def _run_problems(study: StudyConfig, run: RunConfig) -> Iterator[str]:
     spec = model_spec(run, shape_of_images(study.datasets[run.dataset].image_size), num_classes=10)
     try:
-        with torch.device("meta"):  # the structure without the weights
-            model = create_model(**spec.model_dump())
+        model = create_structure(**spec.model_dump())
     except ValueError as error:
         yield f"datasets.{run.dataset} with {run.model}: {error}"
         return

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -30,3 +32,14 @@ def rng(seed: int, *purpose: str | int) -> torch.Generator:
     # Not hash(): Python salts the hashes of strings anew in every process.
     digest = hashlib.sha256(json.dumps([seed, *purpose]).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big"))
+
+
+@contextmanager
+def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
+    """Let torch's global CPU generator draw what depends on the arguments of `rng` only, and put it back afterwards.
+
+    For code that can be given no generator. Those of other devices are left alone.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(rng(seed, *purpose).initial_seed())
+        yield

@@ -31,7 +31,7 @@ from awnlib.one_pass import backward_one_pass, channel_counts, is_any_width, wid
 from awnlib.progress import Progress
 from awnlib.resumable import Parts, load_point, look, run_identity, run_resumable, save_point, training_tensors
 from awnlib.schedule import learning_rate
-from awnlib.seeding import rng
+from awnlib.seeding import rng, seeded
 from awnlib.study import RunConfig
 from awnlib.tracking import StatisticsTracker
 
@@ -123,8 +123,7 @@ def build_model(run: RunConfig, input_shape: tuple[int, int, int], num_classes: 
     if run.method_settings.width_vector and run.counts is None:
         raise ValueError(f"{run.name}: a width_vector must become counts first (awnlib.base_counts.with_base_counts)")
     spec = model_spec(run, input_shape, num_classes)
-    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU: no other generator is in use
-        torch.default_generator.manual_seed(rng(run.seed, "weights").initial_seed())
+    with seeded(run.seed, "weights"):
         return create_model(**spec.model_dump())
 
 

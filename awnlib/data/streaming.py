@@ -25,7 +25,7 @@ from awnlib.data.decode import decode_image
 from awnlib.data.image_index import ImageIndex, SplitName
 from awnlib.data.raw import DataError
 from awnlib.interrupt import sigterm_blocked
-from awnlib.seeding import rng
+from awnlib.seeding import seeded
 from awnlib.torchvision_shim import import_torchvision
 
 AUGMENTS = ("none", "resized_crop", "randaugment")
@@ -130,8 +130,7 @@ class _Augmented(Dataset[Batch]):
         if self.augment == "none":
             return centre_crop(image, self.index.image_size), label
         # The transforms draw from the global generator of whatever process they run in.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(rng(seed, "augment", epoch, number).initial_seed())
+        with seeded(seed, "augment", epoch, number):
             return _augmentation(self.augment, self.index.image_size)(image), label
 
 

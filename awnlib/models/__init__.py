@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from awnlib.models._base import SlimmableModel, StageBlocks
     from awnlib.models._spec import ModelSpec, Width
 
-__all__ = ["ModelSpec", "SlimmableModel", "StageBlocks", "Width", "create_model", "model_names"]
+__all__ = ["ModelSpec", "SlimmableModel", "StageBlocks", "Width", "create_model", "create_structure", "model_names"]
 
 NEEDS_TORCH = {"SlimmableModel": "_base", "StageBlocks": "_base", "ModelSpec": "_spec", "Width": "_spec"}
 """Modules of this package by the names that they define."""
@@ -60,3 +60,11 @@ def create_model(name: str, **options: Any) -> SlimmableModel:
     spec = parse(ModelSpec, {"name": name, **options}, origin=f"model {name}")
     model: SlimmableModel = import_module(f"awnlib.models.{name}").build(spec)
     return model
+
+
+def create_structure(name: str, **options: Any) -> SlimmableModel:
+    """Build the same network as ``create_model``, on torch's meta device: its structure without the weights."""
+    import torch
+
+    with torch.device("meta"):
+        return create_model(name, **options)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-
 from awnlib.checks import shape_of_images
-from awnlib.models import create_model
+from awnlib.models import create_structure
 from awnlib.settings import ConfigError
 from awnlib.width_transfer.stages import network_spec
 from awnlib.width_transfer.study import COMPARISON, Axis, Task, TransferStudy
@@ -24,8 +22,7 @@ def check_networks(study: TransferStudy, *, origin: str = "config") -> None:
 def _task_problems(study: TransferStudy, axis: Axis, task: Task) -> Iterator[str]:
     spec = network_spec(study, task, shape_of_images(task.configuration.image_size), num_classes=10)
     try:
-        with torch.device("meta"):  # the structure without the weights
-            create_model(**spec.model_dump())
+        create_structure(**spec.model_dump())
     except ValueError as error:
         where = "comparisons" if axis.kind == COMPARISON else "axes"
         yield f"transfer.{where}.{axis.name}: {task.configuration.name}: {error}"

@@ -13,9 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-import torch
 
-from awnlib.models import ModelSpec, create_model
+from awnlib.models import ModelSpec, create_structure
 from awnlib.names import display_name
 from awnlib.width_transfer.costs import LayerCost, layer_costs, total_macs
 from awnlib.width_transfer.ledger import (
@@ -104,9 +103,8 @@ def _plans(name: str, projection: Projection) -> tuple[int, float, dict[str, Led
 
 
 def _layers(spec: ModelSpec, enlargement: float = 1.0) -> list[LayerCost]:
-    with torch.device("meta"):  # shapes without numbers
-        options = {**spec.model_dump(), "base_width_mult": enlargement * spec.base_width_mult}
-        return layer_costs(create_model(**options))
+    options = {**spec.model_dump(), "base_width_mult": enlargement * spec.base_width_mult}
+    return layer_costs(create_structure(**options))
 
 
 def _title(projection: Projection) -> str:

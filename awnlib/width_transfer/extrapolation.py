@@ -14,10 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-
 from awnlib.budget import fill_budget, scale_to_budget
-from awnlib.models import SlimmableModel, StageBlocks, create_model
+from awnlib.models import SlimmableModel, StageBlocks, create_structure
 from awnlib.width_transfer.costs import layer_costs, total_macs
 from awnlib.width_transfer.vector import Network, WidthVector
 
@@ -207,5 +205,4 @@ def _average_block(stage: list[Block]) -> Block:
 
 
 def _stage_blocks(network: Network) -> StageBlocks:
-    with torch.device("meta"):  # the structure without the weights
-        return create_model(network.name, depth_mult=network.depth_mult, layer="sliced").stage_blocks
+    return create_structure(network.name, depth_mult=network.depth_mult, layer="sliced").stage_blocks

@@ -17,7 +17,7 @@ from awnlib.budget import fill_budget, rounded_counts, scale_to_budget
 from awnlib.data import DataSet
 from awnlib.models import ModelSpec, SlimmableModel, create_model
 from awnlib.objectives import backward_widths
-from awnlib.seeding import rng
+from awnlib.seeding import seeded
 from awnlib.width_transfer.costs import layer_costs, total_macs
 from awnlib.width_transfer.ledger import ALL_GRADIENTS, Ledger
 from awnlib.width_transfer.settings import SupernetSettings
@@ -67,8 +67,7 @@ class Problem:
 
     def create(self, seed: int = 0, **options: Any) -> SlimmableModel:
         """Return the network with sliced layers, other values of some options, and the initial weights of a seed."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(rng(seed, "weights").initial_seed())
+        with seeded(seed, "weights"):
             return create_model(**{**self.spec.model_dump(), "layer": "sliced", "norm": "shared", **options})
 
     def macs(self, counts: Counts) -> int:

@@ -29,6 +29,13 @@ def images(num=4):
     return torch.randn(num, 1, 16, 16)
 
 
+def test_a_structure_is_the_network_without_its_weights():
+    structure, model = models.create_structure("lenet_3c1l", num_classes=7), create_model("lenet_3c1l", num_classes=7)
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    assert {name: value.shape for name, value in structure.state_dict().items()} == shapes
+    assert all(parameter.is_meta for parameter in structure.parameters())
+
+
 def test_names():
     assert "lenet_3c1l" in model_names()
     assert all(not name.startswith("_") for name in model_names())

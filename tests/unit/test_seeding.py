@@ -3,7 +3,7 @@ import sys
 
 import torch
 
-from awnlib.seeding import rng
+from awnlib.seeding import rng, seeded
 
 
 def draw(*arguments) -> list[int]:
@@ -21,6 +21,15 @@ def test_leaves_the_global_generator_alone():
     state = torch.get_rng_state()
     draw(0, "a")
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_global_generator_is_borrowed_and_put_back():
+    state = torch.get_rng_state()
+    with seeded(0, "weights"):
+        drawn = torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), state)
+    expected = torch.rand(3, generator=torch.Generator().manual_seed(rng(0, "weights").initial_seed()))
+    assert torch.equal(drawn, expected)
 
 
 def test_every_argument_matters():
