@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 Steps = tuple[tuple[float, int], ...]
+ROUNDING = 1e-6
+"""Widths no further apart are one width: decimals differ by less in float32, in sums and in even spacings."""
 
 
 class Channels:
@@ -33,6 +37,9 @@ class Channels:
         expansion of an inverted residual has six times the channels of its input, at every width.
     fixed
         The count stays `full` at every width: an image's colours, the classes.
+    trained
+        Widths that were trained or have BN statistics. A width within `ROUNDING` of one of them, of the smallest or of
+        1 is that width, so that 0.1 + 0.2 is 0.3.
     name
         The dimension's name in its model and in width vectors.
 
@@ -51,6 +58,7 @@ class Channels:
         min_channels: int = 1,
         factor: int = 1,
         fixed: bool = False,
+        trained: Sequence[float] = (),
         name: str = "",
     ) -> None:
         if full < 1 or divisor < 1:
@@ -67,6 +75,7 @@ class Channels:
         self.min_channels = min_channels
         self.factor = factor
         self.fixed = fixed
+        self.trained = tuple(trained)
         self.name = name
         self.width_mult = 1.0
         self.active = full
@@ -88,9 +97,11 @@ class Channels:
 
     def count(self, width_mult: float) -> int:
         """Return the number of channels at a width multiplier; it never falls when the width grows."""
-        if self.fixed:
-            return self.full
-        return self.factor * _count(width_mult, *self._rule)
+        return self._exact_count(self.snap(width_mult))
+
+    def snap(self, width_mult: float) -> float:
+        """Return the trained width, or the end of the range, that a width multiplier is up to rounding, else itself."""
+        return snap_width_mult(width_mult, (self.min_width_mult, *self.trained, 1.0))
 
     def set_width_mult(self, width_mult: float) -> None:
         """Activate the first `count(width_mult)` channels.
@@ -103,18 +114,21 @@ class Channels:
             If it is no number.
         """
         check_width_mult(width_mult, self.min_width_mult)
-        self.width_mult = width_mult
-        self.active = self.count(width_mult)
+        self.width_mult = self.snap(width_mult)
+        self.active = self._exact_count(self.width_mult)
 
     @property
     def steps(self) -> Steps:
         """All counts from width 0 to 1 as `(width_mult, count)`: the smallest width that gives each count.
 
-        Exact: below each listed width, by however little, the count is smaller.
+        Exact: below each listed width, by however little, the rule gives less (unless a trained width is that near).
         """
         if self.fixed:
             return ((0.0, self.full),)
         return tuple((width_mult, self.factor * count) for width_mult, count in _steps(*self._rule))
+
+    def _exact_count(self, width_mult: float) -> int:
+        return self.full if self.fixed else self.factor * _count(width_mult, *self._rule)
 
     @property
     def _rule(self) -> tuple[int, int, int]:
@@ -127,13 +141,37 @@ class Channels:
 
 
 def check_width_mult(width_mult: float, min_width_mult: float) -> None:
-    """Raise a ValueError if a width multiplier is outside `[min_width_mult, 1]`, a TypeError if it is no number."""
+    """Raise a ValueError if a width multiplier is outside `[min_width_mult, 1]` by more than `ROUNDING`.
+
+    A TypeError if it is no number.
+    """
     try:
-        inside = min_width_mult <= width_mult <= 1
+        inside = min_width_mult - ROUNDING <= width_mult <= 1 + ROUNDING
     except TypeError:
         raise TypeError(f"width_mult must be a number in [{min_width_mult!r}, 1], found {width_mult!r}") from None
     if not inside:
         raise ValueError(f"width_mult must be in [{min_width_mult!r}, 1], found {width_mult!r}")
+
+
+def check_apart(width_mults: Iterable[float]) -> None:
+    """Raise a ValueError that names two widths if they are equal or differ by rounding only (`ROUNDING`)."""
+    for narrower, wider in pairwise(sorted(width_mults)):
+        if wider - narrower <= ROUNDING:
+            raise ValueError(
+                f"widths must be different, by more than rounding ({ROUNDING}), found {narrower!r} and {wider!r}"
+            )
+
+
+def snap_width_mult(width_mult: float, known: Sequence[float]) -> float:
+    """Return the nearest of the known widths if it is within `ROUNDING`, else the width itself."""
+    nearest = min(known, key=lambda candidate: abs(candidate - width_mult), default=width_mult)
+    return float(nearest if abs(nearest - width_mult) <= ROUNDING else width_mult)
+
+
+def evenly_spaced(first: float, last: float, count: int) -> list[float]:
+    """Return `count` widths from the first to the last, to 12 decimals: 0.55, not 0.5499999999999999."""
+    step = (last - first) / (count - 1) if count > 1 else 0.0
+    return [round(first + index * step, 12) for index in range(count)]
 
 
 def round_channels(exact: float, divisor: int) -> int:
@@ -167,7 +205,7 @@ def staircase(in_channels: Channels, out_channels: Channels, *, dense_base: bool
         start = max((c.min_width_mult for c in (in_channels, out_channels) if not c.fixed), default=0.0)
     limits: list[int] = []
     for width_mult, count in out_channels.steps:
-        limits += [in_channels.count(max(width_mult, start))] * (count - len(limits))
+        limits += [in_channels._exact_count(max(width_mult, start))] * (count - len(limits))
     return limits
 
 

@@ -4,12 +4,13 @@ import math
 import re
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from awnlib.channels import Channels, check_width_mult, staircase
+from awnlib.channels import Channels, check_apart, check_width_mult, evenly_spaced, staircase
 from awnlib.layers import SharedBatchNorm2d, SwitchableBatchNorm2d
 from tests.reference import all_widths, count_slowly, mask_slowly, small_lenet, staircase_slowly
 
@@ -72,7 +73,9 @@ def test_steps_are_the_first_float_of_each_count(channels):
     for width, count in steps:
         assert channels.count(width) == count
     for (_, before), (width, _) in pairwise(steps):
-        assert channels.count(math.nextafter(width, -1)) == before
+        below = math.nextafter(width, -1)
+        if channels.snap(below) == below:  # not within rounding of an end
+            assert channels.count(below) == before
     assert {channels.count(width) for width in all_widths(channels)} == {count for _, count in steps}
 
 
@@ -131,8 +134,44 @@ def test_widths_outside_the_range_are_refused_with_the_range(width_mult):
 
 
 def test_widths_just_outside_the_range_are_shown_in_full():
-    with pytest.raises(ValueError, match=r"must be in \[0\.25, 1\], found 0\.2499999$"):
-        small_lenet().set_width_mult(0.2499999)
+    with pytest.raises(ValueError, match=r"must be in \[0\.25, 1\], found 0\.249998$"):
+        small_lenet().set_width_mult(0.249998)
+
+
+@pytest.mark.parametrize("noisy", [0.1 + 0.2, 0.3 - 9e-7, 0.3 + 9e-7, np.float32(0.3), np.float64(0.3)])
+def test_a_width_within_rounding_of_a_trained_one_is_that_one(noisy):
+    channels = Channels(45, trained=[0.3, 0.6], min_width_mult=0.2)
+    channels.set_width_mult(noisy)
+    assert (channels.width_mult, channels.active) == (0.3, 14)
+    assert type(channels.width_mult) is float
+
+
+@pytest.mark.parametrize(("width_mult", "count"), [(0.5, 23), (0.5 - 9e-7, 23), (0.5 - 2e-6, 22), (0.5 + 9e-7, 23)])
+def test_counts_are_those_of_the_trained_width(width_mult, count):
+    assert Channels(45, trained=[0.5]).count(width_mult) == count
+    assert Channels(45).count(0.5 - 9e-7) == 22  # 22.5 is rounded up, what lies below is not
+
+
+@pytest.mark.parametrize("noise", [-9e-7, 9e-7])
+@pytest.mark.parametrize("end", [0.25, 1.0])
+def test_the_ends_of_the_range_are_meant_by_widths_within_rounding(end, noise):
+    model = small_lenet()
+    model.set_width_mult(end + noise)
+    assert {channels.width_mult for channels in model.channels.values()} == {end}
+
+
+def test_evenly_spaced_widths_are_decimals():
+    widths = evenly_spaced(0.1, 1.0, 19)
+    assert widths == [round(0.05 * index, 2) for index in range(2, 21)]
+    assert widths != np.linspace(0.1, 1.0, 19).tolist()
+    assert evenly_spaced(1.0, 0.25, 1) == [1.0]
+
+
+@pytest.mark.parametrize("widths", [[0.3, 0.1 + 0.2], [1.0, 0.5, 0.5], [0.5 + 9e-7, 0.5]])
+def test_widths_that_differ_by_rounding_only_are_refused(widths):
+    with pytest.raises(ValueError, match="must be different, by more than rounding"):
+        check_apart(widths)
+    check_apart([0.5, 0.5 + 2e-6, 1.0])
 
 
 @pytest.mark.parametrize("width_mult", ["0.5", None, {"conv1": 0.5}])
