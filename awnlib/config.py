@@ -15,6 +15,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from awnlib.channels import check_apart
 from awnlib.methods import Method, load_methods
 from awnlib.models import model_names
 from awnlib.paper import paper_datasets
@@ -29,6 +30,7 @@ FIGURES = ("figure2", "figure4", "figure5", "figure6")
 def _check_widths(widths: list[float]) -> list[float]:
     if len(widths) < 1 or sorted(set(widths), reverse=True) != widths:
         raise ValueError(f"widths must fall strictly from 1.0, found {widths}")
+    check_apart(widths)
     if widths[0] != 1.0 or widths[-1] <= 0:
         raise ValueError(f"widths must start at 1.0 and stay above 0, found {widths}")
     return widths

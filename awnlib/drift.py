@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from awnlib.channels import check_apart
 from awnlib.models import SlimmableModel
 
 EPS = 1e-5  # that of the norm layers: a channel that is constant has no scale of its own
@@ -48,10 +49,11 @@ def bn_drift(model: SlimmableModel, batches: Sequence[Tensor], width_mults: Sequ
     Raises
     ------
     ValueError
-        If there are fewer than two widths, or no image.
+        If there are fewer than two widths, two differ by rounding only, or there is no image.
     """
     if len(set(width_mults)) < 2:
         raise ValueError(f"drift compares two or more widths, found {list(width_mults)}")
+    check_apart(set(width_mults))
     if not sum(len(images) for images in batches):
         raise ValueError("drift needs at least one image")
     moments = {width_mult: layer_moments(model, batches, width_mult) for width_mult in width_mults}

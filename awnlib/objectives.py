@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from awnlib.channels import evenly_spaced
 from awnlib.methods import Method
 from awnlib.models import SlimmableModel
 
@@ -36,7 +37,7 @@ def fixed_widths(method: Method, widths: Sequence[float], distinct: Sequence[flo
     count = method.num_widths or len(widths)
     if count == len(widths):
         return list(widths)
-    return torch.linspace(widths[0], widths[-1], count, dtype=torch.float64).tolist()
+    return evenly_spaced(widths[0], widths[-1], count)
 
 
 def sample_widths(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from awnlib.auc import auc_pct
 from awnlib.base_counts import with_base_counts
+from awnlib.channels import evenly_spaced
 from awnlib.checkpoint import load_model, save_model
 from awnlib.config import RecalibrationConfig, SweepConfig
 from awnlib.cost import plain_params, stored_params
@@ -98,7 +99,7 @@ def recalibrate_model(
     def work(folder: Path) -> Mapping[str, Any]:
         model = _load(trained, on)
         batches = _training_batches(load_dataset(data), run, settings.num_images, settings.batch_size, on)
-        widths = torch.linspace(run.widths[-1], run.widths[0], points, dtype=torch.float64).tolist()
+        widths = evenly_spaced(run.widths[-1], run.widths[0], points)
         started = time.monotonic()
         recalibrate_bn(model, batches, widths, averaging=settings.averaging)
         seconds = time.monotonic() - started

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from awnlib.channels import check_width_mult
+from awnlib.channels import check_apart, check_width_mult, snap_width_mult
 from awnlib.cost import cost, output_positions
 from awnlib.layers import SwitchableBatchNorm2d
 from awnlib.layers.batchnorm import BetweenSwitches
@@ -62,8 +62,8 @@ def sweep_widths(
     Raises
     ------
     ValueError
-        If there is no image or no width, a width or a trained one is outside the model's range, `most_widths` is below
-        2, or `between_switches` is no such choice.
+        If there is no image or no width, a width or a trained one is outside the model's range, two widths differ by
+        rounding only, `most_widths` is below 2, or `between_switches` is no such choice.
     """
     if most_widths is not None and most_widths < 2:
         raise ValueError(f"most_widths must be 2 or more, found {most_widths}")
@@ -76,6 +76,9 @@ def sweep_widths(
         raise ValueError("a sweep needs at least one width")
     for width_mult in [*width_mults, *trained]:
         check_width_mult(width_mult, model.spec.min_width_mult)
+    check_apart(set(width_mults))
+    trained = [model.snap(width_mult) for width_mult in trained]
+    width_mults = [snap_width_mult(model.snap(width_mult), trained) for width_mult in width_mults]
     model.set_between_switches(between_switches)
     model.eval()
     logits_of = _logits_from_one_pass if is_any_width(model) else _logits_width_by_width

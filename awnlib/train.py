@@ -25,6 +25,7 @@ from awnlib.config import TrainConfig
 from awnlib.data import DataSet, training_images
 from awnlib.data.batches import epoch_order
 from awnlib.layers.batchnorm import batchnorm_statistics
+from awnlib.methods import Method
 from awnlib.models import ModelSpec, SlimmableModel, create_model
 from awnlib.objectives import backward_widths, fixed_widths, loss_weights, sample_widths
 from awnlib.one_pass import backward_one_pass, channel_counts, is_any_width, width_losses
@@ -137,7 +138,7 @@ def model_spec(run: RunConfig, input_shape: tuple[int, int, int], num_classes: i
         num_classes=num_classes,
         layer=method.layer,
         norm="shared" if method.norm == "shared" else "switchable",
-        switches=fixed_widths(method, run.widths) if method.norm == "switchable" else ends,
+        switches=ends if method.norm == "recalibrated" else _trained(method, run.widths),
         affine="private" if method.norm == "switchable" else "shared",
         dense_base=method.dense_base,
         base_width_mult=method.base_width_mult * run.model_settings.base_width_mult * (run.individual_width or 1.0),
@@ -147,6 +148,11 @@ def model_spec(run: RunConfig, input_shape: tuple[int, int, int], num_classes: i
         depth_mult=run.depth_mult,
         stem=run.model_settings.stem,
     )
+
+
+def _trained(method: Method, widths: list[float]) -> list[float]:
+    """Return the fixed widths of a method, the study's where it has none or every width."""
+    return fixed_widths(method, widths) if method.widths in ("fixed", "sandwich") else widths
 
 
 def create_optimizer(model: nn.Module, settings: TrainConfig) -> torch.optim.SGD:

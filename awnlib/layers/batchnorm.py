@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from awnlib.channels import Channels
+from awnlib.channels import Channels, check_apart, check_width_mult
 from awnlib.choices import check_choice
 from awnlib.layers.padding import pad_last
 
@@ -99,7 +99,7 @@ class SwitchableBatchNorm2d(nn.Module):
     channels
         The dimension that is normalised.
     width_mults
-        The widths that have statistics of their own.
+        The widths that have statistics of their own; they become the `trained` widths of `channels`.
     affine
         Scale and shift: "private" to each width as in S-Nets, or "shared" by all as in US-Nets.
 
@@ -117,8 +117,8 @@ class SwitchableBatchNorm2d(nn.Module):
     Raises
     ------
     ValueError
-        If a width is outside the dimension's range or listed twice, or `affine` or `between` is no such choice; in
-        evaluation, if the active width is larger than every listed one.
+        If a width is outside the dimension's range or listed twice (but for rounding), or `affine` or `between` is no
+        such choice; in evaluation, if the active width is larger than every listed one.
     """
 
     def __init__(
@@ -204,12 +204,12 @@ class SwitchableBatchNorm2d(nn.Module):
 
     def _create(self, width_mults: Sequence[float]) -> None:
         for width_mult in width_mults:
-            if not self.channels.min_width_mult <= width_mult <= 1:
-                allowed = f"[{self.channels.min_width_mult!r}, 1]"
-                raise ValueError(f"width_mults must be in {allowed}, found {width_mult!r}")
-        if not width_mults or len(set(width_mults)) != len(width_mults):
-            raise ValueError(f"width_mults must be one or more different widths, found {list(width_mults)}")
-        self.width_mults = sorted(width_mults)
+            check_width_mult(width_mult, self.channels.min_width_mult)
+        if not width_mults:
+            raise ValueError("width_mults must be one or more widths, found none")
+        check_apart(width_mults)
+        self.width_mults = sorted(self.channels.snap(width_mult) for width_mult in width_mults)
+        self.channels.trained = tuple(self.width_mults)
         like = next(self.buffers()) if self.norms else torch.empty(0)
         counts = [self.channels.count(width_mult) for width_mult in self.width_mults]
         self.norms = nn.ModuleList(

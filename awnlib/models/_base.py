@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from awnlib.channels import Channels, check_width_mult
+from awnlib.channels import Channels, check_apart, check_width_mult, snap_width_mult
 from awnlib.choices import check_choice
 from awnlib.layers import SharedBatchNorm2d, SlimmableLinear, SwitchableBatchNorm2d
 from awnlib.layers.batchnorm import BetweenSwitches
@@ -65,7 +65,7 @@ class SlimmableModel(nn.Module):
         Raises
         ------
         ValueError
-            If it is outside `[min_width_mult, 1]`.
+            If it is outside `[min_width_mult, 1]` by more than rounding.
         TypeError
             If it is no number.
         """
@@ -93,6 +93,11 @@ class SlimmableModel(nn.Module):
             self.set_widths(width)
         else:
             self.set_width_mult(width)
+
+    def snap(self, width_mult: float) -> float:
+        """Return the trained width, or the end of the range, that a width is up to rounding (`Channels.snap`)."""
+        switches = self.spec.switches if isinstance(self.spec.switches, list) else []
+        return snap_width_mult(width_mult, (self.spec.min_width_mult, *switches, 1.0))
 
     @property
     def switch_width_mults(self) -> list[float]:
@@ -125,6 +130,7 @@ class SlimmableModel(nn.Module):
             interval: those that a network was trained or calibrated at.
         """
         low = self.spec.min_width_mult
+        include = [self.snap(width_mult) for width_mult in include]
         changes = {width_mult for channels in self.channels.values() for width_mult, _ in channels.steps}
         starts = [low, *_apart(width_mult for width_mult in changes if low < width_mult <= 1)]
         ends = [*starts[1:], None]
@@ -153,8 +159,14 @@ class SlimmableModel(nn.Module):
             self._check_names(width_mults)
         for width_mult in width_mults.values() if isinstance(width_mults, Mapping) else width_mults:
             check_width_mult(width_mult, self.spec.min_width_mult)
-        switches = dict(width_mults) if isinstance(width_mults, Mapping) else sorted(width_mults)
+        if isinstance(width_mults, Mapping):
+            switches: list[float] | dict[str, float] = {name: self.snap(width) for name, width in width_mults.items()}
+        else:
+            check_apart(width_mults)
+            switches = sorted(self.snap(width_mult) for width_mult in width_mults)
         spec = self.spec.model_copy(update={"switches": switches})
+        for channels in self.channels.values():
+            channels.trained = tuple(spec.switches_of(channels))
         for _, norm in self.norms():
             assert isinstance(norm, SwitchableBatchNorm2d)
             norm.set_switches(spec.switches_of(norm.channels))

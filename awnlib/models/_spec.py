@@ -27,7 +27,8 @@ class ModelSpec(Settings):
     layer: Literal["triangular", "sliced"] = "triangular"
     norm: Literal["shared", "switchable"] = "shared"
     switches: list[float] | dict[str, float] = Field(
-        default_factory=lambda: [1.0, 0.75, 0.5, 0.25], description="switchable norm: widths with statistics"
+        default_factory=lambda: [1.0, 0.75, 0.5, 0.25],
+        description="widths that are trained; with a switchable norm those with statistics of their own",
     )
     affine: Literal["private", "shared"] = Field(default="private", description="switchable norm: scale and shift")
     dense_base: bool = False
@@ -105,12 +106,13 @@ class ModelSpec(Settings):
         return SwitchableBatchNorm2d(channels, self.switches_of(channels), affine=self.affine)
 
     def switches_of(self, channels: Channels) -> list[float]:
-        """Return the widths at which one dimension has BN statistics."""
+        """Return the widths at which one dimension is trained or has BN statistics."""
         return [self.switches[channels.name]] if isinstance(self.switches, dict) else self.switches
 
     def _make(self, name: str, count: int, *, factor: int, fixed: bool) -> Channels:
         full = self.channels.get(name, factor * self._scaled(count // factor, fixed=fixed))
         factor = factor if full % factor == 0 else 1
+        trained = self.switches if isinstance(self.switches, list) else [self.switches[name]]
         return Channels(
             full,
             name=name,
@@ -119,6 +121,7 @@ class ModelSpec(Settings):
             min_channels=max(1, factor * min(self.divisor, full // factor)),
             factor=factor,
             fixed=fixed,
+            trained=trained,
         )
 
     def _scaled(self, count: int, *, fixed: bool) -> int:

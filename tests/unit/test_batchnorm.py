@@ -212,10 +212,12 @@ def test_wrong_use_of_switches_is_refused():
     private = SwitchableBatchNorm2d(channels, [0.5])
     with pytest.raises(ValueError, match="private scale and shift are trained, they cannot be replaced"):
         private.set_switches([1.0])
-    for widths in ([], [0.5, 0.5]):
-        with pytest.raises(ValueError, match="one or more different widths, found"):
+    with pytest.raises(ValueError, match="must be one or more widths, found none"):
+        SwitchableBatchNorm2d(channels, [])
+    for widths in ([0.5, 0.5], [0.3, 1.0, 0.1 + 0.2]):
+        with pytest.raises(ValueError, match="must be different, by more than rounding"):
             SwitchableBatchNorm2d(channels, widths)
-    with pytest.raises(ValueError, match=r"width_mults must be in \[0\.25, 1\], found 0\.1"):
+    with pytest.raises(ValueError, match=r"width_mult must be in \[0\.25, 1\], found 0\.1"):
         SwitchableBatchNorm2d(channels, [1.0, 0.1])
     with pytest.raises(ValueError, match=r"unknown affine 'own' \(allowed: private, shared\)"):
         SwitchableBatchNorm2d(channels, [1.0], affine="own")

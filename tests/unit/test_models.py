@@ -63,7 +63,7 @@ def test_classes_are_imported_on_first_use():
         ({"channels": {"conv1": -1}}, "found -1"),
         ({"channels": {"conv1": 0}}, "found 0"),
         ({"norm": "switchable", "switches": [0.1]}, r"\[0\.25, 1\], found 0\.1"),
-        ({"norm": "switchable", "switches": []}, "one or more different widths"),
+        ({"norm": "switchable", "switches": []}, "one or more widths"),
         ({"norm": "switchable", "switches": {"conv1": 0.5}}, "conv1, conv2, conv3"),
     ],
 )

@@ -78,7 +78,7 @@ def test_names_never_collide(study_data):
 
 def test_widths_that_differ_little_have_names_of_their_own(study_data):
     study_data["tables"] = {"table2": exhibit("i_net")}
-    study_data["widths"] = [1.0, 0.50000001, 0.5]
+    study_data["widths"] = [1.0, 0.500002, 0.5]
     names = [run.name for run in runs(parse_study(study_data))]
     assert len(set(names)) == 3
 
