@@ -140,7 +140,7 @@ def _logits_from_one_pass(
 
 def _costs(model: SlimmableModel, width_mults: Sequence[float]) -> Iterable[dict[str, Any]]:
     positions = output_positions(model)
-    norm = next(norm for _, norm in model.norms())
+    norm = next((norm for _, norm in model.norms()), None)
     for width_mult in width_mults:
         model.set_width_mult(width_mult)
         width_cost = cost(model, positions)
@@ -153,8 +153,8 @@ def _costs(model: SlimmableModel, width_mults: Sequence[float]) -> Iterable[dict
         }
 
 
-def _switch(norm: nn.Module, width_mult: float) -> float | None:
-    """Return the width whose statistics a norm layer uses, if it is a single one of several."""
+def _switch(norm: nn.Module | None, width_mult: float) -> float | None:
+    """Return the width whose statistics a norm layer uses, if there is a layer and it uses a single one of several."""
     if not isinstance(norm, SwitchableBatchNorm2d):
         return None
     interpolated = norm.between == "interpolated" and width_mult not in norm.width_mults

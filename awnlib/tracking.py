@@ -27,7 +27,7 @@ class StatisticsTracker:
     model
         The model in training.
     layer
-        Name of the norm layer; None for the last one.
+        Name of the norm layer; None for the last one, in a network without norms for nothing.
     steps
         Iterations to measure in.
     width_mults
@@ -48,14 +48,14 @@ class StatisticsTracker:
 
     def __init__(self, model: SlimmableModel, layer: str | None, steps: range, width_mults: Sequence[float]) -> None:
         norms = dict(model.norms())
-        self.layer = layer or list(norms)[-1]
-        if self.layer not in norms:
-            raise ValueError(f"track.layer: no norm layer '{self.layer}' (the model has: {', '.join(norms)})")
+        if layer is not None and layer not in norms:
+            raise ValueError(f"track.layer: no norm layer '{layer}' (the model has: {', '.join(norms) or 'none'})")
         self.model = model
-        self.norm = norms[self.layer]
+        self.layer = layer or next(reversed(norms), "")
+        self.norm = norms.get(self.layer)
         self.steps = steps
         self.width_mults = list(width_mults)
-        self.kept = self.norm.channels.count(min(width_mults))
+        self.kept = self.norm.channels.count(min(width_mults)) if self.norm else 0
         shape = (len(steps), len(width_mults), self.kept, len(COLUMNS))
         device = next(model.parameters()).device
         self.values = torch.zeros(shape, dtype=torch.float64, device=device)
@@ -63,7 +63,7 @@ class StatisticsTracker:
     @torch.no_grad()
     def observe(self, step: int, images: Tensor) -> None:
         """Measure on the batch of an iteration, before its step is taken, if it is one of the chosen."""
-        if step not in self.steps:
+        if self.norm is None or step not in self.steps:
             return
         width_before = self.norm.channels.width_mult
         for values, width_mult in zip(self.values[self.steps.index(step)], self.width_mults, strict=True):

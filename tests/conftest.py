@@ -54,6 +54,11 @@ def make_run(study_data):
 
 @pytest.fixture(scope="session")
 def shapes():
+    """What `ten_shapes` makes."""
+    return ten_shapes()
+
+
+def ten_shapes():
     """One hundred noisy images of 16x16 pixels, ten classes: a bright block in one of ten places."""
     labels = torch.arange(100) % 10
     images = torch.randint(0, 60, (100, 1, 16, 16), generator=rng(0, "noise"), dtype=torch.uint8)
@@ -75,6 +80,12 @@ def finished(shapes, tmp_path_factory):
     data["overrides"] = [{"method": "i_net", "widths": [1.0, 0.5]}]
     data["tables"]["table2"]["methods"] = ["awn", "s_net", "us_net", "i_net"]
     study, results = parse_study(data), tmp_path_factory.mktemp("results")
+    finish(study, shapes, results)
+    return study, results
+
+
+def finish(study, shapes, results):
+    """Do all jobs of a study, up to its sweeps, without the workflow."""
     images = results / "data.safetensors"
     shapes.save(images)
     common = {"device": "cpu", "study": study.study}
@@ -86,4 +97,3 @@ def finished(shapes, tmp_path_factory):
             source, trained = trained, results / "recalibrated" / evaluation.name / "record.json"
             recalibrate_model(evaluation, study.recalibration, images, source, trained, **common)
         sweep_model(evaluation, study.sweep, images, trained, sweep_record(results, evaluation), **common)
-    return study, results

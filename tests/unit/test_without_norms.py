@@ -1,0 +1,74 @@
+"""A network without norm layers goes through training, resuming, recalibration, sweep and tables like any other."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+MODEL = '''
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from awnlib.layers import SlimmableLinear
+from awnlib.models import ModelSpec, SlimmableModel
+
+
+class Bare(SlimmableModel):
+    """Two convolutions, nothing between them but an activation."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        channels = spec.make_channels(first=8, second=12)
+        super().__init__(spec, channels)
+        self.conv1 = spec.conv(spec.input_shape[0], channels["first"], 3, stride=2)
+        self.conv2 = spec.conv(channels["first"], channels["second"], 3, stride=2)
+        self.classifier = SlimmableLinear(channels["second"], spec.num_classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        return F.relu(self.conv2(F.relu(self.conv1(images)))).mean(dim=(2, 3))
+
+
+build = Bare
+'''
+CHECK = """
+from pathlib import Path
+
+import torch
+
+from awnlib.collect import collect
+from awnlib.config import parse_study
+from awnlib.models import create_model
+from awnlib.schemas import read_table
+from awnlib.tables import make_table2
+from tests.conftest import STUDY, finish, ten_shapes
+
+torch.set_num_threads(1)
+panel = {"model": "bare", "dataset": "shapes"}
+methods = ["awn", "awn_rs", "s_net", "us_net"]
+train = {"num_epochs": 2, "batch_size": 20, "lr": 0.05}
+table = {"panels": [panel], "methods": methods}
+study = parse_study(STUDY | {"train": train, "tables": {"table2": table}, "widths": [1.0, 0.5]})
+finish(study, ten_shapes(), Path("results"))
+collect(study, Path("results"), Path("tables"))
+runs, evaluations, sweep, history, statistics, drift = (
+    read_table(f"tables/{name}.parquet")
+    for name in ("runs", "evaluations", "sweep", "history", "bn_statistics", "bn_drift")
+)
+assert set(runs.state) == set(evaluations.state) == {"ok"}, (list(runs.error), list(evaluations.error))
+assert set(sweep.method) == set(history.method) == set(methods)
+assert len(statistics) == len(drift) == 0
+assert sweep.switch_width_mult.isna().all()
+assert sweep.test_loss.notna().all()
+assert make_table2(study.tables["table2"], evaluations).value_pct.notna().all()
+assert not list(create_model("bare").norms())
+"""
+
+
+def test_every_method_goes_from_training_to_the_table(repository, tmp_path):
+    shutil.copytree(repository / "awnlib", tmp_path / "awnlib", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "awnlib/models/bare.py").write_text(MODEL, encoding="utf-8")
+    (tmp_path / "results").mkdir()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(repository)])}
+    call = [sys.executable, "-c", CHECK]
+    result = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
