@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from awnlib.channels import check_apart
 from awnlib.choices import check_choice
 from awnlib.layers.batchnorm import running_statistics
 from awnlib.models import SlimmableModel
@@ -38,24 +39,27 @@ def recalibrate_bn(
     Parameters
     ----------
     model
-        With switchable norms (shared scale and shift), the given widths become its switches. With shared norms one
-        width or one width vector can be given; the statistics of channels that it does not keep are reset. The model
-        is left at the last of the widths.
+        With switchable norms and a shared scale and shift (US-Nets), the given widths become its switches. With private
+        ones (S-Nets) the statistics of some or all of its switches are renewed, after weights were averaged, say. With
+        shared norms one width or one width vector can be given; the statistics of channels that it does not keep are
+        reset. A network without norms has nothing to compute. The model is left at the last of the widths.
     batches
-        Normalised training images, `[N, C, H, W]` each. About 1,000 images are enough (US-Nets, figure 8).
+        Normalised training images, `[N, C, H, W]` each. 1,000 to 2,000 images are enough (US-Nets, section 3.2 and
+        table 3).
     widths
         Width multipliers, or a multiplier for each of the model's `channels`.
     averaging
-        "exact": the mean over batches of their means and unbiased variances (US-Nets, equation 8). "moving": the
-        moving average that training keeps (equation 5), which still remembers its start after few batches.
+        "exact": the mean over batches of their means and unbiased variances, each weighted by its share of the images
+        (US-Nets, equation 8). "moving": the moving average that training keeps (equation 5), which still remembers its
+        start after few batches.
     momentum
         Of the moving average.
 
     Raises
     ------
     ValueError
-        If there is no image or no width, a width is outside the model's range, a model with shared norms is given
-        several widths, or `averaging` is no such choice.
+        If there is no image or no width, a width is outside the model's range or no switch of an S-Net, a model with
+        shared norms is given several widths, or `averaging` is no such choice.
     RecalibrationError
         If the statistics of a layer did not change, or are not finite.
     """
@@ -64,17 +68,37 @@ def recalibrate_bn(
     if not settings or not batches or not all(len(images) for images in batches):
         raise ValueError("recalibration needs at least one width and one batch, and no batch without images")
     if model.spec.norm == "switchable":
-        model.set_switches(widths)
+        _choose_switches(model, widths)
     elif len(settings) > 1:
         raise ValueError(f"shared norms keep statistics for one width at a time, found {len(settings)} widths")
     for width in settings:
         model.set_width(width)
         with _renewed_statistics(model) as layers:
-            for number, images in enumerate(batches, start=1):
+            num_images = 0
+            for images in batches:
+                num_images += len(images)
                 for statistics in layers:
-                    statistics.momentum = 1 / number if averaging == "exact" else momentum
+                    statistics.momentum = len(images) / num_images if averaging == "exact" else momentum
                 model(images)
         _check(model, width)
+
+
+def _choose_switches(model: SlimmableModel, widths: Sequence[float] | Mapping[str, float]) -> None:
+    """Make widths the switches of a model; with a private scale and shift they must be some of its switches already."""
+    if model.spec.affine == "shared":
+        model.set_switches(widths)
+        return
+    switches = model.spec.switches
+    if isinstance(switches, dict) or isinstance(widths, Mapping):
+        known = widths == switches
+    else:
+        check_apart(widths)
+        known = {model.snap(width_mult) for width_mult in widths} <= set(switches)
+    if not known:
+        raise ValueError(
+            "scale and shift are private to each width: only the statistics of trained widths can be computed anew "
+            f"({switches}), found {widths}"
+        )
 
 
 @contextmanager

@@ -181,11 +181,11 @@ def batch_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def exact_statistics(network: nn.Sequential, batches: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """US-Nets, equation 8: for each norm the mean over batches of their means and of their unbiased variances."""
-    of_batches = [[batch_statistics(x) for x in norm_inputs(network, images)] for images in batches]
+    """US-Nets, equation 8: for each norm the mean over images of the mean and the unbiased variance of their batch."""
+    of_images = [[batch_statistics(x) for x in norm_inputs(network, images)] for images in batches for _ in images]
     return [
-        (sum(mean for mean, _ in layer) / len(batches), sum(var for _, var in layer) / len(batches))
-        for layer in zip(*of_batches, strict=True)
+        (sum(mean for mean, _ in layer) / len(of_images), sum(var for _, var in layer) / len(of_images))
+        for layer in zip(*of_images, strict=True)
     ]
 
 

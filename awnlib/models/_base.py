@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -20,7 +22,8 @@ StageBlocks = tuple[tuple[tuple[str, ...], ...], ...]
 class SlimmableModel(nn.Module):
     """A network whose width is chosen at run time.
 
-    Subclasses create their `channels` and layers from a `ModelSpec` and define `features`.
+    The width is state of the model, as the mode is: threads that use different widths take a `view` each. Subclasses
+    create their `channels` and layers from a `ModelSpec` and define `features`.
 
     Raises
     ------
@@ -137,10 +140,31 @@ class SlimmableModel(nn.Module):
         return [_representative(start, end, low, include) for start, end in zip(starts, ends, strict=True)]
 
     def norms(self) -> Iterator[tuple[str, Norm]]:
-        """Yield the BN layers with their names, in the order of the layers."""
-        for name, module in self.named_modules():
+        """Yield the BN layers with their names, in the order of the layers.
+
+        Raises
+        ------
+        TypeError
+            If `torch.nn.SyncBatchNorm.convert_sync_batchnorm` has replaced one: what it leaves knows no widths.
+        """
+        modules = dict(self.named_modules())
+        replaced = [name for name, module in modules.items() if isinstance(module, nn.SyncBatchNorm)]
+        if replaced:
+            raise TypeError(
+                f"{replaced[0]} was replaced by SyncBatchNorm, which knows no widths; build the model anew without "
+                "convert_sync_batchnorm (train.num_processes averages BN statistics over processes)"
+            )
+        for name, module in modules.items():
             if isinstance(module, SharedBatchNorm2d | SwitchableBatchNorm2d):
                 yield name, module
+
+    def view(self) -> Self:
+        """Return a network with the same weights and a width of its own, for use beside this one in another thread.
+
+        The parameters are the same objects, so what trains one trains both; widths, BN statistics and the mode
+        (training or evaluation) are copies. A model itself has one width at a time, whatever thread sets it.
+        """
+        return copy.deepcopy(self, {id(parameter): parameter for parameter in self.parameters()})
 
     def set_switches(self, width_mults: Sequence[float] | Mapping[str, float]) -> None:
         """Replace the widths that have BN statistics of their own, or make a width vector the only one.

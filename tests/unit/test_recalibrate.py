@@ -15,6 +15,9 @@ SHARED = {"layer": "sliced"}
 SWITCHABLE = {"layer": "sliced", "norm": "switchable", "affine": "shared"}
 
 
+S_NET = {"layer": "sliced", "norm": "switchable"}
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _float64():
     with float64():
@@ -67,6 +70,36 @@ def test_exact_statistics_are_means_over_the_batches(options, widths, batches):
     if options.get("norm") == "switchable":
         expected = [[w] for w in VECTOR.values()] if isinstance(widths, dict) else [sorted(widths)] * 3
         assert [norm.width_mults for _, norm in model.norms()] == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "widths"), [(S_NET, [0.5]), (S_NET, [1.0, 0.1 + 0.15]), ({**S_NET, "switches": VECTOR}, VECTOR)]
+)
+def test_statistics_of_an_s_net_are_renewed(options, widths, batches):
+    model = small_lenet(**options)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    recalibrate_bn(model, batches, widths)
+    for width in [widths] if isinstance(widths, dict) else widths:
+        set_width(model, width)
+        assert_close(statistics(model, width), exact_statistics(plain_lenet(model), batches))
+    renewed = [name for name, value in model.state_dict().items() if not torch.equal(before[name], value)]
+    assert len(renewed) == 3 * 3 * (1 if isinstance(widths, dict) else len(widths))  # neither weights nor other widths
+    assert all("running" in name or "num_batches" in name for name in renewed)
+
+
+def test_networks_without_norms_have_nothing_to_compute(batches):
+    model = small_lenet(**SHARED)
+    model.norm1 = model.norm2 = model.norm3 = nn.Identity()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    recalibrate_bn(model, batches, [0.5])
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("options", [SHARED, S_NET])
+def test_networks_whose_norms_were_replaced_are_refused(options, batches):
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(small_lenet(**options))
+    with pytest.raises(TypeError, match=r"norm1(\.norms\.0)? was replaced by SyncBatchNorm, which knows no widths"):
+        recalibrate_bn(model, batches, [0.5])
 
 
 @pytest.mark.parametrize("options", [SHARED, SWITCHABLE])
@@ -144,8 +177,11 @@ def test_wrong_requests_are_refused(batches):
         recalibrate_bn(model, batches, [0.1])
     with pytest.raises(ValueError, match="a width vector names conv1, conv2, conv3, found conv1"):
         recalibrate_bn(model, batches, {"conv1": 0.5})
-    with pytest.raises(ValueError, match="private scale and shift"):
-        recalibrate_bn(small_lenet(layer="sliced", norm="switchable"), batches, [0.5])
+    for widths in ([0.6], [1.0, 0.3], VECTOR):
+        with pytest.raises(
+            ValueError, match=r"private to each width: only .* of trained widths .*\[1.0, 0.75, 0.5, 0.25\]"
+        ):
+            recalibrate_bn(small_lenet(**S_NET), batches, widths)
 
 
 def test_refused_widths_leave_the_statistics(batches):
