@@ -19,6 +19,7 @@ from awnlib.layout import markdown
 from awnlib.report import CAPTIONS, size_rows
 from awnlib.schemas import read_provenance, read_table
 from awnlib.study import RunConfig, evaluations, runs
+from awnlib.tables import with_paper_numbers
 
 COLLECTED = ("evaluations", "runs", "bn_drift")  # the other tables of a study are large
 EXHIBITS = ("table2", "table1")
@@ -80,7 +81,8 @@ def contents(study: StudyConfig, results: Path) -> Contents:
 
 
 def section(study: StudyConfig, tables: Mapping[str, pd.DataFrame], paper: StudyConfig) -> dict[str, Any]:
-    """Return what the page says of a study, from its published tables."""
+    """Return what the page says of a study, from its published tables and the paper's numbers as they are today."""
+    tables = {**tables, **{name: with_paper_numbers(tables[name], name) for name in EXHIBITS if name in tables}}
     return {
         "paper_findings": paper_findings(study, tables),
         "own_findings": own_findings(study, tables["evaluations"]),

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,8 @@ def make_table1(
                     for width in widths:
                         values = _at_width(frame, width).set_index("seed")[metric].reindex(seeds)
                         keys = _keys(panel, method, label, variant) | {"width_mult": width, "metric": metric}
-                        rows.append(keys | _summary(values, _paper("table1", keys)))
-    return pd.DataFrame(rows, columns=TABLES["table1"].names)
+                        rows.append(keys | _summary(values))
+    return with_paper_numbers(pd.DataFrame(rows, columns=TABLES["table1"].names), "table1")
 
 
 def make_table2(exhibit: ExhibitConfig, evaluations: pd.DataFrame) -> pd.DataFrame:
@@ -76,9 +76,28 @@ def make_table2(exhibit: ExhibitConfig, evaluations: pd.DataFrame) -> pd.DataFra
             evaluated = _cell(evaluations, panel, method)
             for variant, label in _variants(evaluated, evaluated, method):
                 aucs = evaluated[evaluated["variant"] == variant].groupby("seed")["auc_pct"].max()
-                keys = _keys(panel, method, label, variant)
-                rows.append(keys | _summary(aucs, _paper("table2", keys | {"metric": "auc_pct"})))
-    return pd.DataFrame(rows, columns=TABLES["table2"].names)
+                rows.append(_keys(panel, method, label, variant) | _summary(aucs))
+    return with_paper_numbers(pd.DataFrame(rows, columns=TABLES["table2"].names), "table2")
+
+
+def with_paper_numbers(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Put the paper's numbers beside ours, in place of those that a table may have.
+
+    Parameters
+    ----------
+    frame
+        Rows of "table1" or "table2"; a published table may be older than a correction of the paper's numbers.
+    name
+        "table1" or "table2".
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows with `paper_pct` and `difference_pct`.
+    """
+    numbers = [_paper(name, {"metric": "auc_pct", **row}) for row in frame.to_dict("records")]
+    paper = pd.Series(numbers, index=frame.index, dtype=float)
+    return frame.assign(paper_pct=paper, difference_pct=frame["value_pct"].astype(float) - paper)
 
 
 def write_exhibit_table(frame: pd.DataFrame, name: str, stem: str | Path, provenance: Mapping[str, str]) -> None:
@@ -156,21 +175,19 @@ def _keys(panel: PanelConfig, method: str, label: str, variant: str) -> dict[str
     }
 
 
-def _paper(exhibit: str, keys: Mapping[str, Any]) -> float | None:
+def _paper(exhibit: str, keys: Mapping[Hashable, Any]) -> float | None:
     names = ("model", "method", "variant", "metric")
     cell = {name: str(keys[name]) for name in names}
     return paper_value(exhibit, dataset=str(keys["paper_dataset"]), width_mult=keys.get("width_mult"), **cell)
 
 
-def _summary(values: pd.Series[float], paper: float | None) -> dict[str, Any]:
-    """Return mean and spread of one value per seed (null: failed), and the distance from the paper."""
+def _summary(values: pd.Series[float]) -> dict[str, Any]:
+    """Return mean and spread of one value per seed (null: failed)."""
     found = values.astype(float).dropna()
     mean = float(found.mean()) if len(found) else None
     return {
         "value_pct": mean,
         "std_pct": float(found.std(ddof=1)) if len(found) > 1 else None,
         "num_seeds": len(found),
-        "paper_pct": paper,
-        "difference_pct": None if mean is None or paper is None else mean - paper,
         "missing": len(values) - len(found),
     }

@@ -11,7 +11,7 @@ from awnlib.columns import TABLES
 from awnlib.config import ExhibitConfig
 from awnlib.layout import blocks, markdown
 from awnlib.schemas import read_table
-from awnlib.tables import make_table1, make_table2, write_exhibit_table
+from awnlib.tables import make_table1, make_table2, with_paper_numbers, write_exhibit_table
 
 LABELS = {"awn": "AWN", "s_net": "S-Net", "us_net": "US-Net", "i_net": "I-Net"}
 
@@ -154,6 +154,12 @@ def test_table1_reads_as_in_the_paper_methods_down_and_widths_across():
     assert lines[2] == "| method | w = 1.00 | w = 0.50 |"
     assert lines[4] == "| S-Net | 99.00 (paper 99.30, -0.30) | 99.00 (paper 99.03, -0.03) |"
     assert "| AWN | 99.00 (paper 98.97, +0.03) | 98.50 (paper 98.82, -0.32) |" in lines
+
+
+def test_a_table_that_is_older_than_a_correction_gets_the_papers_numbers_of_today():
+    table = make_table2(exhibit("awn", "s_net"), EVALUATIONS)
+    old = table.assign(paper_pct=[1.0, None], difference_pct=[89.5, None])
+    pd.testing.assert_frame_equal(with_paper_numbers(old, "table2"), table)
 
 
 def test_the_best_cell_is_found_along_the_methods():
