@@ -29,6 +29,7 @@ COLLAPSE = 1.0  # percentage points from training to test accuracy; the paper's 
 NEAR_S_NET = 0.5  # percentage points; the paper's Table 1 has 0.26
 ONE_SET_SERVES = 0.01  # BN drift, pooled standard deviations; 0 by design in triangular networks
 MORE_WIDTHS = ("full_width_triangular", "awn_2w", "awn_3w", "awn")  # trained at 1, 2, 3 and 4 widths
+PLAIN_WIDTH = "awn_plain_width"  # Table 1 and Figure 2 compare networks of equal channel counts
 ORDINARY = ("shared_bn", "s_net", "us_net")  # methods with ordinary, not triangular layers
 
 
@@ -156,14 +157,26 @@ def ordinary_bn(rows: pd.DataFrame) -> Finding | None:
 
 
 def near_the_s_net(rows: pd.DataFrame) -> Finding | None:
-    """Table 1: AWN's test accuracy is nowhere far below the S-Net's; `rows` of "table1"."""
+    """Table 1: the test accuracy of an AWN of the S-Net's channels is nowhere far below its; `rows` of "table1"."""
     behind = _s_net_minus_awn(rows, "value_pct")
     if behind.empty:
         return None
     paper = _worst(_s_net_minus_awn(rows, "paper_pct"))
-    claim = f"AWN's test accuracy is at no width more than {NEAR_S_NET:g} points below the S-Net's"
+    claim = f"With as many channels, AWN's test accuracy is at no width over {NEAR_S_NET:g} points below the S-Net's"
     numbers = f"S-Net minus AWN is largest at {_worst(behind)}" + (f" (paper: {paper})" if paper else "")
     return Finding("Table 1", claim, all_hold([behind.max() <= NEAR_S_NET]), numbers)
+
+
+def smaller_footprint(rows: pd.DataFrame) -> Finding | None:
+    """Table 1, caption: an AWN of the S-Net's channels stores less than it; `rows` of ``findings.model_sizes``."""
+    stored = rows.set_index("method")["params_stored"].dropna()
+    if not {PLAIN_WIDTH, "s_net"} <= set(stored.index):
+        return None
+    ours, other = (float(stored[name]) for name in (PLAIN_WIDTH, "s_net"))
+    numbers = f"AWN {ours:,.0f} numbers, S-Net {other:,.0f}: {100 * (ours / other - 1):+.1f} %"
+    return Finding(
+        "Table 1", "With as many channels, AWN stores less than the S-Net", all_hold([ours < other]), numbers
+    )
 
 
 def more_trained_widths(rows: pd.DataFrame) -> Finding | None:
@@ -185,7 +198,7 @@ def triangular_degrades_less(rows: pd.DataFrame) -> Finding | None:
 
 def one_set_of_statistics(rows: pd.DataFrame) -> Finding | None:
     """Figure 2: one set of BN statistics serves all widths of AWN, not of ordinary layers; `rows` of "bn_drift"."""
-    awn, others = (worst_drift(rows[rows["method"].isin(names)]) for names in (["awn"], ORDINARY))
+    awn, others = (worst_drift(rows[rows["method"].isin(names)]) for names in ((PLAIN_WIDTH, "awn"), ORDINARY))
     if awn.empty or others.empty:
         return None
     claim = "One set of BN statistics serves every width of AWN, but not of networks with ordinary layers"
@@ -262,7 +275,7 @@ def _frames(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> Iterator[
     if "figure6" in study.figures:
         yield (triangular_degrades_less,), make_table2(study.figures["figure6"], evaluations)
     yield (one_set_of_statistics,), tables["bn_drift"]
-    yield (size_of_statistics,), model_sizes(evaluations, runs)
+    yield (smaller_footprint, size_of_statistics), model_sizes(evaluations, runs)
 
 
 def _panels(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -343,7 +356,7 @@ def _train_minus_test(rows: pd.DataFrame, method: str, column: str) -> pd.Series
 
 
 def _s_net_minus_awn(rows: pd.DataFrame, column: str) -> pd.Series:
-    s_net, awn = (_accuracies(rows, method, "test_top1_pct", column) for method in ("s_net", "awn"))
+    s_net, awn = (_accuracies(rows, method, "test_top1_pct", column) for method in ("s_net", PLAIN_WIDTH))
     return (s_net - awn).dropna()
 
 

@@ -78,8 +78,8 @@ def model_sizes(evaluations: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns model, dataset, label, num_switches (sets of BN statistics), params_stored, extra_pct (more than with
-        ordinary BN), paper_extra_pct and auc_pct (mean over seeds); individually trained networks are left out.
+        Columns model, dataset, method, label, num_switches (sets of BN statistics), params_stored, extra_pct (more than
+        with ordinary BN), paper_extra_pct and auc_pct (mean over seeds); individually trained networks are left out.
     """
     good = evaluations[(evaluations["state"] == "ok") & evaluations["auc_pct"].notna()]
     full = runs[["model", "dataset", "method", "seed", "params_full"]]
@@ -99,4 +99,4 @@ def model_sizes(evaluations: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     ]
     sizes["paper_extra_pct"] = pd.Series(paper, dtype=float)
     columns = ["num_switches", "params_stored", "extra_pct", "paper_extra_pct", "auc_pct"]
-    return sizes[["model", "dataset", "label", *columns]]
+    return sizes[["model", "dataset", "method", "label", *columns]]

@@ -41,6 +41,7 @@ STYLES = {
     "awn": Style("#0072b2"),
     "awn_rs": Style("#009e73", DASHED),
     "awn_all": Style("#1b1f5e", DOTTED),
+    "awn_plain_width": Style("#6a8fd8", SHORT_DASHED),
     "s_net": Style("#d55e00", marker="s"),
     "us_net": Style("#7b2d78"),
     "shared_bn": Style("#8a6d00", DASH_DOTTED, "v"),

@@ -12,6 +12,7 @@ LABELS = {
     "wide_first": "wide first",
     "narrow_base": "x",
     "awn": "AWN",
+    "awn_plain_width": "AWN (plain width)",
     "awn_rs": "AWN+RS",
     "awn_all": "AWN-all",
     "s_net": "S-Net",
@@ -63,6 +64,11 @@ def study_of(methods):
     table = {"panels": panels, "methods": ["awn", "awn_rs", "awn_all", *methods]}
     study = {"study": "tiny", "seeds": [0], "datasets": {"mnist": {"source": "mnist"}}}
     return parse_study({**study, "methods": methods, "tables": {"table2": table}})
+
+
+def sizes(**stored):
+    """Rows of ``findings.model_sizes`` from the numbers that each method stores."""
+    return pd.DataFrame({"method": list(stored), "params_stored": list(stored.values())})
 
 
 def drifts(**methods):
@@ -158,10 +164,23 @@ def test_ordinary_bn_that_fails_in_training_too_is_no_collapse():
 
 @pytest.mark.parametrize(("ours", "verdict"), [(98.6, "holds"), (98.4, "does not hold")])
 def test_awn_is_near_the_s_net(ours, verdict):
-    test = {"awn": {1.0: 99.5, 0.5: ours}, "s_net": {1.0: 99.0, 0.5: 99.0}}
+    test = {"awn_plain_width": {1.0: 99.5, 0.5: ours}, "s_net": {1.0: 99.0, 0.5: 99.0}}
     finding = claims.near_the_s_net(accuracies(test, test))
     assert finding.verdict == verdict
     assert finding.numbers == f"S-Net minus AWN is largest at w = 0.50: {99 - ours:+.2f} points"
+
+
+def test_a_wider_awn_decides_no_claim_of_table_1():
+    test = {"awn": {1.0: 99.5}, "s_net": {1.0: 99.0}}
+    assert claims.near_the_s_net(accuracies(test, test)) is None
+    assert claims.smaller_footprint(sizes(awn=43_345, s_net=41_194)) is None
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(22_000, "holds"), (41_194, "does not hold")])
+def test_an_awn_of_as_many_channels_stores_less_than_the_s_net(ours, verdict):
+    finding = claims.smaller_footprint(sizes(awn_plain_width=ours, s_net=41_194))
+    assert (finding.source, finding.verdict) == ("Table 1", verdict)
+    assert finding.numbers == f"AWN {ours:,} numbers, S-Net 41,194: {100 * (ours / 41_194 - 1):+.1f} %"
 
 
 @pytest.mark.parametrize(("values", "verdict"), [((50, 60, 70), "holds"), ((50, 60, 55), "holds in part")])
@@ -187,10 +206,11 @@ def test_triangular_layers_degrade_less(dense, verdict):
     ("awn", "ordinary", "verdict"),
     [(0.0, 0.5, "holds"), (0.0, 0.001, "holds in part"), (0.2, 0.001, "does not hold")],
 )
-def test_one_set_of_statistics_serves_triangular_networks_only(awn, ordinary, verdict):
-    finding = claims.one_set_of_statistics(drifts(awn=awn, shared_bn=ordinary))
+@pytest.mark.parametrize("method", ["awn", "awn_plain_width"])
+def test_one_set_of_statistics_serves_triangular_networks_only(awn, ordinary, verdict, method):
+    finding = claims.one_set_of_statistics(drifts(shared_bn=ordinary, **{method: awn}))
     assert finding.verdict == verdict
-    assert finding.numbers == f"drift of the worst layer: AWN {awn:.3f}, Standard BN {ordinary:.3f}"
+    assert finding.numbers == f"drift of the worst layer: {LABELS[method]} {awn:.3f}, Standard BN {ordinary:.3f}"
 
 
 @pytest.mark.parametrize(
@@ -240,7 +260,8 @@ def test_claims_without_their_methods_are_not_listed():
     assert claims.more_recalibrated_widths(aucs({("us_net", "recal4"): 90.0})) is None
     assert claims.sampled_widths(aucs({"awn_rs": 90.0, "s_net": 80.0})) is None
     assert claims.ordinary_bn(accuracies({}, {"shared_bn": {0.5: 90.0}})) is None
-    assert claims.near_the_s_net(accuracies({}, {"awn": {0.5: 90.0}})) is None
+    assert claims.near_the_s_net(accuracies({}, {"awn_plain_width": {0.5: 90.0}})) is None
+    assert claims.smaller_footprint(sizes(awn_plain_width=1)) is None
     assert claims.more_trained_widths(aucs({"awn": 90.0, "s_net": 80.0})) is None
     assert claims.triangular_degrades_less(aucs({"full_width_dense": 20.0})) is None
     assert claims.one_set_of_statistics(drifts(awn=0.0)) is None

@@ -170,7 +170,7 @@ def test_what_cannot_be_compiled_once_for_each_width_is_refused(study_data):
 @pytest.mark.parametrize(
     ("path", "value", "where", "allowed"),
     [
-        ("tables.table2.methods", ["anw"], "tables.table2.methods", "awn, awn_2w, awn_3w, awn_all, awn_rs"),
+        ("tables.table2.methods", ["anw"], "tables.table2.methods", "awn, awn_2w, awn_3w, awn_all, awn_plain_width"),
         ("tables.table2.panels", [{**PANEL, "dataset": "shape"}], "tables.table2.panels", "shapes"),
         ("tables.table2.panels", [{**PANEL, "model": "lenet"}], "tables.table2.panels", "lenet_3c1l"),
         ("models", {"lenet": {}}, "models", "lenet_3c1l"),

@@ -14,6 +14,7 @@ PLAIN = {"label": "x", "layer": "sliced", "norm": "shared"}
 PAPERS = {
     "awn": ("triangular", "shared", "fixed", None, math.sqrt(2), False, [], False),
     "awn_rs": ("triangular", "shared", "sandwich", None, math.sqrt(2), False, [], False),
+    "awn_plain_width": ("triangular", "shared", "fixed", None, 1.0, False, [], False),
     "awn_2w": ("triangular", "shared", "fixed", 2, math.sqrt(2), False, [], False),
     "awn_3w": ("triangular", "shared", "fixed", 3, math.sqrt(2), False, [], False),
     "s_net": ("sliced", "switchable", "fixed", None, 1.0, False, [], False),

@@ -61,8 +61,8 @@ def test_table2(model, dataset):
         ("shared_bn", "test_top1_pct", [98.49, 98.78, 96.59, 98.49]),
         ("s_net", "train_top1_pct", [99.30, 99.24, 99.03, 98.57]),
         ("s_net", "test_top1_pct", [99.05, 98.93, 98.91, 98.69]),
-        ("awn", "train_top1_pct", [99.23, 99.19, 99.04, 98.50]),
-        ("awn", "test_top1_pct", [98.97, 98.87, 98.82, 98.43]),
+        ("awn_plain_width", "train_top1_pct", [99.23, 99.19, 99.04, 98.50]),
+        ("awn_plain_width", "test_top1_pct", [98.97, 98.87, 98.82, 98.43]),
     ],
 )
 def test_table1(method, metric, expected):
@@ -81,9 +81,10 @@ def test_figure6_and_model_size():
 
 
 def test_widths_are_compared_as_numbers_and_unknown_cells_have_no_value():
-    cell = {"method": "awn", "metric": "test_top1_pct", **TABLE1}
+    cell = {"method": "awn_plain_width", "metric": "test_top1_pct", **TABLE1}
     assert paper_value("table1", width_mult=0.1 + 0.4, **cell) == 98.82
     assert paper_value("table1", width_mult=1, **cell) == 98.97
     assert paper_value("table1", width_mult=0.35, **cell) is None
     assert paper_value("table1", **cell) is None
+    assert paper_value("table1", width_mult=1, **{**cell, "method": "awn"}) is None  # of 45 channels, not 32
     assert paper_widths("table1", dataset="cifar10", model="lenet_3c1l") == []

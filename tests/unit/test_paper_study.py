@@ -7,7 +7,7 @@ from awnlib.study import evaluations, runs
 
 # model, data set, method: epochs, first learning rate, weight decay, epochs at which it falls (None: linearly), factor
 CELLS = {
-    ("lenet_3c1l", "mnist", "awn"): (20, 0.01, 0.0, [10, 15], 0.1),
+    ("lenet_3c1l", "mnist", "awn_plain_width"): (20, 0.01, 0.0, [10, 15], 0.1),
     ("lenet_3c1l", "fashion_mnist", "awn_rs"): (20, 0.01, 0.0, [10, 15], 0.1),
     ("lenet_3c1l", "cifar10", "us_net"): (100, 0.01, 5e-4, [50, 75], 0.1),
     ("lenet_3c1l", "cifar100", "s_net"): (100, 0.01, 5e-4, [50, 75], 0.1),
@@ -38,6 +38,13 @@ def test_training_details(paper, cell):
         assert train.gamma == gamma
     widths = paper.width_settings(model=model, dataset=dataset, method=method)
     assert widths == [1.0, 0.75, 0.5, 0.35 if model == "mobilenet_v2" else 0.25]
+
+
+@pytest.mark.parametrize("exhibit", ["table1", "figure2"])
+def test_table_1_and_figure_2_compare_networks_of_32_channels(paper, exhibit):
+    methods = paper.exhibits[exhibit].methods
+    assert len(methods) == 3
+    assert {paper.resolved_methods()[name].base_width_mult for name in methods} == {1.0}
 
 
 def test_table_2_has_thirty_cells(paper):
