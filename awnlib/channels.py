@@ -28,8 +28,8 @@ class Channels:
     min_width_mult
         Smallest width multiplier that `set_width_mult` accepts.
     divisor
-        Counts are rounded to the nearest multiple of this, but not below 90 % of the exact value
-        (US-Nets, section 5); with divisor 1 they are simply rounded, halves up.
+        Counts are rounded to the nearest multiple of this, but not below 90 % of the exact value (the code of
+        MobileNets, which US-Nets, section 5.2, refers to); with divisor 1 they are simply rounded, halves up.
     min_channels
         No count falls below this (a layer never dies).
     factor

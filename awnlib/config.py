@@ -215,8 +215,8 @@ class SweepConfig(Settings):
     )
     between_switches: Literal["next_larger", "interpolated"] = Field(
         default="next_larger",
-        description="BN statistics of widths without their own, in S-Nets and US-Nets: of the next larger width (as "
-        "the papers do), or interpolated between the two neighbours",
+        description="BN statistics of widths without their own, in S-Nets and US-Nets: of the next larger width "
+        "(Any-Width Networks, section 5.1), or interpolated between the two neighbours",
     )
 
 

@@ -156,8 +156,9 @@ def _trained(method: Method, widths: list[float]) -> list[float]:
 
 
 def create_optimizer(model: nn.Module, settings: TrainConfig) -> torch.optim.SGD:
-    """Return SGD with momentum; with `weight_decay_on: weights` norms and biases do not decay (US-Nets, section 5).
+    """Return SGD with momentum; with `weight_decay_on: weights` norms and biases do not decay.
 
+    So it is in the published code of US-Nets, which spares depthwise convolutions too; the paper does not speak of it.
     One fused operation updates all weights. The learning rate, `param_groups[0]["lr"]`, is a tensor that all groups
     share, beside the weights, so that changing it neither waits for a GPU nor changes a captured graph.
     """

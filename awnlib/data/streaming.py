@@ -45,7 +45,8 @@ class StreamedImages:
     augment
         ``"none"``: as in evaluation. ``"resized_crop"``: a crop of 8 to 100 % of the area and a shape from 3:4 to 4:3,
         resized, and mirrored every other time, by chance (Szegedy et al., Going Deeper with Convolutions, section 6).
-        ``"randaugment"``: two random operations of magnitude 9 of 10 besides (Cubuk et al., RandAugment, section 4.3).
+        ``"randaugment"``: two random operations of magnitude 9 of 10 besides (Cubuk et al., RandAugment; the
+        numbers are those of Width Transfer, appendix A).
     device
         Where batches are normalised.
     num_workers

@@ -7,7 +7,7 @@ whatever MACs it saves. BN uses the statistics of the batch, never running ones:
 
 References
 ----------
-Yu and Huang, AutoSlim, sections 3.1 to 3.3; US-Nets, section 3.
+Yu and Huang, AutoSlim, sections 3.1 to 3.3; US-Nets, section 4.
 """
 
 from __future__ import annotations

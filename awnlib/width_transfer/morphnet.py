@@ -6,8 +6,8 @@ magnitude of a channel's BN scale, $R$ the sum of a dimension's $r_c$ and $A$ th
 
 $$ \frac{\lambda}{F} \sum_{layers} K (A_{in} R_{out} + A_{out} R_{in}) $$
 
-where a depthwise layer counts $K (R_{in} + R_{out})$ and $F$ are the MACs of the un-optimised network: "we normalise
-the FLOPs for each network and use lambda = 1" (Width Transfer, appendix A). A dimension that several norm layers hold
+where a depthwise layer counts $K (R_{in} + R_{out})$ and $F$ are the MACs of the un-optimised network: "we normalize
+the FLOPs for each network and use λ = 1" (Width Transfer, appendix A). A dimension that several norm layers hold
 (a residual sum, an expansion with its depthwise convolution) has for each channel the largest of their scales. The
 image and the classes are always alive and have no $R$.
 

@@ -71,8 +71,9 @@ def configuration_title(name: str) -> str:
 def ratio_of_costs(target: Configuration, source: Configuration) -> float:
     """Return how many times as much a search costs in the target, if its cost follows each of the four multipliers.
 
-    Those of width and resolution are squared, as in Width Transfer, section 4.5. What does not follow them (colours,
-    classes, blocks that are not repeated) makes the true factor smaller or larger: that is in the ledger.
+    Those of width and resolution are squared, which gives the 320 times of Width Transfer, section 4.5. What does not
+    follow them (colours, classes, blocks that are not repeated) makes the true factor smaller or larger: that is in the
+    ledger.
     """
     sides = (target.image_size or 1) / (source.image_size or target.image_size or 1)
     depth, share = target.depth_mult / source.depth_mult, target.data_share / source.data_share
