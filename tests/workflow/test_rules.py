@@ -40,8 +40,7 @@ def test_jobs_ask_for_what_their_processes_need(workflow, make_study):
     study = make_study("shared", "awn", "us_net")
     study |= {"device": "cuda", "overrides": [{"method": "awn", "train": {"num_processes": 2, "num_workers": 3}}]}
     workflow.configure(study)
-    for path in (workflow.folder / "workflow" / "rules").glob("*.smk"):  # a job with a message says nothing else
-        path.write_text(re.sub(r"    message:\n.*\n", "", path.read_text()))
+    speechless(workflow)
     code, output = workflow.call("--dry-run", "--cores", "16")
     assert code == 0, output
     jobs = {}
@@ -69,6 +68,26 @@ def test_fewer_gpus_than_processes_are_refused(workflow, config, rule):
     assert f"train.num_processes is 2, but the profile's set-resources give each job of {rule} gpu: 1" in output
     code, output = workflow.call("--dry-run", "--set-resources", f"{rule}:gpu=2")
     assert code == 0, output
+
+
+def test_the_documented_imagenet_command_gives_every_job_its_gpus(workflow):
+    """As in docs/width_transfer.md, for a smaller study: one GPU for a search, eight for a retraining."""
+    text = (REPOSITORY / "docs/width_transfer.md").read_text().replace("\\\n", " ")
+    [command] = re.findall(r"^snakemake (.*width_transfer_imagenet\.yaml[^#\n]*)", text, re.MULTILINE)
+    study = yaml.safe_load((REPOSITORY / "configs/width_transfer_ci.yaml").read_text())
+    study["transfer"]["train"] |= {"num_processes": 8, "batch_size": 48}
+    workflow.configure(study)
+    speechless(workflow)
+    code, output = workflow.call(*command.replace("configs/width_transfer_imagenet.yaml", "study.yaml").split(), "-n")
+    assert code == 0, output
+    asked = re.findall(r"^rule (search_widths|train_transferred):$.*?\bgpu=(\d+)", output, re.MULTILINE | re.DOTALL)
+    assert set(asked) == {("search_widths", "1"), ("train_transferred", "8")}
+
+
+def speechless(workflow):
+    """Take the messages off all rules: a job with a message says nothing else."""
+    for path in (workflow.folder / "workflow" / "rules").glob("*.smk"):
+        path.write_text(re.sub(r"    message:\n.*\n", "", path.read_text()))
 
 
 def plain_call(workflow, *arguments):
