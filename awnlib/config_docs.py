@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from awnlib import config
+from awnlib.logs import speak_utf8
 from awnlib.methods import Method
 from awnlib.settings import Settings
 from awnlib.width_transfer import study
@@ -106,4 +108,5 @@ def _type_name(annotation: Any) -> str:
 
 
 if __name__ == "__main__":
+    speak_utf8(sys.stdout)
     print(describe_config(), end="")

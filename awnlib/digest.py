@@ -60,7 +60,7 @@ def _parse(name: str) -> ast.Module:
     path = _path(name)
     if path is None:
         raise ValueError(f"awnlib has no module '{name}'")
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]

@@ -54,7 +54,7 @@ def paper_datasets() -> list[str]:
 
 @cache
 def _values() -> dict[tuple[str, ...], float]:
-    with VALUES.open(newline="") as file:
+    with VALUES.open(newline="", encoding="utf-8") as file:
         return {tuple(row[key] for key in KEYS): float(row["value"]) for row in csv.DictReader(file)}
 
 

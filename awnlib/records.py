@@ -62,7 +62,7 @@ class Record:
 def read_record(path: str | Path) -> Record:
     """Read a record; raise a `RecordError` that names the file if it is missing or damaged."""
     try:
-        return Record(**json.loads(Path(path).read_text()))
+        return Record(**json.loads(Path(path).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist") from None
     except (ValueError, TypeError) as error:
@@ -72,7 +72,7 @@ def read_record(path: str | Path) -> Record:
 def write_record(path: str | Path, record: Record) -> None:
     """Write a record as JSON, atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(asdict(record), indent=2) + "\n")
+        temporary.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
 
 
 def recorded_file(record_path: str | Path, name: str) -> Path:

@@ -71,7 +71,7 @@ def _section(folder: Path, paper: StudyConfig, transfer_paper: TransferStudy) ->
         own = awnlib.width_transfer.published.section(study, tables, transfer_paper)
     else:
         own = awnlib.published.section(study, tables, paper)
-    origin = json.loads((folder / "provenance.json").read_text())
+    origin = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     notes = folder / "notes.md"
     claims = own["paper_findings"]
     holds = sum(finding.verdict == "holds" for _, finding in claims)

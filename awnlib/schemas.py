@@ -84,7 +84,7 @@ def write_table_files(
     with atomic_path(f"{stem}.csv") as temporary:
         frame.to_csv(temporary, index=False)
     with atomic_path(f"{stem}.md") as temporary:
-        temporary.write_text(markdown)
+        temporary.write_text(markdown, encoding="utf-8")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

@@ -67,7 +67,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         If the file is missing, is not YAML or holds no mapping.
     """
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(["the file does not exist"], str(path)) from None
     except yaml.YAMLError as error:

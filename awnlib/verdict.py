@@ -49,5 +49,5 @@ def check_study(records: Sequence[Path], complete: Path, *, checkpoints: Path) -
             + "\nThe same command tries failed jobs again; a run that diverged waits for other settings."
         )
     with atomic_path(complete) as temporary:
-        temporary.write_text(json.dumps({"jobs": len(found)}) + "\n")
+        temporary.write_text(json.dumps({"jobs": len(found)}) + "\n", encoding="utf-8")
     shutil.rmtree(checkpoints, ignore_errors=True)

@@ -68,14 +68,14 @@ def _peak_mib(cases: Callable[[Options], dict[str, Case]], name: str, options: O
 def reset_peak() -> int:
     """Forget the peak so far, where the kernel can, and return the new one: what the process holds now, in bytes."""
     if platform.system() == "Linux":
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5)
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # proc(5)
     return peak_bytes()
 
 
 def peak_bytes() -> int:
     """Return the most memory that the process held, in bytes."""
     if platform.system() == "Linux":  # where `ru_maxrss` has the memory of the parent process, and no reset
-        found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+        found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
         assert found is not None
         return 1024 * int(found[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS

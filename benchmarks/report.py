@@ -47,7 +47,7 @@ def write(frame: pd.DataFrame, folder: Path) -> None:
     with atomic_path(folder / "benchmarks.parquet") as temporary:
         frame.to_parquet(temporary, index=False)
     with atomic_path(folder / "benchmarks.md") as temporary:
-        temporary.write_text(f"{heading(frame)}\n\n{table(frame, 'pipe')}\n")
+        temporary.write_text(f"{heading(frame)}\n\n{table(frame, 'pipe')}\n", encoding="utf-8")
     save_figure(plot(frame), folder / "benchmarks")
 
 

@@ -10,10 +10,12 @@ Width Transfer, section 4.5 and figure 6; hyper-parameters from section 3.4 and 
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pandas as pd
 
+from awnlib.logs import speak_utf8
 from awnlib.models import ModelSpec, create_structure
 from awnlib.names import display_name
 from awnlib.width_transfer.costs import LayerCost, layer_costs, total_macs
@@ -148,5 +150,6 @@ def _markdown(name: str) -> str:
 
 
 if __name__ == "__main__":
+    speak_utf8(sys.stdout)
     print("\n".join(_markdown(name) for name in ("mobilenet_v2", "resnet18")))
     print(NOTE)

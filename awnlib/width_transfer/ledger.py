@@ -97,7 +97,9 @@ class Ledger:
     def save(self, path: str | Path) -> None:
         """Write the entries and their sum as JSON, atomically."""
         with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps({"entries": self._entries, "total": self.total}, indent=2) + "\n")
+            temporary.write_text(
+                json.dumps({"entries": self._entries, "total": self.total}, indent=2) + "\n", encoding="utf-8"
+            )
 
 
 def overhead_factor(one: Ledger, other: Ledger) -> float:

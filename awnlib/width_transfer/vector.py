@@ -147,7 +147,7 @@ class WidthVector(Settings):
     def save(self, path: str | Path) -> None:
         """Write the vector as JSON, atomically."""
         with atomic_path(path) as temporary:
-            temporary.write_text(self.model_dump_json(indent=2) + "\n")
+            temporary.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> WidthVector:
@@ -159,7 +159,7 @@ class WidthVector(Settings):
             If the file is missing, is not JSON or holds no width vector; the message names every wrong key.
         """
         try:
-            data = json.loads(Path(path).read_text())
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ConfigError(["the file does not exist"], str(path)) from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:

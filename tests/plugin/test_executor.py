@@ -102,7 +102,7 @@ def test_long_lists_of_inputs_go_through_a_file(slurm, make_executor, make_job, 
     files = [f"input{i}" for i in range(21)]
     flag, listed = executor.get_job_args(make_job(files=files)).split()[1:]
     assert flag == "--wait-for-files-file"
-    assert Path(listed).read_text().split() == files
+    assert Path(listed).read_text(encoding="utf-8").split() == files
 
 
 # --- results ---------------------------------------------------------------------------------------------------------

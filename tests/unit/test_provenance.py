@@ -65,7 +65,7 @@ def test_git_state_is_empty_where_git_does_not_track_the_source(tmp_path, monkey
 
 @pytest.mark.parametrize("missing", [False, True])
 def test_cpu_model_without_the_usual_file(monkeypatch, missing):
-    def read_text(self):
+    def read_text(self, **_):
         if missing:
             raise FileNotFoundError
         return "processor : 0\n"

@@ -10,5 +10,5 @@ try:
     checkpoints = Path(snakemake.params.checkpoints)
     check_study([Path(path) for path in records], Path(snakemake.output[0]), checkpoints=checkpoints)
 except StudyFailedError as error:
-    Path(snakemake.log[0]).write_text(f"{error}\n")
+    Path(snakemake.log[0]).write_text(f"{error}\n", encoding="utf-8")
     sys.exit(f"\n{error}\n")

@@ -19,4 +19,4 @@ write_transfer_report(
     provenance=read_provenance(tables["transfer"]),
     files=tables.values(),
 )
-Path(snakemake.output.study).write_text(study_yaml(study))
+Path(snakemake.output.study).write_text(study_yaml(study), encoding="utf-8")

@@ -21,4 +21,4 @@ write_report(
     provenance=read_provenance(paths["runs"]),
     files=map(Path, [*snakemake.input.tables, *snakemake.input.pictures]),
 )
-Path(snakemake.output.study).write_text(study_yaml(study))
+Path(snakemake.output.study).write_text(study_yaml(study), encoding="utf-8")

@@ -156,7 +156,7 @@ class Executor(RemoteExecutor):
             return " ".join([arguments, "--wait-for-files", *map(shlex.quote, files)]) if files else arguments
         self.folder.mkdir(parents=True, exist_ok=True)
         listed = self.folder / f"{job_key(job)}.inputs"
-        listed.write_text("\n".join(files) + "\n")
+        listed.write_text("\n".join(files) + "\n", encoding="utf-8")
         return f"{arguments} --wait-for-files-file {shlex.quote(str(listed))}"
 
     # --- attaching ---------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class Gpus:
         if shutil.which("nvidia-smi") is None:
             return []
         query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-        return subprocess.run(query, capture_output=True, text=True, check=False).stdout.split()
+        return subprocess.run(query, capture_output=True, encoding="utf-8", check=False).stdout.split()
 
     def take(self, number: int) -> list[str]:
         """Return the `number` GPUs that the fewest jobs use; raise a `WorkflowError` if there are not so many."""

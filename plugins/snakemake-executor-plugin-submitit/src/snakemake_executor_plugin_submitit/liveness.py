@@ -85,7 +85,7 @@ def process_runs(job_id: str, folder: str) -> bool:
 def _answer(*command: str) -> str | None:
     """Return what a program prints, or None if it is missing or fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=TIMEOUT_S, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout

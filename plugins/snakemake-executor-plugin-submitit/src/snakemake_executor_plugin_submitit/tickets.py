@@ -66,13 +66,13 @@ class Tickets:
         """Write a ticket, atomically."""
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{key}.{os.getpid()}"
-        temporary.write_text(json.dumps(asdict(ticket), indent=1) + "\n")
+        temporary.write_text(json.dumps(asdict(ticket), indent=1) + "\n", encoding="utf-8")
         temporary.replace(self.path(key))
 
     def read(self, key: str) -> Ticket | None:
         """Return a ticket, or None if there is none; raise a `TicketError` if it is damaged."""
         try:
-            return Ticket(**json.loads(self.path(key).read_text()))
+            return Ticket(**json.loads(self.path(key).read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:

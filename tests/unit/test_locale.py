@@ -1,0 +1,91 @@
+"""Files are UTF-8 and results are the same whatever the locale: what an ASCII one would change or break."""
+
+import ast
+import os
+import subprocess
+import sys
+
+import yaml
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+UTF8 = {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}
+TEXT = "任意宽度的网络: Größe ± 2"
+STUDY = """
+import sys
+from pathlib import Path
+import pandas as pd
+from awnlib.columns import TABLES
+from awnlib.config import load_study
+from awnlib.digest import code_digest
+from awnlib.logs import log_to
+from awnlib.records import Record, read_record, write_record
+from awnlib.report import write_report
+from awnlib.schemas import write_table_files
+
+folder = Path(sys.argv[1])
+log_to(folder / "a.log")
+study = load_study(folder / "study.yaml")
+tables = {name: pd.DataFrame(columns=TABLES[name].names) for name in ("evaluations", "runs", "bn_drift")}
+write_report(folder / "report.html", study=study, tables={}, figures={}, provenance={}, **tables)
+write_table_files(folder / "runs", "runs", tables["runs"], {"cpu": study.description}, study.description)
+write_record(folder / "record.json", Record("train_model", "failed", study.description, {}))
+print(read_record(folder / "record.json").error, code_digest("train", "width_transfer.compound"))
+print(study.description, file=sys.stderr)
+"""
+
+
+def run(environment, *arguments):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=True,
+    ).stdout
+
+
+def written(folder, study_data, environment):
+    """Return the bytes of the files that a study with a Chinese description writes in a locale."""
+    folder.mkdir()
+    study = yaml.safe_dump({**study_data, "description": TEXT}, allow_unicode=True)
+    (folder / "study.yaml").write_text(study, encoding="utf-8")
+    run(environment, "-c", STUDY, folder)
+    return {name: (folder / name).read_bytes() for name in ("a.log", "report.html", "record.json", "runs.md")}
+
+
+def test_a_study_writes_the_same_files_and_digests_in_every_locale(study_data, tmp_path):
+    files = written(tmp_path / "ascii", study_data, ASCII)
+    assert files == written(tmp_path / "utf8", study_data, UTF8)
+    assert TEXT in files["report.html"].decode()
+    assert files["a.log"].decode().count(TEXT) == 2
+
+
+def test_what_a_command_prints_is_utf8():
+    code = f"import sys; from awnlib.logs import speak_utf8; speak_utf8(sys.stdout); print({TEXT!a})"
+    assert run(ASCII, "-c", code).decode() == f"{TEXT}\n"
+
+
+def names_no_encoding(call):
+    """Whether a call reads or writes text in the encoding of the locale."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
+    if "encoding" in given:
+        return False
+    owner = getattr(getattr(call.func, "value", None), "id", "")
+    opens_text = name == "open" and owner not in ("Image", "gzip", "os")
+    modes = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+    if opens_text and any(isinstance(mode, str) and "b" in mode for mode in modes):
+        return False
+    return opens_text or name in ("read_text", "write_text") or bool({"text", "universal_newlines"} & given.keys())
+
+
+def test_no_text_is_read_or_written_in_the_encoding_of_the_locale(repository):
+    places = [repository / folder for folder in ("awnlib", "benchmarks", "workflow/scripts", "plugins")]
+    calls = [
+        (path.relative_to(repository).as_posix(), node)
+        for place in places
+        for path in place.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    ]
+    assert len(calls) > 1000
+    assert [f"{path}:{call.lineno}" for path, call in calls if names_no_encoding(call)] == []
