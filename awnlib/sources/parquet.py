@@ -128,7 +128,7 @@ def _encoded(files: list[Path]) -> Iterator[tuple[str, bytes]]:
 
 
 def _image_bytes(file: Path, name: str, column: pa.Array) -> list[bytes | None]:
-    if pa.types.is_struct(column.type) and "bytes" in column.type.names:
+    if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
         column = column.field("bytes")
     if not pa.types.is_binary(column.type) and not pa.types.is_large_binary(column.type):
         raise DataError(f"{file}: column {name} must hold encoded images (bytes), found {column.type}")
