@@ -25,6 +25,23 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def shown(path: str | os.PathLike[str]) -> str:
+    """Return a path as text that any file can hold: bytes of a name that are not UTF-8 are written as escapes."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def why_unreadable(path: str | os.PathLike[str], error: OSError) -> str:
+    """Return for a message which file or folder cannot be read, and why."""
+    name, path = shown(path), Path(path)
+    if path.is_symlink() and not path.exists():
+        return f"{name} is a link to {shown(os.readlink(path))}, which is not there"
+    if isinstance(error, PermissionError):
+        return f"{name} may not be read (permission denied)"
+    if path.is_dir():
+        return f"{name} is a folder, not a file"
+    return f"{name} cannot be read ({error.strerror or error})"
+
+
 def sha256(path: str | Path) -> str:
     """Return the SHA-256 digest of a file, in hexadecimal."""
     with open(path, "rb") as file:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from awnlib.data.raw import DataError, Split
+from awnlib.files import why_unreadable
 
 
 def decode_images(encoded: Iterable[tuple[str, bytes]], count: int, image_size: int | None, split: str) -> Tensor:
@@ -61,6 +64,14 @@ def drop_unused_colour(train: Split, test: Split) -> tuple[Split, Split]:
     if any(not torch.equal(split.images[:, :1].expand_as(split.images), split.images) for split in (train, test)):
         return train, test
     return Split(train.images[:, :1].clone(), train.labels), Split(test.images[:, :1].clone(), test.labels)
+
+
+def read_file(file: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of an image file; raise a ``DataError`` that names it if it cannot be read."""
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise DataError(f"{why_unreadable(file, error)}: put it back, or prepare the data set again") from None
 
 
 def decode_image(where: str, content: bytes) -> Image.Image:

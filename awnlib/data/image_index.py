@@ -19,7 +19,7 @@ from torch import Tensor
 from awnlib.choices import check_choice
 from awnlib.data.image_data import ImageData
 from awnlib.data.raw import DataError
-from awnlib.files import atomic_path
+from awnlib.files import atomic_path, shown
 
 SplitName = Literal["train", "test"]
 _TENSORS = ("train_files", "train_labels", "test_files", "test_labels")
@@ -40,8 +40,8 @@ class ImageIndex:
     image_size
         Height and width of the images that training and evaluation get; they are RGB.
     train_files, test_files
-        Names below ``root`` in UTF-8, uint8 [N, longest], filled up with zeros: processes share and map such a tensor,
-        whereas each would have a copy of a list (1.3 million names in ImageNet).
+        Names below ``root``, byte for byte as the file system has them, uint8 [N, longest], filled up with zeros:
+        processes share and map such a tensor, whereas each would have a copy of a list (1.3 million names in ImageNet).
     train_labels, test_labels
         int64 [N], from 0 to ``num_classes - 1``.
     classes, mean, std, source
@@ -75,7 +75,7 @@ class ImageIndex:
         check_choice("split", split, SplitName)
         files = self.train_files if split == "train" else self.test_files
         (encoded,) = _unpack(files[index : index + 1])
-        return Path(self.root, encoded.decode())
+        return Path(self.root, os.fsdecode(encoded))
 
     def label(self, split: SplitName, index: int) -> int:
         """Return the label of one image; raise a ValueError if there is no such split."""
@@ -95,12 +95,12 @@ class ImageIndex:
         listings: dict[str, set[str]] = {}
         for files in (self.train_files, self.test_files):
             for encoded in _unpack(files):
-                folder, _, name = encoded.decode().rpartition("/")
+                folder, _, name = os.fsdecode(encoded).rpartition("/")
                 if folder not in listings:
                     listings[folder] = _listing(Path(self.root, folder))
                 if name not in listings[folder]:
                     file = Path(self.root, folder, name)
-                    raise DataError(f"{file} is missing: put it back, or prepare the data set again")
+                    raise DataError(f"{shown(file)} is missing: put it back, or prepare the data set again")
 
     def save(self, path: str | Path) -> None:
         """Write the index to one safetensors file; the same data give the same bytes."""
@@ -137,7 +137,7 @@ def load_dataset(path: str | Path) -> DataSet:
 
 def pack_names(names: Sequence[str]) -> Tensor:
     """Return file names as one tensor, uint8 [N, longest]."""
-    table = np.array([name.encode() for name in names])
+    table = np.array([os.fsencode(name) for name in names])
     return torch.from_numpy(table.view(np.uint8).reshape(len(names), -1).copy())
 
 

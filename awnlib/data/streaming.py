@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from awnlib.data.batches import EVERYTHING, normalise, scale_and_shift, step_order
-from awnlib.data.decode import decode_image
+from awnlib.data.decode import decode_image, read_file
 from awnlib.data.image_index import ImageIndex, SplitName
-from awnlib.data.raw import DataError
+from awnlib.files import shown
 from awnlib.interrupt import sigterm_blocked
 from awnlib.seeding import seeded
 from awnlib.torchvision_shim import import_torchvision
@@ -137,11 +137,7 @@ class _Augmented(Dataset[Batch]):
 
 def read_image(file: Path) -> Image.Image:
     """Return one image in its stored size, RGB; raise a ``DataError`` that names the file if it cannot be used."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{file} cannot be read ({error}): put it back, or prepare the data set again") from None
-    return decode_image(str(file), content)
+    return decode_image(shown(file), read_file(file))
 
 
 @lru_cache

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from awnlib.files import atomic_path, sha256
+from awnlib.files import atomic_path, sha256, shown, why_unreadable
 
 
 def test_file_appears_when_the_block_ends(tmp_path):
@@ -45,3 +45,23 @@ def test_sha256(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"abc" * 100_000)
     assert sha256(path) == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_why_a_file_cannot_be_read(tmp_path):
+    (tmp_path / "link").symlink_to("nothing")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "folder").mkdir()
+    latin = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    words = {
+        "link": "is a link to nothing, which is not there",
+        "loop": "is a link to loop, which is not there",
+        "folder": "is a folder, not a file",
+        "none": "cannot be read (No such file or directory)",
+        latin: "cannot be read (No such file or directory)",
+    }
+    for name, why in words.items():
+        with pytest.raises(OSError, match=r"Errno") as caught:
+            (tmp_path / name).read_bytes()
+        assert why_unreadable(tmp_path / name, caught.value) == f"{shown(tmp_path / name)} {why}"
+    assert shown(latin) == f"{tmp_path}/caf\\xe9"
+    assert why_unreadable("a", PermissionError(13, "Permission denied")) == "a may not be read (permission denied)"
