@@ -44,6 +44,7 @@ STYLES = {
     "awn_plain_width": Style("#6a8fd8", SHORT_DASHED),
     "s_net": Style("#d55e00", marker="s"),
     "us_net": Style("#7b2d78"),
+    "us_net_hard": Style("#dd1c77"),
     "shared_bn": Style("#8a6d00", DASH_DOTTED, "v"),
     "i_net": Style("#000000", marker="x"),
     "awn_2w": Style("#e69f00", DASHED),

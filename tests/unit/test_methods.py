@@ -51,6 +51,12 @@ def test_every_row_has_a_label_of_its_own_and_a_source():
     assert all(row.source for row in rows)
 
 
+def test_hard_labels_are_all_that_distinguishes_a_us_net_without_distillation():
+    rows = load_methods()
+    changed = {"label": "US-Net-hard", "source": rows["us_net_hard"].source, "distillation": False}
+    assert rows["us_net_hard"] == rows["us_net"].model_copy(update=changed)
+
+
 def test_labels_are_those_of_the_paper():
     labels = {name: row.label for name, row in load_methods().items()}
     assert labels["awn"] == "AWN"
