@@ -133,7 +133,9 @@ class TrainConfig(Settings):
     )
     gamma: float = Field(default=0.1, gt=0, le=1, description="multistep: factor of the learning rate at a milestone")
     precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="bfloat16: autocast of the forward passes"
+        default="float32",
+        description="bfloat16: autocast of the forward passes; far slower on a CPU without instructions for it, which "
+        "is said before training",
     )
     compile: bool = Field(
         default=False,

@@ -24,6 +24,7 @@ from awnlib import distributed
 from awnlib.config import TrainConfig
 from awnlib.data import DataSet, training_images
 from awnlib.data.batches import epoch_order
+from awnlib.hardware import warn_of_slow_bfloat16
 from awnlib.layers.batchnorm import batchnorm_statistics
 from awnlib.methods import Method
 from awnlib.models import ModelSpec, SlimmableModel, create_model
@@ -106,6 +107,8 @@ def train(
     if checkpoint is not None:
         training.restore(checkpoint)
     first = distributed.rank() == 0  # process 0 saves and shows what all have in common
+    if first:
+        warn_of_slow_bfloat16([run.train.precision], training.device.type)
     progress = Progress(training.total_steps, initial=training.step, title=run.name, shown=first)
     save = partial(training.save, checkpoint) if checkpoint is not None and first else None
     run_resumable(training.steps(progress), save, checkpoint_every_s, run.name)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from awnlib.data import DataSet, epoch_order, training_images
+from awnlib.hardware import warn_of_slow_bfloat16
 from awnlib.models import ModelSpec
 from awnlib.progress import Progress
 from awnlib.provenance import provenance
@@ -128,6 +129,7 @@ def search(
     parts = without_each_fold(data, settings.folds, seed)
     folds = [_create(Problem(part, network, problem.budget), settings, seed, device) for part in parts]
     searches = [_Search(fold) for fold in folds if isinstance(fold, SupernetOptimizer)]
+    warn_of_slow_bfloat16([fold_search.settings.precision for fold_search in searches], device.type)
     for index, fold_search in enumerate(searches):
         several = f" fold {index + 1}/{len(searches)}" if len(searches) > 1 else ""
         path = checkpoint

@@ -53,7 +53,9 @@ class SupernetSettings(OptimizerSettings):
         default="weights", description="every parameter, or convolution and linear weights only"
     )
     precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="bfloat16: autocast of the forward passes"
+        default="float32",
+        description="bfloat16: autocast of the forward passes; far slower on a CPU without instructions for it, which "
+        "is said before training",
     )
     augment: Literal["none", "crop_flip", "resized_crop", "randaugment"] = Field(
         default="none", description="as of a data set"

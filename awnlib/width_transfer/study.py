@@ -402,6 +402,11 @@ class TransferStudy(BaseStudy):
         augment = {"augment": self.datasets[search.task.dataset].augment}
         return row.optimizer or search.optimizer, {**augment, **self.transfer.search, **row.settings}
 
+    def precisions(self) -> set[str]:
+        """Return the precisions of all searches and retrainings."""
+        rows = [settings for _, settings in map(self.search_settings, self.searches().values())]
+        return {self.transfer.train.precision, *(row["precision"] for row in rows if "precision" in row)}
+
     def run_config(self, retraining: Retraining, counts: dict[str, int] | None = None) -> RunConfig:
         """Return what the training engine needs: a plain network of the given channels, at its full width.
 

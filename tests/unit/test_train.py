@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from awnlib import checkpoint as checkpoint_module
-from awnlib import resumable
+from awnlib import hardware, resumable
 from awnlib import train as module
 from awnlib.base_counts import with_base_counts
 from awnlib.checkpoint import CheckpointError, load_tensors, save_model
@@ -641,6 +641,15 @@ def test_bfloat16_trains_nearly_the_same(make_run, shapes, method):
     last = [result.history[-1]["train_loss"] for result in (exact, rough)]
     assert last[1] < 0.6 * rough.history[0]["train_loss"]
     assert last[1] == pytest.approx(last[0], rel=0.3)
+
+
+def test_bfloat16_on_a_cpu_without_it_is_said_before_the_first_step(make_run, shapes, monkeypatch, capsys):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # read by oneDNN when it starts, by us now
+    hardware._say_once.cache_clear()
+    train(make_run(precision="bfloat16"), shapes)
+    lines = capsys.readouterr().err.splitlines()
+    said = ["is far slower than float32 on this CPU" in line for line in lines]
+    assert said == [True] + [False] * (len(lines) - 1)
 
 
 def compare_compiled(make_run, shapes, method):

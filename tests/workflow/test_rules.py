@@ -90,6 +90,26 @@ def speechless(workflow):
         path.write_text(re.sub(r"    message:\n.*\n", "", path.read_text()))
 
 
+@pytest.mark.parametrize(
+    ("config", "keys"),
+    [
+        ("ci.yaml", ["train"]),
+        ("width_transfer_ci.yaml", ["transfer", "search"]),
+    ],
+)
+def test_bfloat16_on_a_cpu_without_it_is_said_at_once(workflow, monkeypatch, config, keys):
+    study = yaml.safe_load((REPOSITORY / "configs" / config).read_text())
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    place = study
+    for key in keys:
+        place = place.setdefault(key, {})
+    place["precision"] = "bfloat16"
+    workflow.configure({**study, "device": "cpu"})
+    code, output = workflow.call("--dry-run")
+    assert code == 0, output
+    assert output.count("is far slower than float32 on this CPU") == 1
+
+
 def plain_call(workflow, *arguments):
     """Call snakemake without a configuration file; return the exit code and all that it printed."""
     command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]

@@ -2,7 +2,7 @@
 from awnlib.columns import COLLECTED
 from awnlib.config import ConfigError, parse_study
 from awnlib.digest import code_digest
-from awnlib.hardware import check_gpus, wants_gpu
+from awnlib.hardware import check_gpus, wants_gpu, warn_of_slow_bfloat16
 from awnlib.study import AS_TRAINED, evaluations, runs
 
 try:
@@ -13,11 +13,14 @@ try:
         asked_resource("train_model", "gpu"),
         max(run.train.num_processes for run in RUNS.values()),
     )
-    # Not again in every job, and not for studies that do without: it imports torch.
-    if workflow.is_main_process and STUDY.asks_of_networks:
-        from awnlib.checks import check_networks
+    if workflow.is_main_process:  # not again in every job
+        warn_of_slow_bfloat16(
+            [run.train.precision for run in RUNS.values()], STUDY.device
+        )
+        if STUDY.asks_of_networks:  # not for studies that do without: it imports torch
+            from awnlib.checks import check_networks
 
-        check_networks(STUDY, origin=ORIGIN)
+            check_networks(STUDY, origin=ORIGIN)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 

@@ -1,7 +1,7 @@
 # The width-transfer study, checked before any job starts, and what its rules ask of it.
 from awnlib.config import ConfigError
 from awnlib.digest import code_digest
-from awnlib.hardware import check_gpus, wants_gpu
+from awnlib.hardware import check_gpus, wants_gpu, warn_of_slow_bfloat16
 from awnlib.width_transfer.study import parse_transfer_study
 
 try:
@@ -14,6 +14,7 @@ try:
     if workflow.is_main_process:  # not again in every job: it builds all networks
         from awnlib.width_transfer.checks import check_networks
 
+        warn_of_slow_bfloat16(STUDY.precisions(), STUDY.device)
         check_networks(STUDY, origin=ORIGIN)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None

@@ -7,7 +7,7 @@ import signal
 import pytest
 import torch
 
-from awnlib import resumable
+from awnlib import hardware, resumable
 from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
 from awnlib.models import ModelSpec, create_model
 from awnlib.progress import Progress
@@ -87,6 +87,13 @@ def test_every_count_of_every_dimension_can_be_used(shapes):
 def test_bfloat16(shapes, name):
     result = search(shapes, LENET, settings(name, precision="bfloat16"))
     assert result.vector.provenance["macs"] >= 0.99 * result.vector.provenance["budget_macs"]
+
+
+def test_bfloat16_on_a_cpu_without_it_is_said_before_the_first_step(shapes, monkeypatch, capsys):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # read by oneDNN when it starts, by us now
+    hardware._say_once.cache_clear()
+    search(shapes, LENET, settings("morphnet", precision="bfloat16"))
+    assert "is far slower than float32 on this CPU" in capsys.readouterr().err.splitlines()[0]
 
 
 @pytest.mark.parametrize("name", TRAINED)

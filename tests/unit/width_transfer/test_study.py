@@ -193,6 +193,23 @@ def test_settings_of_a_search_come_from_data_set_study_and_row(data):
     assert [study.label(row) for row in ("uniform", "dmcp", "folded")] == ["uniform", "DMCP", "DMCP, 2 folds"]
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (["search"], {"float32", "bfloat16"}),
+        (["optimizers", "folded", "settings"], {"float32", "bfloat16"}),
+        (["train"], {"bfloat16"}),
+    ],
+)
+def test_precisions_are_those_of_searches_and_retrainings(data, path, expected):
+    assert parse_transfer_study(data).precisions() == {"float32"}
+    place = data["transfer"]
+    for key in path:
+        place = place[key]
+    place["precision"] = "bfloat16"
+    assert parse_transfer_study(data).precisions() == expected
+
+
 def test_a_retraining_is_a_plain_network_of_given_channels(data):
     study = parse_transfer_study(data)
     cell = study.retrainings()["resnet18/digits/w1-d2-s1/uniform/seed1"]
