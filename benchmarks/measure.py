@@ -8,32 +8,44 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pandas as pd
+import torch
 
+from awnlib.hardware import cpu_features
 from benchmarks.workload import Options, synchronise
 
 Case = Callable[[], object]
+Instructions = Literal["", "AVX-512", "bfloat16"]
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a ratio should be."""
+    """What a ratio should be, and the instructions without which it is not expected; empty: on every machine."""
 
     kind: Literal["at most", "at least"]
     value: float
+    holds_with: Instructions = ""
 
     def reached(self, ratio: float) -> bool:
         """Whether a ratio is on the right side."""
         return ratio <= self.value if self.kind == "at most" else ratio >= self.value
 
 
-def at_most(value: float) -> Target:
+def at_most(value: float, *, holds_with: Instructions = "") -> Target:
     """Return the target of a ratio that should be small."""
-    return Target("at most", value)
+    return Target("at most", value, holds_with)
 
 
-def at_least(value: float) -> Target:
+def at_least(value: float, *, holds_with: Instructions = "") -> Target:
     """Return the target of a ratio that should be large."""
-    return Target("at least", value)
+    return Target("at least", value, holds_with)
+
+
+def instructions(options: Options) -> frozenset[str]:
+    """Return which of the instructions that targets hold with are used here: none known on a GPU, or by the system."""
+    features = cpu_features() if options.device == "cpu" else None
+    vectors = torch.backends.cpu.get_cpu_capability() == "AVX512"  # of torch's own kernels; oneDNN has the convolutions
+    found = {"AVX-512": vectors and "avx512" in (features or ()), "bfloat16": "bfloat16" in (features or ())}
+    return frozenset(name for name, there in found.items() if there)
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,8 @@ def measure(benchmark: Benchmark, options: Options) -> list[dict[str, Any]]:
         first = turn % max(len(names), 1)
         values.append({name: _measure_once(benchmark, name, options) for name in names[first:] + names[:first]})
     table = pd.DataFrame(values[-rounds:], columns=names)
-    return [_row(benchmark, ratio, table) for ratio in benchmark.ratios]
+    here = instructions(options)
+    return [_row(benchmark, ratio, table, here) for ratio in benchmark.ratios]
 
 
 def _measure_once(benchmark: Benchmark, name: str, options: Options) -> float:
@@ -107,8 +120,8 @@ def _measure_once(benchmark: Benchmark, name: str, options: Options) -> float:
     return 1000 * (time.perf_counter() - started) if benchmark.timed else float(result)
 
 
-def _row(benchmark: Benchmark, ratio: Ratio, table: pd.DataFrame) -> dict[str, Any]:
-    """Return the median and the quartiles of the ratios of each round."""
+def _row(benchmark: Benchmark, ratio: Ratio, table: pd.DataFrame, here: frozenset[str]) -> dict[str, Any]:
+    """Return the median and the quartiles of the ratios of each round, and whether a target that holds is reached."""
     ratios, target = table[ratio.numerator] / table[ratio.denominator], ratio.target
     median = float(ratios.median())
     return {
@@ -124,5 +137,6 @@ def _row(benchmark: Benchmark, ratio: Ratio, table: pd.DataFrame) -> dict[str, A
         f"reference_{benchmark.unit.lower()}": table[ratio.denominator].median(),
         "target": None if target is None else target.value,
         "target_kind": None if target is None else target.kind,
-        "reached": None if target is None else target.reached(median),
+        "holds_with": None if target is None else target.holds_with or None,
+        "reached": None if target is None or {target.holds_with} - {"", *here} else target.reached(median),
     }

@@ -38,7 +38,7 @@ def plot(frame: pd.DataFrame) -> Figure:
 
 
 def verdict(row: Mapping[Any, Any]) -> str:
-    """Return "reached", "missed", or nothing for a ratio without a target."""
+    """Return "reached", "missed", or nothing for a ratio without a target here."""
     return "" if pd.isna(row["reached"]) else "reached" if row["reached"] else "missed"
 
 

@@ -18,7 +18,8 @@ from benchmarks.workload import Options
 
 MEASURED = (
     *("benchmark", "case", "reference", "ratio", "ratio_q25", "ratio_q75", "rounds", "unit"),
-    *("case_ms", "reference_ms", "case_mib", "reference_mib", "target", "target_kind", "reached"),
+    *("case_ms", "reference_ms", "case_mib", "reference_mib", "target", "target_kind", "holds_with"),
+    "reached",
 )
 HEADERS = ("benchmark", "case", "beside", "ratio", "quartiles", "case takes", "beside it", "target", "verdict")
 
@@ -27,7 +28,7 @@ def frame_of(rows: list[dict[str, Any]], options: Options) -> pd.DataFrame:
     """Return measured rows with the machine and the versions that they come from."""
     source = provenance()
     frame = pd.DataFrame(rows, columns=MEASURED)
-    frame = frame.astype({"target": "Float64", "target_kind": "string", "reached": "boolean"})
+    frame = frame.astype({"target": "Float64", "target_kind": "string", "holds_with": "string", "reached": "boolean"})
     return frame.assign(
         device=torch.cuda.get_device_name() if options.device == "cuda" else source["cpu"],
         threads=options.threads,
@@ -68,5 +69,5 @@ def _cells(row: Mapping[Any, Any]) -> list[str]:
         f"{row['ratio_q25']:.3f} to {row['ratio_q75']:.3f}",
         *(f"{row[name + column]:.3g} {unit}" for name in ("case", "reference")),
         "" if pd.isna(row["target"]) else f"{row['target_kind']} {row['target']:g}",
-        verdict(row),
+        verdict(row) or ("" if pd.isna(row["target"]) else f"no target here (holds with {row['holds_with']})"),
     ]

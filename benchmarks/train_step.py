@@ -83,9 +83,9 @@ def benchmarks(options: Options) -> list[Benchmark]:
     ratios = [
         Ratio(ONE_PASS, PLAIN, at_most(1.05)),
         Ratio(ALL_WIDTHS, ONE_PASS, at_most(1.07)),
-        Ratio(FOUR_PASSES, ONE_PASS, at_least(2.4)),
-        Ratio(PAPERS_AWN, ONE_PASS, at_least(3.3)),
-        Ratio(PAPERS_AWN, BFLOAT16, at_least(5.5)),
+        Ratio(FOUR_PASSES, ONE_PASS, at_least(2.4, holds_with="AVX-512")),
+        Ratio(PAPERS_AWN, ONE_PASS, at_least(3.3, holds_with="AVX-512")),
+        Ratio(PAPERS_AWN, BFLOAT16, at_least(5.5, holds_with="bfloat16")),
         Ratio(ONE_PASS, PAPERS_S_NET, at_most(0.60)),
         Ratio(ONE_PASS, S_NET),
         Ratio(ONE_PASS, US_NET),

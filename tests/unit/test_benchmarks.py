@@ -21,7 +21,7 @@ from awnlib.sweep import sweep_widths
 from benchmarks import NAMES, measure
 from benchmarks.__main__ import main
 from benchmarks.image_loader import PilImages, endless_loader
-from benchmarks.measure import Benchmark, Ratio, at_least, at_most
+from benchmarks.measure import Benchmark, Ratio, at_least, at_most, instructions
 from benchmarks.peers import PapersLeNet, PlainLeNet, count, papers_backward, papers_sweep
 from benchmarks.plot import plot
 from benchmarks.processes import run_apart
@@ -84,8 +84,11 @@ def test_every_target_is_stated_once(smoke):
         if name != "packing" or len(rows):
             assert Counter(zip(rows["target_kind"], rows["target"], strict=True)) == Counter(targets), name
     assert set(stated["benchmark"]) <= set(TARGETS)
-    assert frame["reached"].notna().equals(frame["target"].notna())
-    assert sum(result.stdout.count(verdict) for verdict in ("reached", "missed")) == len(stated)
+    here = instructions(Options())
+    holds = frame["target"].notna() & (frame["holds_with"].isna() | frame["holds_with"].isin(here))
+    assert frame["reached"].notna().equals(holds)
+    assert sum(result.stdout.count(verdict) for verdict in ("reached", "missed")) == holds.sum()
+    assert result.stdout.count("no target here (holds with") == len(stated) - holds.sum()
 
 
 @pytest.mark.slow
@@ -169,6 +172,42 @@ def test_targets_include_their_limit():
     assert not at_most(1.05).reached(1.06)
     assert at_least(2.4).reached(2.4)
     assert not at_least(2.4).reached(2.3)
+
+
+@pytest.mark.parametrize(
+    ("features", "vectors", "device", "expected"),
+    [
+        ({"avx512", "bfloat16"}, "AVX512", "cpu", {"AVX-512", "bfloat16"}),
+        ({"avx512"}, "AVX512", "cpu", {"AVX-512"}),
+        (set(), "AVX512", "cpu", set()),  # ONEDNN_MAX_CPU_ISA=AVX2
+        ({"avx512"}, "AVX2", "cpu", set()),  # ATEN_CPU_CAPABILITY=avx2
+        ({"avx512", "bfloat16"}, "AVX512", "cuda", set()),
+        (None, "DEFAULT", "cpu", set()),
+    ],
+)
+def test_instructions_of_torch_and_onednn(monkeypatch, features, vectors, device, expected):
+    monkeypatch.setattr(measure, "cpu_features", lambda: features)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: vectors)
+    assert instructions(Options(device=device)) == expected
+
+
+@pytest.mark.parametrize(
+    ("here", "verdicts"),
+    [
+        ({"AVX-512"}, ["reached", "reached", "no target here (holds with bfloat16)", ""]),
+        (set(), ["reached", "no target here (holds with AVX-512)", "no target here (holds with bfloat16)", ""]),
+    ],
+)
+def test_a_target_that_needs_instructions_is_none_without_them(monkeypatch, here, verdicts):
+    monkeypatch.setattr(measure, "instructions", lambda options: frozenset(here))
+    targets = [at_most(1.5), at_most(1.5, holds_with="AVX-512"), at_most(1.5, holds_with="bfloat16"), None]
+    cases = {"a": lambda: 1.0, "b": lambda: 1.0}
+    benchmark = Benchmark("some", cases, [Ratio("a", "b", target) for target in targets], timed=False)
+    frame = frame_of(measure.measure(benchmark, Options(rounds=1)), Options())
+    lines = table(frame, "pipe").splitlines()[2:]
+    assert [line.split("|")[-2].strip() for line in lines] == verdicts
+    assert [line.split("|")[-3].strip() for line in lines] == ["at most 1.5"] * 3 + [""]
+    plot(frame)
 
 
 def test_table_and_plot_tell_reached_from_missed_without_colour():
