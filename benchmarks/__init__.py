@@ -14,6 +14,7 @@ NAMES = (
     "layer_kernels",
     "slices",
     "anytime",
+    "gpu_busy",
     "packing",
     "memory",
 )

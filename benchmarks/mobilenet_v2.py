@@ -19,7 +19,8 @@ PLAIN, S_NET = "plain, sqrt(2) times the channels", "S-Net, 4 passes"
 
 def benchmarks(options: Options) -> list[Benchmark]:
     """Return the comparison of training steps."""
-    options = replace(options, batch_size=min(options.batch_size, BATCH_SIZE))
+    if options.device == "cpu":
+        options = replace(options, batch_size=min(options.batch_size, BATCH_SIZE))
     batch = random_batch(options, shape=SHAPE)
     awn = partial(create_network, "mobilenet_v2", "awn", options, input_shape=SHAPE)
     counts = {name: channels.full for name, channels in awn().channels.items()}

@@ -22,7 +22,7 @@ PLAIN, ONE_PASS, ALL_WIDTHS, FOUR_PASSES = (
     "one pass, all widths",
     "4 passes",
 )
-BFLOAT16, COMPILED = "one pass, bfloat16", "one pass, compiled"
+BFLOAT16, COMPILED, GRAPHS = "one pass, bfloat16", "one pass, compiled", "one pass, CUDA graphs"
 PAPERS_AWN, PAPERS_S_NET = "papers' code, AWN", "papers' code, S-Net"
 S_NET, US_NET, INDIVIDUAL = "S-Net, 4 passes", "US-Net, 4 passes", "4 individual networks"
 SANDWICH = [1.0, 0.25, 0.75, 0.5]  # inner widths whose mean is that of random ones
@@ -47,7 +47,10 @@ def cases(options: Options) -> dict[str, Case]:
         INDIVIDUAL: _in_turn([plain_step(count(width_mult, 32), options, *batch) for width_mult in WIDTHS]),
         BFLOAT16: _autocast(one_pass_step(awn(), WIDTHS, *batch), options),
     }
-    return steps | ({COMPILED: _compiled_step(awn(), *batch)} if options.device == "cuda" else {})
+    if options.device == "cpu":
+        return steps
+    modes = {COMPILED: "default", GRAPHS: "reduce-overhead"}  # the second one as `awnlib.train` compiles for a GPU
+    return steps | {name: _compiled_step(awn(), mode, *batch) for name, mode in modes.items()}
 
 
 def plain_step(channels: int, options: Options, images: Tensor, labels: Tensor) -> Case:
@@ -91,13 +94,13 @@ def benchmarks(options: Options) -> list[Benchmark]:
         Ratio(ONE_PASS, US_NET),
         Ratio(ONE_PASS, INDIVIDUAL),
     ]
-    compiled = [Ratio(COMPILED, ONE_PASS)] if options.device == "cuda" else []
+    compiled = [Ratio(COMPILED, ONE_PASS), Ratio(GRAPHS, ONE_PASS)] if options.device == "cuda" else []
     return [Benchmark("train_step", cases(options), ratios + compiled)]
 
 
-def _compiled_step(model: SlimmableModel, images: Tensor, labels: Tensor) -> Case:
-    """Return the step as one graph, replayed by the device (as `awnlib.train` compiles it)."""
-    forward = torch.compile(width_losses, fullgraph=True, dynamic=False, mode="reduce-overhead")
+def _compiled_step(model: SlimmableModel, mode: str, images: Tensor, labels: Tensor) -> Case:
+    """Return the step with its forward pass compiled in one of the modes of torch."""
+    forward = torch.compile(width_losses, fullgraph=True, dynamic=False, mode=mode)
     return step(model, partial(backward_one_pass, model, images, labels, WIDTHS, forward=forward))
 
 

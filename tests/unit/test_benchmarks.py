@@ -4,11 +4,13 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections import Counter
 
 import pandas as pd
 import pytest
 import torch
+from torch.autograd import DeviceType
 
 from awnlib.channels import Channels
 from awnlib.data import ImageData
@@ -18,7 +20,7 @@ from awnlib.objectives import backward_widths
 from awnlib.one_pass import backward_one_pass
 from awnlib.seeding import rng
 from awnlib.sweep import sweep_widths
-from benchmarks import NAMES, measure
+from benchmarks import NAMES, gpu_busy, measure
 from benchmarks.__main__ import main
 from benchmarks.image_loader import PilImages, endless_loader
 from benchmarks.measure import Benchmark, Ratio, at_least, at_most, instructions
@@ -59,7 +61,7 @@ def smoke(repository, tmp_path_factory):
 def test_every_benchmark_is_in_the_table_and_in_the_files(smoke):
     result, folder = smoke
     frame = pd.read_parquet(folder / "benchmarks.parquet")
-    skipped = ["packing"] if "packing was skipped: " in result.stdout else []
+    skipped = [name for name in ("gpu_busy", "packing") if f"{name} was skipped: " in result.stdout]
     assert [*frame["benchmark"].unique(), *skipped] == sorted(NAMES, key=[*frame["benchmark"], *skipped].index)
     assert (frame["ratio"] > 0).all()
     assert (frame["rounds"] == 1).all()
@@ -307,6 +309,25 @@ def test_loader_crops_and_mirrors():
     borders = (found == 0).any(dim=0).any(dim=0)
     assert borders[:4].all()
     assert borders[:, -4:].any()
+
+
+def test_stretches_that_overlap_count_once():
+    assert gpu_busy.covered([(5.0, 7.0), (0.0, 2.0), (1.0, 3.0), (1.5, 2.5), (7.0, 8.0)]) == 6.0
+    assert gpu_busy.covered([]) == 0.0
+
+
+def test_busy_time_is_that_of_operators_within_the_step():
+    """On the CPU, whose operators stand in for kernels: less than the step, which also sleeps and has a name."""
+    images = torch.randn(64, 64)
+
+    def take_step():
+        with torch.profiler.record_function("step"):
+            time.sleep(0.02)
+            images @ images
+
+    busy = gpu_busy.busy_ms(take_step, DeviceType.CPU, Options())
+    assert 0 < busy < 10
+    assert gpu_busy.step_ms(take_step, Options()) > 20
 
 
 def test_processes_are_new_ones():
