@@ -9,7 +9,7 @@ from torch import Tensor
 
 from awnlib.config import DatasetConfig
 from awnlib.data.image_index import ImageIndex, pack_names
-from awnlib.data.raw import naming_the_folder
+from awnlib.data.raw import check_classes, naming_the_folder
 from awnlib.data.streaming import centre_crop, read_image
 from awnlib.data.subsets import choose_balanced, describe_subsets, mean_and_std
 from awnlib.seeding import rng
@@ -27,6 +27,7 @@ def index_dataset(name: str, config: DatasetConfig, folder: Path) -> ImageIndex:
     assert size is not None  # DatasetConfig asks for it
     with naming_the_folder(folder):
         train, test, classes = list_files(config, folder)
+    check_classes(name, classes)
     train_indices = choose_balanced(name, "train", train.labels, config.train_size, classes)
     test_indices = choose_balanced(name, "test", test.labels, config.test_size, classes)
     train_files = [Path(train.files[index]).absolute() for index in train_indices.tolist()]

@@ -17,7 +17,7 @@ from awnlib.data.decode import fit_image
 from awnlib.data.image_data import ImageData
 from awnlib.data.image_index import DataSet
 from awnlib.data.indexing import index_dataset
-from awnlib.data.raw import DataError, RawData, Split, naming_the_folder
+from awnlib.data.raw import DataError, RawData, Split, check_classes, check_labels, naming_the_folder
 from awnlib.data.subsets import choose_balanced, describe_subsets, mean_and_std
 from awnlib.sources import read_source
 
@@ -47,6 +47,9 @@ def prepare_dataset(name: str, config: DatasetConfig, folder: Path) -> DataSet:
 def _read(name: str, config: DatasetConfig, folder: Path) -> ImageData:
     with naming_the_folder(folder):
         raw = read_source(config, folder)
+    check_classes(name, raw.classes)
+    for split_name, split in (("train", raw.train), ("test", raw.test)):
+        check_labels(split.labels, len(raw.classes), f"{name}, {split_name} split")
     train = _subset(raw.train, choose_balanced(name, "train", raw.train.labels, config.train_size, raw.classes))
     test = _subset(raw.test, choose_balanced(name, "test", raw.test.labels, config.test_size, raw.classes))
     train, test = _resize(train, config.image_size), _resize(test, config.image_size)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from awnlib.config import DatasetConfig
-from awnlib.data.raw import DIGITS, DataError, RawData, Split, check_labels
+from awnlib.data.raw import DIGITS, DataError, RawData, Split, check_labels, check_readable
 from awnlib.torchvision_shim import import_torchvision
 
 # torchvision's class, and folders inside the data folder in which the files may lie
@@ -126,6 +126,7 @@ def _read_idx_split(place: Path, split: str) -> Split:
 
 def _read_idx_file(place: Path, name: str, reader: Callable[[Path], Tensor]) -> tuple[Path, Tensor]:
     file = _idx_file(place, name) or place / name
+    check_readable(file)
     try:
         if file.suffix != ".gz":
             return file, reader(file)

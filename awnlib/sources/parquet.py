@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from awnlib.config import DatasetConfig
 from awnlib.data.decode import decode_images, drop_unused_colour
-from awnlib.data.raw import TEST_NAMES, DataError, RawData, Split, check_labels
+from awnlib.data.raw import TEST_NAMES, DataError, RawData, Split, check_labels, check_readable, numbered_classes
 
 _IMAGE_COLUMNS = ("image", "img")
 _LABEL_COLUMNS = ("label", "fine_label")
@@ -36,7 +37,7 @@ def read(config: DatasetConfig, folder: Path) -> RawData:
     train_files, test_files = _shards(root, ("train",)), _shards(root, TEST_NAMES)
     classes = _class_names(train_files[0])
     train_labels = _read_labels(train_files, len(classes) or None)
-    classes = classes or tuple(str(label) for label in range(int(train_labels.max()) + 1))
+    classes = classes or numbered_classes(train_labels, train_files[0])
     test_labels = _read_labels(test_files, len(classes))
     train_images = decode_images(_encoded(train_files), len(train_labels), config.image_size, "train")
     test_images = decode_images(_encoded(test_files), len(test_labels), config.image_size, "test")
@@ -61,6 +62,7 @@ def _shards(root: Path, names: tuple[str, ...]) -> list[Path]:
 
 
 def _open(file: Path) -> pq.ParquetFile:
+    check_readable(file)
     try:
         return pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
@@ -86,12 +88,19 @@ def _column_batches(file: Path, name: str) -> Iterator[pa.Array]:
 
 def _class_names(file: Path) -> tuple[str, ...]:
     """Return the class names that the schema's metadata give, or none."""
-    metadata = {key.decode(): value.decode() for key, value in (_open(file).schema_arrow.metadata or {}).items()}
-    if "classes" in metadata:
-        classes = metadata["classes"]
-        return tuple(json.loads(classes) if classes.startswith("[") else classes.split(","))
-    features = json.loads(metadata.get("huggingface", "{}")).get("info", {}).get("features", {})
-    return tuple(features.get(_column(file, _LABEL_COLUMNS), {}).get("names", ()))
+    metadata = _open(file).schema_arrow.metadata or {}
+    try:
+        if b"classes" in metadata:
+            classes = metadata[b"classes"].decode()
+            names = json.loads(classes) if classes.startswith("[") else classes.split(",")
+        else:
+            features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+            names = features.get(_column(file, _LABEL_COLUMNS), {}).get("names") or []
+    except (ValueError, AttributeError) as error:
+        raise DataError(f"{file}: the names of the classes in its metadata cannot be read ({error})") from None
+    if not all(isinstance(name, str) for name in names):
+        raise DataError(f"{file}: the names of the classes in its metadata must be text, found {names}")
+    return tuple(names)
 
 
 def _read_labels(files: list[Path], num_classes: int | None) -> Tensor:
@@ -106,10 +115,12 @@ def _file_labels(file: Path, num_classes: int | None) -> Tensor:
     name = _column(file, _LABEL_COLUMNS)
     kind = _open(file).schema_arrow.field(name).type
     if not pa.types.is_integer(kind):
-        raise DataError(f"{file}: column {name} must hold integers, found {kind}")
-    # A missing label becomes -1, which is outside the range of every data set.
-    columns = (column.cast(pa.int64(), safe=False).fill_null(-1) for column in _column_batches(file, name))
-    labels = torch.tensor([label for column in columns for label in column.to_pylist()], dtype=torch.int64)
+        raise DataError(f"{file}: column {name} must hold integers, found {kind}: number the classes from 0")
+    column = pa.chunked_array(_column_batches(file, name), kind)
+    if column.null_count:
+        row = pc.index(column.is_null(), True)
+        raise DataError(f"{file}, row {row} (from 0): column {name} has no label: leave out such rows")
+    labels = torch.from_numpy(column.cast(pa.int64(), safe=False).to_numpy().copy())
     check_labels(labels, num_classes, file)
     return labels
 

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,32 @@ def test_splits_of_unequal_sizes_are_refused_or_resized(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"unequal sizes .* \(1 x 8 x 8 and 1 x 9 x 9\): set image_size"):
         prepare_with(tmp_path)
     assert prepare_with(tmp_path, image_size=8).test_images.shape == (3, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (("ant",), "little: there must be two classes or more, found ant"),
+        (("ant", "bee", "ant"), "little: several classes have the name ant"),
+        (("ant", "bee"), r"little, train split, row 2 \(from 0\): label 2, but labels must be 0 to 1"),
+    ],
+)
+def test_classes_that_cannot_be_learnt_are_refused(raw, tmp_path, monkeypatch, classes, words):
+    changed = dataclasses.replace(raw, classes=classes)
+    monkeypatch.setattr(prepare, "read_source", lambda *_: changed)
+    with pytest.raises(DataError, match=words):
+        prepare_with(tmp_path)
+
+
+def test_an_error_of_the_system_names_the_file_and_the_data_folder(tmp_path, monkeypatch):
+    def denied(config, folder):
+        raise PermissionError(13, "Permission denied", str(folder / "x"))
+
+    monkeypatch.setattr(prepare, "read_source", denied)
+    with pytest.raises(
+        DataError, match=rf"{tmp_path}/x may not be read .permission denied. \(data folder: {tmp_path};"
+    ):
+        prepare_with(tmp_path)
 
 
 def test_a_constant_channel_is_refused(raw, tmp_path):

@@ -311,8 +311,11 @@ def test_a_missing_split_of_parquet_files_is_named(tmp_path):
         ([png(pixels(4, 4, 3)), png(pixels(4, 5, 3))], [0, 1], r"row 1 .* \(4 x 4 and 5 x 4 pixels\): set image_size"),
         ([png(pixels(4, 4).astype(np.uint16))] * 2, [0, 1], "more than 8 bits a channel"),
         ([png(pixels(4, 4))] * 2, [0, -1], r"row 1 \(from 0\): label -1, but labels must be 0 or more"),
-        ([png(pixels(4, 4))] * 2, [0, None], r"row 1 \(from 0\): label -1"),
-        ([png(pixels(4, 4))] * 2, ["cat", "dog"], "column label must hold integers, found string"),
+        ([png(pixels(4, 4))] * 2, [0, None], r"row 1 \(from 0\): column label has no label: leave out such rows"),
+        ([png(pixels(4, 4))] * 2, ["cat", "dog"], "column label must hold integers, found string: number the classes"),
+        ([png(pixels(4, 4))] * 2, [0.0, float("nan")], "column label must hold integers, found double"),
+        ([png(pixels(4, 4))] * 2, [False, True], "column label must hold integers, found bool"),
+        ([png(pixels(4, 4))] * 2, pa.array([0, 2**63], pa.uint64()), r"row 1 \(from 0\): label -9223372036854775808"),
         ([], pa.array([], pa.int64()), "has no rows"),
     ],
 )
@@ -328,6 +331,79 @@ def test_test_labels_must_be_classes_of_the_training_split(tmp_path):
     write_parquet(tmp_path / "test.parquet", [png(pixels(4, 4, 3))], [3])
     with pytest.raises(DataError, match=r"test.parquet, row 0 \(from 0\): label 3, but labels must be 0 to 2"):
         read("parquet", tmp_path, path=".")
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        ([1, 2, 3, 2, 1, 3, 2], r"1, 2, 3 \(3 different, up to 3\)"),
+        ([0, 1, 2, 3, 4, 5, 100_000_000], r"0, 1, 2, 3, 4, ... \(7 different, up to 100000000\)"),
+        ([0, 1, 3, 1, 3, 0, 1], r"0, 1, 3 \(3 different, up to 3\)"),
+    ],
+)
+def test_labels_of_classes_without_names_must_be_their_numbers(tmp_path, labels, found):
+    images = [png(image) for image in pixels(7, 4, 4)]
+    write_parquet(tmp_path / "test.parquet", images, labels)
+    write_parquet(tmp_path / "train.parquet", images, labels)
+    with pytest.raises(DataError, match=f"train.parquet: without names .* found {found}: number the classes from 0"):
+        read("parquet", tmp_path, path=".")
+
+
+def test_a_named_class_need_not_have_images(tmp_path):
+    write_parquet_set(tmp_path, {"classes": "ant,bee,cat,dog"})
+    assert read("parquet", tmp_path, path=".").classes == ("ant", "bee", "cat", "dog")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"classes": '["ant", "bee"'},
+        {"classes": "[1, 2, 3]"},
+        {"huggingface": "{"},
+        {"huggingface": "[]"},
+        hub_metadata({"names": [[], 1, 2]}),
+        {b"classes": b"caf\xe9,bee,cat"},
+    ],
+)
+def test_names_of_classes_that_cannot_be_read(tmp_path, metadata):
+    write_parquet_set(tmp_path, metadata)
+    with pytest.raises(DataError, match=r"train.parquet: the names of the classes in its metadata (cannot|must)"):
+        read("parquet", tmp_path, path=".")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_folder_or_a_link_to_nothing_in_place_of_a_parquet_file(tmp_path, split):
+    write_parquet_set(tmp_path)
+    file = tmp_path / f"{split}.parquet"
+    file.unlink()
+    file.symlink_to("gone")
+    with pytest.raises(DataError, match=f"{file} is a link to gone, which is not there: mend or remove it"):
+        read("parquet", tmp_path, path=".")
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(DataError, match=f"{file} is a folder, not a file: mend or remove it"):
+        read("parquet", tmp_path, path=".")
+
+
+def deny(monkeypatch, name):
+    """Let a file of this name be one that may not be read; permissions do not stop an administrator."""
+    opened = Path.open
+
+    def denied(path, *arguments, **options):
+        if path.name == name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", denied)
+
+
+@pytest.mark.parametrize(("source", "name"), [("parquet", "test.parquet"), ("mnist", f"{IDX_FILES[2]}.gz")])
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch, source, name):
+    write_parquet_set(tmp_path)
+    write_idx_set(tmp_path)
+    deny(monkeypatch, name)
+    with pytest.raises(DataError, match=f"{name} may not be read .permission denied.: mend"):
+        read(source, tmp_path, path=".")
 
 
 @pytest.mark.parametrize("missing", ["image", "label"])
