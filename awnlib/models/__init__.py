@@ -13,10 +13,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from awnlib.models._base import SlimmableModel, StageBlocks
     from awnlib.models._spec import ModelSpec, Width
+    from awnlib.models._weights import load_torchvision_weights
 
-__all__ = ["ModelSpec", "SlimmableModel", "StageBlocks", "Width", "create_model", "create_structure", "model_names"]
+__all__ = [
+    "ModelSpec",
+    "SlimmableModel",
+    "StageBlocks",
+    "Width",
+    "create_model",
+    "create_structure",
+    "load_torchvision_weights",
+    "model_names",
+]
 
-NEEDS_TORCH = {"SlimmableModel": "_base", "StageBlocks": "_base", "ModelSpec": "_spec", "Width": "_spec"}
+NEEDS_TORCH = {
+    "SlimmableModel": "_base",
+    "StageBlocks": "_base",
+    "ModelSpec": "_spec",
+    "Width": "_spec",
+    "load_torchvision_weights": "_weights",
+}
 """Modules of this package by the names that they define."""
 
 

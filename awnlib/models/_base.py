@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -13,6 +13,7 @@ from awnlib.choices import check_choice
 from awnlib.layers import SharedBatchNorm2d, SlimmableLinear, SwitchableBatchNorm2d
 from awnlib.layers.batchnorm import BetweenSwitches
 from awnlib.models._spec import ModelSpec
+from awnlib.models._weights import differences
 
 Norm = SharedBatchNorm2d | SwitchableBatchNorm2d
 StageBlocks = tuple[tuple[tuple[str, ...], ...], ...]
@@ -52,6 +53,15 @@ class SlimmableModel(nn.Module):
         self.spec = spec
         self.channels = channels
         self.stage_blocks = stage_blocks
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load tensors as every module does; a RuntimeError says with a few names how they differ."""
+        try:
+            return super().load_state_dict(state_dict, strict, assign)
+        except RuntimeError as error:
+            different = differences(self.state_dict(), state_dict)
+            hint = "(for those of torchvision's networks there is awnlib.models.load_torchvision_weights)"
+            raise RuntimeError(f"tensors that do not fit {self.spec.name}: {different or error} {hint}") from None
 
     def features(self, images: Tensor) -> Tensor:
         """Return the classifier's input at the active width, `[N, active * features_per_channel]`."""

@@ -117,4 +117,17 @@ def _expansions(counts: dict[str, int]) -> dict[str, int]:
     return {name: STAGES[1][0] for name in counts if name.startswith("expand")}
 
 
+def torchvision_name(layer: str) -> str:
+    """Return what torchvision calls a layer of the plain network: its number in `features`, and in a block's `conv`."""
+    if layer == "classifier":
+        return "classifier.1"
+    *block, part, kind = layer.removeprefix("blocks.").split(".")
+    number = {"conv": 0, "norm": 1}[kind]
+    if not block:
+        return f"features.{ {'stem': 0, 'last': 18}[part] }.{number}"
+    index = int(block[0])
+    position = {"expand": 0, "depthwise": 1, "project": 2}[part] - (index == 0)  # the first block does not expand
+    return f"features.{index + 1}.conv.{position + number if part == 'project' else f'{position}.{number}'}"
+
+
 build = MobileNetV2

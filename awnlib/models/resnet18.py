@@ -90,4 +90,27 @@ def _counts(blocks: StageBlocks) -> dict[str, int]:
     return counts
 
 
+TORCHVISION = {
+    "stem.conv": "conv1",
+    "stem.norm": "bn1",
+    "classifier": "fc",
+    "first.conv": "conv1",
+    "first.norm": "bn1",
+    "second.conv": "conv2",
+    "second.norm": "bn2",
+    "shortcut.conv": "downsample.0",
+    "shortcut.norm": "downsample.1",
+}
+"""What torchvision calls layers outside of blocks, and those of a block."""
+
+
+def torchvision_name(layer: str) -> str:
+    """Return what torchvision calls a layer of the plain network."""
+    if not layer.startswith("blocks."):
+        return TORCHVISION[layer]
+    _, block, layer = layer.split(".", maxsplit=2)
+    stage, index = divmod(int(block), NUM_BLOCKS)
+    return f"layer{stage + 1}.{index}.{TORCHVISION[layer]}"
+
+
 build = ResNet18
