@@ -10,8 +10,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from awnlib.files import atomic_path
+from awnlib.files import atomic_path, shown, why_unreadable
 from awnlib.models import SlimmableModel, create_model
+
+PICKLES = (b"PK\x03\x04", b"\x80")  # what a zip archive and a bare pickle begin with
+FOREIGN = (
+    "is none of awnlib's. Build its network with awnlib.models.create_model and give it the tensors with "
+    "load_state_dict, those of torchvision's networks with awnlib.models.load_torchvision_weights; save_model then "
+    "writes a file that load_model reads"
+)
 
 
 class CheckpointError(ValueError):
@@ -31,16 +38,23 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises
     ------
     CheckpointError
-        If the file is missing or damaged.
+        If the file is missing, cannot be read, is damaged, or was written by something else.
     """
+    start = _first_bytes(Path(path))
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist") from None
-    except (SafetensorError, json.JSONDecodeError) as error:
+            texts = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        if start.startswith(PICKLES):
+            raise CheckpointError(
+                f"{path} is a pickle, as torch.save writes it (torch.load reads it), and {FOREIGN}"
+            ) from None
         raise CheckpointError(f"{path} is damaged ({error}); delete it and run again") from None
+    try:
+        return tensors, {key: json.loads(value) for key, value in texts.items()}
+    except json.JSONDecodeError:
+        raise CheckpointError(f"{path} holds tensors (safetensors.torch.load_file reads them) but {FOREIGN}") from None
 
 
 def save_model(path: str | Path, model: SlimmableModel, **metadata: Any) -> None:
@@ -63,10 +77,22 @@ def load_model(path: str | Path) -> tuple[SlimmableModel, dict[str, Any]]:
     """
     tensors, metadata = load_tensors(path)
     if "spec" not in metadata:
-        raise CheckpointError(f"{path} holds no model")
-    model = create_model(**metadata.pop("spec"))
+        raise CheckpointError(f"{path} holds no model: it {FOREIGN}")
     try:
+        model = create_model(**metadata.pop("spec"))
         model.load_state_dict(tensors)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} does not fit its own description: {error}") from None
     return model.eval(), metadata
+
+
+def _first_bytes(path: Path) -> bytes:
+    """Return what a file begins with; raise a `CheckpointError` that says why if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4)
+    except FileNotFoundError as error:
+        why = why_unreadable(path, error) if path.is_symlink() else f"{shown(path)} does not exist"
+        raise CheckpointError(why) from None
+    except OSError as error:
+        raise CheckpointError(why_unreadable(path, error)) from None

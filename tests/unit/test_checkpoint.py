@@ -1,5 +1,6 @@
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from awnlib.checkpoint import CheckpointError, load_model, load_tensors, save_model, save_tensors
 from awnlib.models import create_model
@@ -94,6 +95,50 @@ def test_recalibrated_model_comes_back_with_its_new_switches(tmp_path):
         torch.testing.assert_close(loaded(batch), model(batch), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("load", [load_tensors, load_model])
+def test_a_file_of_torch_save_is_not_called_damaged(tmp_path, load, zipped):
+    path = tmp_path / "resnet18.pth"
+    torch.save({"conv1.weight": torch.zeros(2)}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match=r"resnet18\.pth is a pickle, as torch\.save writes it") as caught:
+        load(path)
+    assert "load_torchvision_weights" in str(caught.value)
+    assert "delete" not in str(caught.value)
+
+
+def test_a_file_that_begins_like_a_pickle_is_read(tmp_path):
+    for length in range(0, 800, 8):
+        save_tensors(tmp_path / "a", {"count": torch.tensor(7)}, {"text": "x" * length})
+        if (tmp_path / "a").read_bytes()[:2] == b"\x80\x02":
+            break
+    assert (tmp_path / "a").read_bytes()[:2] == b"\x80\x02"
+    assert load_tensors(tmp_path / "a")[0] == {"count": torch.tensor(7)}
+
+
+def test_safetensors_of_others_are_not_called_damaged(tmp_path):
+    for name, metadata in (("with.safetensors", {"format": "pt"}), ("without.safetensors", None)):
+        save_file({"conv1.weight": torch.zeros(2)}, tmp_path / name, metadata)
+        with pytest.raises(CheckpointError, match=f"{name} holds (no model|tensors).* is none of awnlib's") as caught:
+            load_model(tmp_path / name)
+        assert "delete" not in str(caught.value)
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "link").symlink_to("gone")
+    (tmp_path / "folder").mkdir()
+    for name, why in (("link", "is a link to gone, which is not there"), ("folder", "is a folder, not a file")):
+        with pytest.raises(CheckpointError, match=f"{name} {why}"):
+            load_tensors(tmp_path / name)
+
+
+def test_model_file_of_an_unknown_description_is_named(tmp_path):
+    spec = trained_model().spec.model_dump()
+    for name, changed in (("key", {"later": 1}), ("name", {"name": "lenet_5"})):
+        save_tensors(tmp_path / name, TENSORS, {"spec": {**spec, **changed}})
+        with pytest.raises(CheckpointError, match=f"{name} does not fit its own description"):
+            load_model(tmp_path / name)
+
+
 def test_file_without_a_model(file):
     with pytest.raises(CheckpointError, match="holds no model"):
         load_model(file)
@@ -101,8 +146,9 @@ def test_file_without_a_model(file):
 
 def test_model_file_whose_tensors_do_not_fit(tmp_path):
     model = trained_model()
-    tensors = dict(list(model.state_dict().items())[1:])
+    tensors = {}
     path = tmp_path / "m.safetensors"
     save_tensors(path, tensors, {"spec": model.spec.model_dump()})
-    with pytest.raises(CheckpointError, match=r"m\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"m\.safetensors does not fit") as caught:
         load_model(path)
+    assert len(str(caught.value)) < 400
