@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from awnlib.files import atomic_path, shown, why_unreadable
+from awnlib.files import atomic_path, why_unreadable
 from awnlib.models import SlimmableModel, create_model
 
 PICKLES = (b"PK\x03\x04", b"\x80")  # what a zip archive and a bare pickle begin with
@@ -91,8 +91,5 @@ def _first_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(4)
-    except FileNotFoundError as error:
-        why = why_unreadable(path, error) if path.is_symlink() else f"{shown(path)} does not exist"
-        raise CheckpointError(why) from None
     except OSError as error:
         raise CheckpointError(why_unreadable(path, error)) from None

@@ -35,6 +35,8 @@ def why_unreadable(path: str | os.PathLike[str], error: OSError) -> str:
     name, path = shown(path), Path(path)
     if path.is_symlink() and not path.exists():
         return f"{name} is a link to {shown(os.readlink(path))}, which is not there"
+    if isinstance(error, FileNotFoundError):
+        return f"{name} does not exist"
     if isinstance(error, PermissionError):
         return f"{name} may not be read (permission denied)"
     if path.is_dir():

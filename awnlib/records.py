@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from awnlib.files import atomic_path, sha256
+from awnlib.files import atomic_path, sha256, why_unreadable
 
 State = Literal["ok", "diverged", "failed", "skipped"]
 
@@ -60,11 +60,11 @@ class Record:
 
 
 def read_record(path: str | Path) -> Record:
-    """Read a record; raise a `RecordError` that names the file if it is missing or damaged."""
+    """Read a record; raise a `RecordError` that names the file if it cannot be read or is damaged."""
     try:
         return Record(**json.loads(Path(path).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise RecordError(f"{path} does not exist") from None
+    except OSError as error:
+        raise RecordError(why_unreadable(path, error)) from None
     except (ValueError, TypeError) as error:
         raise RecordError(f"{path} is damaged ({error}); delete it and run again") from None
 
@@ -87,7 +87,7 @@ def recorded_file(record_path: str | Path, name: str) -> Path:
     digest = read_record(record_path).files.get(name)
     if digest is None:
         raise RecordError(f"{record_path} names no file {name}")
-    if not path.exists() or sha256(path) != digest:
+    if not path.is_file() or sha256(path) != digest:
         raise RecordError(f"{path} is missing or was changed; delete {record_path} to make it again")
     return path
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from awnlib.columns import TABLES, Column, Table, describe
-from awnlib.files import atomic_path
+from awnlib.files import atomic_path, why_unreadable
 
 __all__ = ["arrow_schema", "describe", "read_provenance", "read_table", "write_table", "write_table_files"]
 
@@ -95,7 +95,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is cut short or is no parquet file.
+        If the file cannot be read, is cut short or is no parquet file.
     """
     table = _open(path, partial(pq.read_table, partitioning=None))  # no columns from folder names such as a=1
     frame: pd.DataFrame = table.to_pandas()
@@ -165,8 +165,12 @@ def _fits(found: pa.DataType, wanted: str) -> bool:
 
 
 def _open(path: str | Path, reader: Any) -> Any:
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise FileNotFoundError(f"{path}: the table does not exist")
+    try:
+        Path(path).open("rb").close()
+    except OSError as error:
+        raise ValueError(why_unreadable(path, error)) from None
     try:
         return reader(path)
     except (pa.ArrowException, OSError) as error:

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from awnlib.files import why_unreadable
+
 S = TypeVar("S", bound="Settings")
 
 
@@ -64,12 +66,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If the file is missing, is not YAML or holds no mapping.
+        If the file cannot be read, is not UTF-8, is not YAML or holds no mapping.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(["the file does not exist"], str(path)) from None
+    except OSError as error:
+        raise ConfigError([why_unreadable(path, error)], str(path)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"not UTF-8 text ({error}): save it as UTF-8"], str(path)) from None
     except yaml.YAMLError as error:
         raise ConfigError([f"not valid YAML: {error}"], str(path)) from None
     if not isinstance(data, dict):

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from awnlib.data.raw import DataError
-from awnlib.files import atomic_path
+from awnlib.files import atomic_path, why_unreadable
 
 _TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 _METADATA = "awnlib.image_data"  # one key: safetensors writes several in no fixed order, and files would differ
@@ -83,13 +83,15 @@ class ImageData:
             If the file is missing, truncated, or something else.
         """
         try:
+            Path(path).open("rb").close()  # safe_open says less of what is wrong
+        except OSError as error:
+            raise DataError(f"{why_unreadable(path, error)}: prepare the data set first") from None
+        try:
             with safe_open(path, framework="pt") as file:
                 words = json.loads((file.metadata() or {})[_METADATA])
                 tensors = {name: file.get_tensor(name) for name in _TENSORS}
             words.update({name: tuple(words[name]) for name in ("classes", "mean", "std")})
-        except FileNotFoundError:
-            raise DataError(f"{path} does not exist: prepare the data set first") from None
-        except (SafetensorError, OSError, KeyError) as error:
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise DataError(
                 f"{path} is damaged or not a prepared data set ({error}): delete it and prepare the data set again"
             ) from None

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from awnlib.budget import rounded_counts
-from awnlib.files import atomic_path
+from awnlib.files import atomic_path, why_unreadable
 from awnlib.models import SlimmableModel, create_model
 from awnlib.settings import ConfigError, Settings, parse
 
@@ -156,12 +156,12 @@ class WidthVector(Settings):
         Raises
         ------
         ConfigError
-            If the file is missing, is not JSON or holds no width vector; the message names every wrong key.
+            If the file cannot be read, is not JSON or holds no width vector; the message names every wrong key.
         """
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigError(["the file does not exist"], str(path)) from None
+        except OSError as error:
+            raise ConfigError([why_unreadable(path, error)], str(path)) from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ConfigError([f"not valid JSON: {error}"], str(path)) from None
         return parse(cls, data, origin=str(path))

@@ -176,3 +176,8 @@ def test_other_and_missing_files_are_refused(tmp_path):
         ImageData.load(tmp_path / "model.safetensors")
     with pytest.raises(DataError, match=r"absent\.safetensors does not exist: prepare the data set first"):
         ImageData.load(tmp_path / "absent.safetensors")
+    (tmp_path / "link.safetensors").symlink_to("gone")
+    (tmp_path / "folder.safetensors").mkdir()
+    for name, why in (("link", "is a link to gone, which is not there"), ("folder", "is a folder, not a file")):
+        with pytest.raises(DataError, match=rf"{name}\.safetensors {why}: prepare the data set first"):
+            ImageData.load(tmp_path / f"{name}.safetensors")

@@ -56,12 +56,13 @@ def test_why_a_file_cannot_be_read(tmp_path):
         "link": "is a link to nothing, which is not there",
         "loop": "is a link to loop, which is not there",
         "folder": "is a folder, not a file",
-        "none": "cannot be read (No such file or directory)",
-        latin: "cannot be read (No such file or directory)",
+        "none": "does not exist",
+        latin: "does not exist",
     }
     for name, why in words.items():
         with pytest.raises(OSError, match=r"Errno") as caught:
             (tmp_path / name).read_bytes()
         assert why_unreadable(tmp_path / name, caught.value) == f"{shown(tmp_path / name)} {why}"
     assert shown(latin) == f"{tmp_path}/caf\\xe9"
+    assert why_unreadable("a", OSError(5, "Input/output error")) == "a cannot be read (Input/output error)"
     assert why_unreadable("a", PermissionError(13, "Permission denied")) == "a may not be read (permission denied)"

@@ -138,6 +138,18 @@ def test_damaged_record_is_named(path, content):
 def test_missing_record_is_named(path):
     with pytest.raises(RecordError, match=r"record\.json does not exist"):
         read_record(path)
+    path.mkdir(parents=True)
+    with pytest.raises(RecordError, match=r"record\.json is a folder, not a file"):
+        read_record(path)
+
+
+def test_folder_in_place_of_a_recorded_file_is_named(path):
+    job(path, write_model)
+    file = next(file for file in path.parent.iterdir() if file != path)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(RecordError, match=f"{file} is missing or was changed"):
+        recorded_file(path, file.name)
 
 
 def test_record_is_json_with_the_documented_keys(path):

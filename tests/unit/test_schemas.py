@@ -127,6 +127,10 @@ def test_missing_and_truncated_files_are_named(tmp_path):
     path = tmp_path / "a.parquet"
     with pytest.raises(FileNotFoundError, match=r"a\.parquet: the table does not exist"):
         read_table(path)
+    path.mkdir()
+    with pytest.raises(ValueError, match=r"a\.parquet is a folder, not a file"):
+        read_table(path)
+    path.rmdir()
     write_table(path, "evaluations", [EVALUATION] * 100, {})
     path.write_bytes(path.read_bytes()[:-20])
     for reader in (read_table, read_provenance):

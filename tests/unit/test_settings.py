@@ -1,5 +1,7 @@
 """Messages about settings: the path of the key, what was found, what is allowed, and everything at once."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from pydantic import Field
@@ -108,16 +110,21 @@ def test_read_yaml(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "the file does not exist"),
+        (None, "a.yaml does not exist"),
         ("a: [1", "not valid YAML"),
         ("- 1\n- 2\n", "expected a mapping of keys to values, found list"),
         ("", "expected a mapping of keys to values, found NoneType"),
+        (b"a: caf\xe9\n", "not UTF-8 text"),
+        (Path("gone"), "a.yaml is a link to gone, which is not there"),
+        (Path("."), "a.yaml is a folder, not a file"),
     ],
 )
 def test_read_yaml_names_the_file_and_what_is_wrong(tmp_path, text, message):
     path = tmp_path / "a.yaml"
-    if text is not None:
-        path.write_text(text)
+    if isinstance(text, Path):
+        path.symlink_to(text)
+    elif text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError) as caught:
         read_yaml(path)
     assert str(path) in str(caught.value)

@@ -278,7 +278,10 @@ def test_file_that_is_lost_or_damaged_later_is_named(changeable, num_workers):
     damaged, lost = (changeable / "pets" / "train" / "bee" / f"{index}.JPEG" for index in (3, 4))
     damaged.write_bytes(damaged.read_bytes()[:200])
     lost.unlink()
-    for index, words in ((11, f"{damaged}: not an image that can be used"), (12, f"{lost} cannot be read")):
+    for index, words in (
+        (11, f"{damaged}: not an image that can be used"),
+        (12, f"{lost} does not exist: put it back"),
+    ):
         with pytest.raises(DataError, match=words):
             list(chosen_training_batches(data, torch.tensor([index]), 1, CPU, num_workers))
 

@@ -75,6 +75,10 @@ def test_missing_and_damaged_files(tmp_path):
     path = tmp_path / "widths.json"
     with pytest.raises(ConfigError, match=r"widths\.json.*\n.*does not exist"):
         WidthVector.load(path)
+    path.mkdir()
+    with pytest.raises(ConfigError, match=r"widths\.json is a folder, not a file"):
+        WidthVector.load(path)
+    path.rmdir()
     lenet().save(path)
     path.write_text(path.read_text()[:-20])
     with pytest.raises(ConfigError, match="not valid JSON"):
