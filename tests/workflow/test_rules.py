@@ -148,6 +148,21 @@ def test_wrong_names_on_the_command_line_are_refused(workflow):
     assert "config.yaml cannot be used:\n  - only: no table or figure shows mobilenet_v2" in output
 
 
+@pytest.mark.parametrize(
+    ("shown", "file", "missing"),
+    [
+        ("table2", "tables/table1.md", "table1"),
+        ("table2", "figures/figure4.svg", "figure4"),
+        ("table1", "figures/figure5_macs.png", "figure5"),
+    ],
+)
+def test_an_exhibit_that_the_study_lacks_is_refused_before_any_job(workflow, shown, file, missing):
+    code, output = plain_call(workflow, "--config", f"only={shown}", "--", f"results/demo/{file}")
+    assert code == 1
+    assert f"config.yaml: there is no {missing} in this study (it has: {shown})" in output
+    assert not workflow.results("demo").exists()
+
+
 def test_format():
     tool = Path(sys.executable).with_name("snakefmt")
     subprocess.run([tool, "--check", "Snakefile", "workflow"], cwd=REPOSITORY, check=True, capture_output=True)

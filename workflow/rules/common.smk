@@ -98,5 +98,12 @@ def train_code(wildcards):
 
 
 def exhibit(name):
-    """What a table or figure of this study shows; None if the study does not ask for it."""
-    return STUDY.exhibits[name].model_dump() if name in STUDY.exhibits else None
+    """What a table or figure shows, for the study that asks for it; others are told so before any job starts."""
+
+    def settings(wildcards):
+        if name not in STUDY.exhibits:
+            there = ", ".join(STUDY.exhibits)
+            raise WorkflowError(f"{ORIGIN}: there is no {name} in this study (it has: {there})")
+        return STUDY.exhibits[name].model_dump()
+
+    return settings
