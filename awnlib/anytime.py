@@ -27,6 +27,7 @@ from awnlib.channels import Channels, check_width_mult
 from awnlib.cost import output_positions
 from awnlib.extract import extract
 from awnlib.layers import SlimmableConv2d, TriangularConv2d
+from awnlib.layers.strided import convolve
 from awnlib.models import SlimmableModel
 from awnlib.one_pass import is_any_width
 
@@ -202,7 +203,7 @@ class _Convolution:
         if self.limits:
             reads, groups = self.limits[rows[-1]], 1
             inputs, weight = inputs[:, :reads], weight[:, :reads]
-        return F.conv2d(inputs, weight, bias, conv.stride, conv.padding, conv.dilation, groups)
+        return convolve(conv, inputs, weight, bias, groups)
 
     def connections(self, rows: range) -> int:
         """Return how many weights the block `rows` has."""

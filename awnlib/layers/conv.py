@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from awnlib.channels import Channels
 from awnlib.layers.padding import pad_last
 from awnlib.layers.skip_zeros import block_conv2d, pays_to_skip, row_blocks
+from awnlib.layers.strided import convolve
 from awnlib.layers.triangle import count_connections, mask_weight, register_staircase
 
 
@@ -90,8 +91,8 @@ class SlimmableConv2d(nn.Conv2d):
         return self._convolve(input, weight, bias)
 
     def _convolve(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        groups = len(weight) if self.depthwise else 1
-        return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation, groups)
+        groups = self.channels_out.active + self.channels_out.padding if self.depthwise else 1
+        return convolve(self, input, weight, bias, groups)
 
 
 class TriangularConv2d(SlimmableConv2d):

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from awnlib.layers.strided import read_pixels
+
 NUM_BLOCKS = 4
 LANES = 16  # a block's sides are multiples of this: float32 numbers in an AVX-512 register
 MIN_INTENSITY = 256  # multiplications for each element read or written, from which on skipping them pays
@@ -78,6 +80,7 @@ def block_conv2d(
         dtype = torch.get_autocast_dtype(device)
         input, weight = input.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
+    input, stride = read_pixels(input, weight.shape[2:], stride, padding)
     output: Tensor = _BlockConv2d.apply(input, weight, bias, blocks, stride, padding)  # type: ignore[no-untyped-call]
     return output
 
