@@ -16,9 +16,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional as F
 from torch.nn.utils import fuse_conv_bn_eval
 
 from awnlib.layers import SharedBatchNorm2d, SlimmableConv2d, SlimmableLinear, SwitchableBatchNorm2d
+from awnlib.layers.strided import FEW_INPUTS, is_strided_1x1
 from awnlib.models import SlimmableModel
 
 _SLIMMABLE = (SlimmableConv2d, SlimmableLinear, SharedBatchNorm2d, SwitchableBatchNorm2d)
@@ -41,7 +43,8 @@ def extract(model: SlimmableModel, width: float | Mapping[str, float], *, fold_b
     torch.fx.GraphModule
         A module in evaluation mode whose layers are `torch.nn.Conv2d`, `Linear` and `BatchNorm2d` with contiguous
         weights, under their names in the model. Norms have the statistics that the model uses at this width in
-        evaluation.
+        evaluation. A strided 1x1 convolution of fewer than 16 channels is a pooling of 1x1 and a convolution of stride
+        1, so that the network can be trained on any CPU (`awnlib.layers.strided`).
 
     Raises
     ------
@@ -56,6 +59,7 @@ def extract(model: SlimmableModel, width: float | Mapping[str, float], *, fold_b
         root.set_submodule(name, _plain(root.get_submodule(name)))
     if fold_bn:
         _fold_norms(graph, root)
+    _read_pixels_first(graph, root)
     return fx.GraphModule(root, graph, type(model).__name__).eval()
 
 
@@ -146,3 +150,21 @@ def _fold_norms(graph: fx.Graph, root: nn.Module) -> None:
         root.set_submodule(before.target, fuse_conv_bn_eval(conv, norm).requires_grad_())
         node.replace_all_uses_with(before)
         graph.erase_node(node)
+
+
+def _read_pixels_first(graph: fx.Graph, root: nn.Module) -> None:
+    """Let a pooling read the pixels for strided 1x1 convolutions of few inputs (`awnlib.layers.strided`)."""
+    convs = {name: conv for name in _calls(graph) if isinstance(conv := root.get_submodule(name), nn.Conv2d)}
+    strides = {
+        name: conv.stride
+        for name, conv in convs.items()
+        if conv.in_channels < FEW_INPUTS and is_strided_1x1(conv.kernel_size, conv.stride, conv.padding)
+    }
+    for node in list(graph.nodes):
+        if node.op == "call_module" and node.target in strides:
+            (read,) = node.all_input_nodes
+            with graph.inserting_before(node):
+                pixels = graph.call_function(F.avg_pool2d, (read, 1, list(strides[node.target])))
+            node.replace_input_with(read, pixels)
+    for name in strides:
+        convs[name].stride = (1, 1)

@@ -214,3 +214,27 @@ def test_a_slice_between_two_switches_has_their_interpolated_statistics():
     images = torch.randn(4, *model.spec.input_shape)
     model.set_width_mult(0.6)
     torch.testing.assert_close(extract(model, 0.6, fold_bn=True)(images), model(images))
+
+
+@pytest.mark.parametrize("fold_bn", [False, True])
+@pytest.mark.parametrize(("stem", "stride"), [(15, 1), (16, 2)])
+def test_shortcuts_of_few_channels_can_be_trained_on_any_cpu(stem, stride, fold_bn):
+    """A strided convolution is what other tools know best, so that it stays where the fault is not."""
+    model = small_residual(channels={"stem": stem, "hidden": 18, "last": 9}).eval()
+    images = images_of(model)
+    network = extract(model, 1.0, fold_bn=fold_bn)
+    assert network.get_submodule("shortcut.0").stride == (stride, stride)
+    close(network(images), model(images))
+
+
+class ShortcutTwice(SmallResidual):
+    def first(self, images):
+        x = self.stem(images)
+        return x + self.project(self.expand(x)) + (self.shortcut(x) + self.shortcut(2 * x)).mean()
+
+
+def test_a_shortcut_that_is_called_twice_is_strided_twice():
+    model = small_residual(ShortcutTwice).eval()
+    network = extract(model, 0.5)
+    model.set_width_mult(0.5)
+    close(network(images_of(model)), model(images_of(model)))
