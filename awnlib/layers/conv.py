@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from awnlib.channels import Channels
 from awnlib.layers.padding import pad_last
-from awnlib.layers.skip_zeros import block_conv2d, pays_to_skip, row_blocks
+from awnlib.layers.skip_zeros import block_conv2d, can_skip, pays_to_skip, row_blocks
 from awnlib.layers.strided import convolve
 from awnlib.layers.triangle import count_connections, mask_weight, register_staircase
 
@@ -156,7 +156,7 @@ class TriangularConv2d(SlimmableConv2d):
         )
 
     def _convolve(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self.depthwise or not pays_to_skip(weight):
+        if self.depthwise or not (can_skip() and pays_to_skip(weight)):
             return super()._convolve(input, weight, bias)
         blocks = row_blocks(self.limits[: self.channels_out.active], weight.shape[1], weight.shape[0])
         return block_conv2d(input, weight, bias, blocks, self.stride, self.padding)

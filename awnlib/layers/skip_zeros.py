@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from awnlib.layers.strided import read_pixels
@@ -33,6 +34,19 @@ def pays_to_skip(weight: Tensor) -> bool:
     out_channels, in_channels, height, width = weight.shape
     intensity = in_channels * out_channels * height * width / (in_channels + out_channels)
     return weight.device.type == "cpu" and intensity >= MIN_INTENSITY
+
+
+def can_skip() -> bool:
+    """Whether blocks can be computed here: tracers and the transforms of functions know plain operations only.
+
+    `torch.jit.trace` (the older ONNX exporter and counters of operations use it), `torch.func` and forward-mode
+    derivatives get one convolution with zeros in its weights. `torch.compile` and `torch.export` understand blocks.
+    """
+    if torch.compiler.is_compiling():
+        return True
+    forward_mode = forward_ad._current_level >= 0
+    is_tracing = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    return not (is_tracing or torch._C._are_functorch_transforms_active() or forward_mode)
 
 
 def row_blocks(limits: Sequence[int], num_inputs: int, num_rows: int) -> list[Block]:
@@ -66,7 +80,7 @@ def block_conv2d(
 ) -> Tensor:
     """Convolve block by block; equal to `torch.nn.functional.conv2d` if the weights outside of the blocks are zero.
 
-    Gradients of weights outside of the blocks are zero. Gradients of gradients are not available.
+    Gradients of weights outside of the blocks are zero.
 
     Parameters
     ----------
@@ -116,7 +130,6 @@ class _BlockConv2d(torch.autograd.Function):
         return torch.cat(outputs, dim=1)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         input, weight = ctx.saved_tensors
         needs_input, needs_weight, needs_bias, *_ = ctx.needs_input_grad

@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.autograd import forward_ad
+from torch.func import functional_call, grad, jvp, vmap
 from torch.nn import functional as F
 
 from awnlib.channels import Channels, staircase
@@ -89,6 +91,19 @@ def test_numerical_gradients():
     assert torch.autograd.gradcheck(convolve, (images.requires_grad_(), weight, bias.requires_grad_()), fast_mode=True)
 
 
+def test_numerical_gradients_of_gradients():
+    limits, images, weight, bias = layer_tensors(20, 20, size=3)
+    blocks = row_blocks(limits, 20, 20)
+    assert len(blocks) == 2
+    mask = mask_slowly(limits, 20)[:, :, None, None].double()
+    tensors = [tensor.requires_grad_() for tensor in (images, weight, bias)]
+
+    def convolve(images, weight, bias):
+        return block_conv2d(images, weight * mask, bias, blocks, (1, 1), (1, 1))
+
+    assert torch.autograd.gradgradcheck(convolve, tensors, fast_mode=True)
+
+
 def test_autocast_computes_in_its_type():
     limits, images, weight, _ = layer_tensors(64, 64, dtype=torch.float32)
     images.requires_grad_()
@@ -169,3 +184,51 @@ def test_a_step_with_blocks_compiles_without_a_break():
     torch.testing.assert_close(output, layer(images))
     output.sum().backward()
     assert layer.weight.grad[0, 0].any()
+
+
+@pytest.fixture
+def large_layer():
+    torch.manual_seed(0)
+    layer = TriangularConv2d(Channels(40), Channels(40), 5, padding=2).double()
+    assert pays_to_skip(layer.weight)
+    return layer, torch.randn(3, 40, 6, 6, dtype=torch.float64)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_trace_has_plain_operations_and_serves_other_batches(large_layer):
+    layer, images = large_layer
+    traced = torch.jit.trace(layer, images[:2])
+    assert "aten::_convolution" in str(traced.graph)
+    assert "PythonOp" not in str(traced.graph)
+    torch.testing.assert_close(traced(images), layer(images), rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_of_single_images_by_transforms(large_layer):
+    layer, images = large_layer
+
+    def loss(parameters, image):
+        return functional_call(layer, parameters, image[None]).square().sum()
+
+    found = vmap(grad(loss), in_dims=(None, 0))(dict(layer.named_parameters()), images)
+    for number, image in enumerate(images):
+        layer.zero_grad()
+        layer(image[None]).square().sum().backward()
+        for name, parameter in layer.named_parameters():
+            torch.testing.assert_close(found[name][number], parameter.grad, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, for its formulas
+def test_forward_mode_derivatives(large_layer):
+    layer, images = large_layer
+    direction = torch.randn_like(images)
+    expected = layer(images + direction) - layer(images)  # a convolution is linear
+    torch.testing.assert_close(jvp(layer, (images,), (direction,))[1], expected, rtol=1e-10, atol=1e-10)
+    with forward_ad.dual_level():
+        dual = layer(forward_ad.make_dual(images, direction))
+        torch.testing.assert_close(forward_ad.unpack_dual(dual).tangent, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_an_exported_layer(large_layer):
+    layer, images = large_layer
+    exported = torch.export.export(layer, (images,)).module()
+    torch.testing.assert_close(exported(images), layer(images), rtol=1e-12, atol=1e-12)
