@@ -5,84 +5,145 @@ import pytest
 from awnlib import digest
 from awnlib.digest import code_digest
 
+FILES = {
+    "a.py": '''
+"""Words."""
+import os
+from awnlib import e
+from awnlib.b import f
+from awnlib.c import h as other
+LIMIT = 3
+
+def g(x: int) -> int:
+    """Say."""
+    if x > LIMIT:
+        raise ValueError(f"too much: {x}")  # why
+    print("so far")
+    return f() + e.used(x)
+
+def beside():
+    return other()
+''',
+    "b.py": "def f():\n    from awnlib import c\n    return c.h(Settings(1).double)\nunused = 1\n",
+    "c/__init__.py": "from awnlib.c.d import h\n",
+    "c/d.py": "def h(x): return open('rows.csv'), x\n",
+    "e.py": "import torch\nTABLE = {}\ntorch.flag = 1\ndef used(x): return TABLE[x]\ndef unused(): return 1\n",
+    "options.py": """
+class Settings:
+    value: int = 1
+
+    @property
+    def double(self):
+        return 2 * self.value
+
+    @property
+    def triple(self):
+        return 3 * self.value
+
+    @field_validator("value")
+    def double(self):
+        return 4
+""",
+    "logs.py": "def line(): return 1\n",
+    "rows.csv": "1,2\nsee.txt\n",
+    "see.txt": "3\n",
+    "other.txt": "4\n",
+}
+
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package of four modules in place of awnlib: a imports b, b imports the package c and the settings."""
-    write(tmp_path, "a", '"""Words."""\nfrom awnlib.b import f\n\n\ndef g():\n    """Say."""\n    return f()  # why\n')
-    write(tmp_path, "b", "def f():\n    from awnlib import c, config\n    return c.h(config)\n")
-    write(tmp_path, "c/__init__", "from awnlib.c.d import h\n")
-    write(tmp_path, "c/d", "def h(x): return x\n")
-    write(tmp_path, "config", "x = 1\n")
-    write(tmp_path, "unused", "x = 1\n")
+    """A package in place of awnlib: a imports b, e and logs; b imports the package c and reads settings."""
     monkeypatch.setattr(digest, "PACKAGE", tmp_path)
-    digest._parse.cache_clear()
+    (tmp_path / "c").mkdir()
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    forget()
     yield tmp_path
-    digest._parse.cache_clear()
+    forget()
 
 
-def write(folder, name, text):
-    path = folder / f"{name}.py"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-    digest._parse.cache_clear()
+def forget():
+    for function in (digest._parse, digest._definition, digest._method):
+        function.cache_clear()
 
 
-def test_layout_comments_and_docstrings_do_not_count(package):
-    before = code_digest("a")
-    write(package, "a", "from awnlib.b import f\n# other\ndef g():\n    '''Other.'''\n    return (f())\n")
-    assert code_digest("a") == before
+def digest_of(package, *roots, **changes):
+    """Return the digest after replacing text in a file: `a="old -> new"`."""
+    for name, change in changes.items():
+        (file,) = package.rglob(f"{name}.*")
+        old, new = change.split(" -> ")
+        assert old in FILES[file.relative_to(package).as_posix()]
+        file.write_text(FILES[file.relative_to(package).as_posix()].replace(old, new))
+    forget()
+    return code_digest(*roots, values={"values"}, settings={"options"}, leave_out={"logs"})
 
 
-@pytest.mark.parametrize("module", ["a", "b", "c/__init__", "c/d"])
-def test_each_module_that_is_used_counts(package, module):
-    before = code_digest("a")
-    path = package / f"{module}.py"
-    write(package, module, path.read_text() + "y = 2\n")
-    assert code_digest("a") != before
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"a": "Words. -> Other words."},
+        {"a": "Say. -> Tell."},
+        {"a": "# why -> # because"},
+        {"a": "x > LIMIT -> (x > LIMIT)"},
+        {"a": "x: int -> x: float"},
+        {"a": "too much -> too many"},
+        {"a": "so far -> so good"},
+        {"a": "return other() -> return other() + 1"},
+        {"a": "LIMIT = 3 -> LIMIT = 3; MORE = 4"},
+        {"b": "unused = 1 -> unused = 2"},
+        {"e": "def unused(): return 1 -> def unused(): return 2"},
+        {"options": "3 * -> 4 *"},
+        {"options": "return 4 -> return 5"},
+        {"options": "value: int = 1 -> value: int = 1; more: int = 2"},
+        {"logs": "return 1 -> return 2"},
+        {"other": "4 -> 5"},
+    ],
+    ids=str,
+)
+def test_what_changes_no_result_does_not_count(package, change):
+    before = digest_of(package, "a.g")
+    assert digest_of(package, "a.g", **change) == before
 
 
-@pytest.mark.parametrize("module", ["config", "unused"])
-def test_settings_and_strangers_do_not_count(package, module):
-    before = code_digest("a")
-    write(package, module, "x = 2\n")
-    assert code_digest("a") == before
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"a": "x > LIMIT -> x >= LIMIT"},
+        {"a": "LIMIT = 3 -> LIMIT = 4"},
+        {"a": "ValueError -> TypeError"},
+        {"a": "e.used -> e.unused"},
+        {"b": "c.h( -> c.h(1 + "},
+        {"d": "def h(x): return -> def h(x): return 1 and"},
+        {"e": "torch.flag = 1 -> torch.flag = 2"},
+        {"e": "TABLE = {} -> TABLE = {1: 2}"},
+        {"e": "import torch -> import numpy as torch"},
+        {"options": "2 * -> 4 *"},
+        {"rows": "1,2 -> 1,3"},
+        {"see": "3 -> 4"},
+    ],
+    ids=str,
+)
+def test_what_changes_results_counts(package, change):
+    before = digest_of(package, "a.g")
+    assert digest_of(package, "a.g", **change) != before
 
 
-def test_one_constant_counts(package):
-    before = code_digest("a")
-    write(package, "c/d", "def h(x): return x + 0\n")
-    zero = code_digest("a")
-    write(package, "c/d", "def h(x): return x + 1\n")
-    assert len({before, zero, code_digest("a")}) == 3
+def test_a_whole_module(package):
+    before = digest_of(package, "a")
+    assert digest_of(package, "a", a="return other() -> return other() + 1") != before
 
 
-def test_several_modules_in_any_order(package):
-    assert code_digest("a", "unused") == code_digest("unused", "a") != code_digest("a")
+def test_a_module_that_is_left_out_counts_as_a_root(package):
+    before = digest_of(package, "logs.line")
+    assert digest_of(package, "logs.line", logs="return 1 -> return 2") != before
 
 
-def test_unknown_module():
-    with pytest.raises(ValueError, match="awnlib has no module 'train_er'"):
-        code_digest("train_er")
+def test_several_roots_in_any_order(package):
+    assert digest_of(package, "a", "logs") == digest_of(package, "logs", "a") != digest_of(package, "a")
 
 
-@pytest.mark.parametrize("module", ["cost", "tables", "figures", "report", "schemas", "columns", "collect"])
-def test_drawing_and_counting_train_nothing(module, monkeypatch):
-    """A change to these must leave the digest of the training alone: nothing of the training uses them.
-
-    `stages` writes parquet files through `schemas`, which is why the digest of the engine is looked at.
-    """
-    before = code_digest("train", "models.lenet_3c1l")
-    parse = digest._parse
-    other = parse("objectives")
-    monkeypatch.setattr(digest, "_parse", lambda name: other if name == module else parse(name))
-    assert code_digest("train", "models.lenet_3c1l") == before
-
-
-@pytest.mark.parametrize("module", ["train", "objectives", "one_pass", "layers.conv", "channels", "data.batches"])
-def test_what_the_training_uses_counts(module, monkeypatch):
-    before = code_digest("train", "models.lenet_3c1l")
-    parse = digest._parse
-    other = parse("provenance")
-    monkeypatch.setattr(digest, "_parse", lambda name: other if name == module else parse(name))
-    assert code_digest("train", "models.lenet_3c1l") != before
+@pytest.mark.parametrize("root", ["train_er", "a.gg", "a.g.h", ""])
+def test_unknown_root(package, root):
+    with pytest.raises(ValueError, match=f"awnlib has no module or definition '{root}'"):
+        digest_of(package, root)
