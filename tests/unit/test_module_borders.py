@@ -28,6 +28,7 @@ WITHOUT_TORCH = [
     "awnlib.logs",
     "awnlib.progress",
     "awnlib.digest",
+    "awnlib.job_code",
     "awnlib.provenance",
     "awnlib.records",
     "awnlib.verdict",

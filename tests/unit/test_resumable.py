@@ -8,9 +8,10 @@ from functools import partial
 import pytest
 import torch
 
-from awnlib import digest, resumable
+from awnlib import resumable
 from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
 from awnlib.interrupt import TERMINATED
+from awnlib.job_code import job_code
 from awnlib.progress import Progress
 from awnlib.records import DivergedError
 from awnlib.resumable import (
@@ -205,7 +206,7 @@ def test_identity_changes_with_all_that_a_run_depends_on(shapes, monkeypatch):
     others = [
         run_identity(shapes, "train", "lenet_3c1l", "lr 2"),
         run_identity(shapes, "train", "mobilenet_v2", "lr 1"),
-        run_identity(shapes, "width_transfer.search", "lenet_3c1l", "lr 1"),
+        run_identity(shapes, "search", "lenet_3c1l", "lr 1"),
         run_identity(dataclasses.replace(shapes, source="other"), "train", "lenet_3c1l", "lr 1"),
     ]
     monkeypatch.setattr(torch, "__version__", "0.0")
@@ -213,11 +214,9 @@ def test_identity_changes_with_all_that_a_run_depends_on(shapes, monkeypatch):
     assert first not in others
 
 
-@pytest.mark.parametrize("module", ["train", "width_transfer.search"])
-def test_code_of_this_module_belongs_to_the_identity(shapes, module, monkeypatch):
-    first, parse = run_identity(shapes, module, "lenet_3c1l"), digest._parse
-    monkeypatch.setattr(digest, "_parse", lambda name: parse("names" if name == "resumable" else name))
-    assert run_identity(shapes, module, "lenet_3c1l") != first
+@pytest.mark.parametrize("stage", ["train", "search"])
+def test_code_of_the_stage_belongs_to_the_identity(shapes, stage):
+    assert job_code(stage, model="lenet_3c1l") in run_identity(shapes, stage, "lenet_3c1l")
 
 
 # --- divergence ------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 # The study, checked before any job starts, and what the rules ask of it.
 from awnlib.columns import COLLECTED
 from awnlib.config import ConfigError, parse_study
-from awnlib.digest import code_digest
 from awnlib.hardware import check_gpus, wants_gpu, warn_of_slow_bfloat16
+from awnlib.job_code import job_code
 from awnlib.study import AS_TRAINED, evaluations, runs
 
 try:
@@ -28,11 +28,6 @@ EVALUATIONS = {evaluation.name: evaluation for evaluation in evaluations(RUNS.va
 RECALIBRATED = [
     name for name, evaluation in EVALUATIONS.items() if evaluation.variant != AS_TRAINED
 ]
-MODELS = {run.model for run in RUNS.values()}
-TRAIN_CODE = {
-    model: code_digest("train", "base_counts", "drift", "cost", f"models.{model}")
-    for model in MODELS
-}
 # One share of a GPU for each job that computes; the profile says how many jobs share the device.
 ON_GPU = wants_gpu(STUDY.device)
 TABLE_FILES = list(STUDY.tables)
@@ -94,7 +89,7 @@ def trained_of(wildcards):
 
 def train_code(wildcards):
     """The code that a training run depends on."""
-    return TRAIN_CODE[RUNS[wildcards.run].model]
+    return job_code("train_model", model=RUNS[wildcards.run].model)
 
 
 def exhibit(name):

@@ -14,8 +14,8 @@ rule prepare_data:
         runtime=60,
     params:
         settings=lambda wildcards: STUDY.datasets[wildcards.dataset].prepare_settings(),
-        code=lambda wildcards: code_digest(
-            "data.prepare", f"sources.{STUDY.datasets[wildcards.dataset].source}"
+        code=lambda wildcards: job_code(
+            "prepare_data", source=STUDY.datasets[wildcards.dataset].source
         ),
     message:
         "preparing {wildcards.dataset}"

@@ -18,7 +18,7 @@ rule recalibrate_bn:
         gpu=int(ON_GPU),
     params:
         settings=STUDY.recalibration.model_dump(),
-        code=code_digest("recalibrate"),
+        code=lambda wildcards: job_code("recalibrate_bn"),
     message:
         "recalibrating {wildcards.run} ({wildcards.variant})"
     script:
@@ -42,7 +42,7 @@ rule sweep_widths:
         gpu=int(ON_GPU),
     params:
         settings=STUDY.sweep.model_dump(exclude={"batch_size"}),
-        code=code_digest("sweep", "cost", "auc"),
+        code=lambda wildcards: job_code("sweep_widths"),
     message:
         "sweeping {wildcards.run} ({wildcards.variant})"
     script:

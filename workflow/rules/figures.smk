@@ -20,7 +20,7 @@ rule figure2:
         "../envs/awnlib.yaml"
     params:
         exhibit=exhibit("figure2"),
-        code=code_digest("figures"),
+        code=lambda wildcards: job_code("figure2"),
     script:
         "../scripts/draw_figure.py"
 
@@ -38,7 +38,7 @@ rule figure4:
         "../envs/awnlib.yaml"
     params:
         exhibit=exhibit("figure4"),
-        code=code_digest("figures"),
+        code=lambda wildcards: job_code("figure4"),
     script:
         "../scripts/draw_figure.py"
 
@@ -55,7 +55,7 @@ rule figure5:
         "../envs/awnlib.yaml"
     params:
         exhibit=exhibit("figure5"),
-        code=code_digest("figures"),
+        code=lambda wildcards: job_code("figure5"),
     script:
         "../scripts/draw_figure.py"
 
@@ -73,7 +73,7 @@ rule figure5_macs:
         "../envs/awnlib.yaml"
     params:
         exhibit=exhibit("figure5"),
-        code=code_digest("figures"),
+        code=lambda wildcards: job_code("figure5_macs"),
     script:
         "../scripts/draw_figure.py"
 
@@ -90,6 +90,6 @@ rule figure6:
         "../envs/awnlib.yaml"
     params:
         exhibit=exhibit("figure6"),
-        code=code_digest("figures"),
+        code=lambda wildcards: job_code("figure6"),
     script:
         "../scripts/draw_figure.py"

@@ -21,7 +21,7 @@ rule report:
         "../envs/awnlib.yaml"
     params:
         study=STUDY.model_dump(),
-        code=code_digest("report"),
+        code=lambda wildcards: job_code("report"),
     message:
         "writing the report of {STUDY.study}"
     script:

@@ -22,7 +22,7 @@ rule collect_results:
         "../envs/awnlib.yaml"
     params:
         labels={name: evaluation.label for name, evaluation in EVALUATIONS.items()},
-        code=code_digest("collect"),
+        code=lambda wildcards: job_code("collect_results"),
     message:
         "collecting {STUDY.study}"
     script:
@@ -42,7 +42,7 @@ rule table1:
         "../envs/awnlib.yaml"
     params:
         exhibit=exhibit("table1"),
-        code=code_digest("tables"),
+        code=lambda wildcards: job_code("table1"),
     script:
         "../scripts/make_table.py"
 
@@ -58,6 +58,6 @@ rule table2:
         "../envs/awnlib.yaml"
     params:
         exhibit=exhibit("table2"),
-        code=code_digest("tables"),
+        code=lambda wildcards: job_code("table2"),
     script:
         "../scripts/make_table.py"

@@ -23,8 +23,8 @@ rule prepare_images:
         runtime=60,
     params:
         settings=lambda wildcards: IMAGES[wildcards.images].prepare_settings(),
-        code=lambda wildcards: code_digest(
-            "data.prepare", f"sources.{IMAGES[wildcards.images].source}"
+        code=lambda wildcards: job_code(
+            "prepare_data", source=IMAGES[wildcards.images].source
         ),
     message:
         "preparing {wildcards.images}"
@@ -50,7 +50,9 @@ rule search_widths:
     params:
         checkpoint=f"results/{STUDY.study}/checkpoints/searches/{{search}}.safetensors",
         settings=search_settings,
-        code=lambda wildcards: SEARCH_CODE[SEARCHES[wildcards.search].task.model],
+        code=lambda wildcards: job_code(
+            "search_widths", model=SEARCHES[wildcards.search].task.model
+        ),
     message:
         "searching {wildcards.search}"
     script:
@@ -75,7 +77,9 @@ rule transfer_widths:
     params:
         tolerance=STUDY.transfer.macs_tolerance,
         stem=STUDY.transfer.stem,
-        code=lambda wildcards: TRANSFER_CODE[RETRAININGS[wildcards.cell].target.model],
+        code=lambda wildcards: job_code(
+            "transfer_widths", model=RETRAININGS[wildcards.cell].target.model
+        ),
     message:
         "transferring {wildcards.cell}"
     script:
@@ -102,7 +106,9 @@ rule train_transferred:
         checkpoint=f"results/{STUDY.study}/checkpoints/retrained/{{cell}}.safetensors",
         settings=retraining_settings,
         tolerance=STUDY.transfer.macs_tolerance,
-        code=lambda wildcards: RETRAINING_CODE[RETRAININGS[wildcards.cell].target.model],
+        code=lambda wildcards: job_code(
+            "train_transferred", model=RETRAININGS[wildcards.cell].target.model
+        ),
     message:
         "training {wildcards.cell}"
     script:
@@ -126,7 +132,7 @@ rule collect_transfer:
         "../envs/awnlib.yaml"
     params:
         transfer=STUDY.transfer.model_dump(exclude={"train", "search"}),
-        code=code_digest("width_transfer.collect"),
+        code=lambda wildcards: job_code("collect_transfer"),
     message:
         "collecting {STUDY.study}"
     script:
@@ -146,7 +152,7 @@ rule draw_transfer:
     conda:
         "../envs/awnlib.yaml"
     params:
-        code=code_digest("width_transfer.figures"),
+        code=lambda wildcards: job_code("draw_transfer"),
     message:
         "drawing {wildcards.figure}"
     script:
@@ -167,7 +173,7 @@ rule report_transfer:
         "../envs/awnlib.yaml"
     params:
         study=STUDY.model_dump(),
-        code=code_digest("width_transfer.report"),
+        code=lambda wildcards: job_code("report_transfer"),
     message:
         "writing the report of {STUDY.study}"
     script:

@@ -1,7 +1,7 @@
 # The width-transfer study, checked before any job starts, and what its rules ask of it.
 from awnlib.config import ConfigError
-from awnlib.digest import code_digest
 from awnlib.hardware import check_gpus, wants_gpu, warn_of_slow_bfloat16
+from awnlib.job_code import job_code
 from awnlib.width_transfer.study import parse_transfer_study
 
 try:
@@ -26,23 +26,6 @@ RETRAININGS = STUDY.retrainings()
 TRANSFERS = [name for name, cell in RETRAININGS.items() if cell.search is not None]
 TABLE_FILES = STUDY.tables
 FIGURE_FILES = STUDY.figures
-MODELS = {axis.target.model for axis in STUDY.axes()}
-SEARCH_CODE = {
-    model: code_digest(
-        "width_transfer.search", "width_transfer.projection", f"models.{model}"
-    )
-    for model in MODELS
-}
-TRANSFER_CODE = {
-    model: code_digest("width_transfer.extrapolation", "budget", f"models.{model}")
-    for model in MODELS
-}
-RETRAINING_CODE = {
-    model: code_digest(
-        "train", "sweep", "cost", "width_transfer.projection", f"models.{model}"
-    )
-    for model in MODELS
-}
 # One share of a GPU for each job that computes; the profile says how many jobs share the device.
 ON_GPU = wants_gpu(STUDY.device)
 

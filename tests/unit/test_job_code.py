@@ -1,0 +1,104 @@
+"""What each job's digest holds, in the real package."""
+
+import inspect
+import re
+import shutil
+from importlib import import_module
+
+import pytest
+
+from awnlib import digest
+from awnlib.job_code import CANNOT_CHANGE_RESULTS, JOBS, SETTINGS, VALUES, job_code
+
+MODEL = {"train": "lenet_3c1l", "train_model": "lenet_3c1l", "search": "resnet18"}
+
+
+@pytest.fixture(scope="module")
+def before():
+    return digests()
+
+
+@pytest.fixture
+def edited(before, tmp_path, monkeypatch):
+    """Return a function that tells which jobs an edit makes stale: old and new text, and the module that has it."""
+
+    def stale(module, old, new):
+        monkeypatch.setattr(digest, "PACKAGE", shutil.copytree(digest.PACKAGE, tmp_path / "awnlib"))
+        path = digest._path(module)
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
+        return {stage for stage, value in digests().items() if value != before[stage]}
+
+    yield stale
+    monkeypatch.undo()
+    forget()
+
+
+def forget():
+    for function in (digest._parse, digest._definition, digest._method, job_code):
+        function.cache_clear()
+
+
+def digests():
+    forget()
+    return {stage: job_code(stage, model=MODEL.get(stage)) for stage in JOBS}
+
+
+TABLES = {"collect_results", "table1", "table2", "collect_transfer"}
+FIGURES = {"figure2", "figure4", "figure5", "figure5_macs", "figure6", "draw_transfer"}
+SHOWN = {"table1", "table2", "figure4", "figure5", "figure5_macs", "figure6"}
+TRAINING = {"train", "train_model", "train_transferred"}
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "stale"),
+    [
+        ("stages", "DRIFT_IMAGES = 512", "DRIFT_IMAGES = 256", {"train_model"}),
+        ("stages", '"num_switches": len', '"num_switches": 1 + len', {"sweep_widths"}),
+        ("stages", "points, dtype=torch.float64", "2 * points, dtype=torch.float64", {"recalibrate_bn"}),
+        ("study", 'int(variant.removeprefix("recal"))', "3", {"recalibrate_bn", *SHOWN}),
+        ("objectives", "def loss_weights(", "def loss_weights(_=None, *", TRAINING),
+        ("methods", '("sandwich", "random")', '("random",)', TRAINING),
+        ("methods", 'default=""', 'default="a paper"', set()),
+        ("config", "default=0.01", "default=0.02", set()),
+        ("models.lenet_3c1l", "def _pooled(", "def _pooled(_=None, *", {"train", "train_model"}),
+        ("width_transfer.stages", "TEST_BATCH = 250", "TEST_BATCH = 25", {"train_transferred"}),
+        ("width_transfer.dmcp", "def backward(", "def backward(_=None, *", {"search", "search_widths"}),
+        ("progress", "self.title = title", "self.title = str(title)", set()),
+        ("memory", "M_TRIM_THRESHOLD, KEPT_BYTES", "M_TRIM_THRESHOLD, 1", set()),
+        ("resumable", "starting anew", "from the start", set()),
+        ("resumable", "CHECK_EVERY = 20", "CHECK_EVERY = 10", TRAINING | {"search", "search_widths"}),
+        ("columns", "training accuracy, mean over", "accuracy over", TABLES),
+        ("figures.style", '"dpi": 150', '"dpi": 100', FIGURES),
+    ],
+    ids=str,
+)
+def test_an_edit_makes_stale_what_reaches_it(edited, module, old, new, stale):
+    assert edited(module, old, new) == stale
+
+
+@pytest.mark.parametrize("stage", JOBS)
+def test_roots_are_functions_of_the_package(stage):
+    for root in JOBS[stage]:
+        if root not in CANNOT_CHANGE_RESULTS:
+            module, _, name = root.rpartition(".")
+            assert inspect.isfunction(getattr(import_module(f"awnlib.{module}"), name)), root
+
+
+def test_modules_that_do_not_count_exist():
+    for module in CANNOT_CHANGE_RESULTS | SETTINGS | VALUES - {"methods.yaml"}:
+        assert digest._path(module) is not None, module
+
+
+def test_every_rule_takes_its_code_from_the_table(repository):
+    rules = "".join(path.read_text() for path in (repository / "workflow" / "rules").glob("*.smk"))
+    used = set(re.findall(r'job_code\(\s*"(\w+)"', rules))
+    assert used == JOBS.keys() - {"train", "search"}
+
+
+def test_unknown_names():
+    with pytest.raises(ValueError, match=r"no job is called 'trian' \(allowed: prepare_data, train_model"):
+        job_code("trian")
+    with pytest.raises(ValueError, match=r"no module or definition 'models.lenet'"):
+        job_code("train", model="lenet")
