@@ -9,7 +9,8 @@ from awnlib.data.batches import TrainingImages, epoch_order, evaluation_batches
 from awnlib.data.image_data import ImageData
 from awnlib.data.image_index import DataSet, ImageIndex, load_dataset
 from awnlib.data.prepare import prepare_dataset
-from awnlib.data.raw import DataError, data_folder
+from awnlib.data.raw import DataError
+from awnlib.source_files import data_folder
 
 __all__ = [
     "DataError",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,11 +40,6 @@ class RawData:
     test: Split
     classes: tuple[str, ...]
     source: str
-
-
-def data_folder(configured: str | None) -> Path:
-    """Return the folder of the data sets: the configured one, else ``$AWN_DATA``, else ``./data``."""
-    return Path(configured or os.environ.get("AWN_DATA") or "data").expanduser()
 
 
 @contextmanager

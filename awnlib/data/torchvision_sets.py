@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,18 +17,11 @@ from awnlib.config import DatasetConfig
 from awnlib.data.raw import DIGITS, DataError, RawData, Split, check_labels, check_readable
 from awnlib.torchvision_shim import import_torchvision
 
-# torchvision's class, and folders inside the data folder in which the files may lie
-_SETS = {
-    "mnist": ("MNIST", ("mnist", "MNIST")),
-    "fashion_mnist": ("FashionMNIST", ("fashion_mnist", "fashion-mnist", "FashionMNIST")),
-    "cifar10": ("CIFAR10", ("cifar10", "cifar-10", "CIFAR10", "")),
-    "cifar100": ("CIFAR100", ("cifar100", "cifar-100", "CIFAR100", "")),
-}
+_CLASSES = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 _IDX_FILES = tuple(f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
-_DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # from the package dataset-fashion-mnist
 
 
-def read_idx(config: DatasetConfig, folder: Path) -> RawData:
+def read_idx(config: DatasetConfig, folder: Path, usual: Sequence[str]) -> RawData:
     """Read MNIST or Fashion-MNIST: four IDX files, plain or gzip, in one of the usual places.
 
     Raises
@@ -36,14 +29,15 @@ def read_idx(config: DatasetConfig, folder: Path) -> RawData:
     DataError
         If a file is missing or damaged, or the download fails.
     """
-    dataset, roots = _locate(config, folder)
+    dataset = _dataset(config)
+    roots = [folder / config.path] if config.path else [folder / place for place in usual]
     place = _idx_folder(config, folder, dataset, roots)
     train, test = _read_idx_split(place, "train"), _read_idx_split(place, "t10k")
     classes = DIGITS if config.source == "mnist" else tuple(dataset.classes)
     return RawData(train, test, classes, f"{dataset.__name__}, IDX files in {_shown(place, folder)}")
 
 
-def read_cifar(config: DatasetConfig, folder: Path) -> RawData:
+def read_cifar(config: DatasetConfig, folder: Path, usual: Sequence[str]) -> RawData:
     """Read the Python version of CIFAR-10 or CIFAR-100 (fine labels); its MD5 sums are checked before unpickling.
 
     Raises
@@ -51,7 +45,8 @@ def read_cifar(config: DatasetConfig, folder: Path) -> RawData:
     DataError
         If a file is missing or damaged, or the download fails.
     """
-    dataset, roots = _locate(config, folder)
+    dataset = _dataset(config)
+    roots = [folder / config.path] if config.path else [(folder / place).parent for place in usual]
     root = next((root for root in roots if (root / dataset.base_folder).is_dir()), None)
     if config.download:
         root = root or _download_root(config, folder)
@@ -65,11 +60,9 @@ def read_cifar(config: DatasetConfig, folder: Path) -> RawData:
     return RawData(_cifar_split(train), _cifar_split(test), tuple(train.classes), source)
 
 
-def _locate(config: DatasetConfig, folder: Path) -> tuple[Any, list[Path]]:
-    """Return torchvision's class and the folders to look in, in order."""
-    name, usual = _SETS[config.source]
-    roots = [folder / config.path] if config.path else [folder / place for place in usual]
-    return getattr(import_torchvision().datasets, name), roots
+def _dataset(config: DatasetConfig) -> Any:
+    """Return torchvision's class."""
+    return getattr(import_torchvision().datasets, _CLASSES[config.source])
 
 
 def _download_root(config: DatasetConfig, folder: Path) -> Path:
@@ -92,8 +85,6 @@ def _idx_folder(config: DatasetConfig, folder: Path, dataset: Any, roots: list[P
     """Return a folder with all four IDX files, after a download if that is wanted."""
     downloaded = Path(dataset.__name__, "raw")
     places = [root / inside for root in roots for inside in ("", "raw", downloaded)]
-    if config.source == "fashion_mnist" and not config.path:
-        places.append(_DEBIAN_FASHION_MNIST)
     missing = {place: [name for name in _IDX_FILES if not _idx_file(place, name)] for place in places}
     for place in places:
         if not missing[place]:

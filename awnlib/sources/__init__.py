@@ -1,11 +1,13 @@
 """Where images come from, by name: each source is one file of this package, named after it.
 
-A source file ``awnlib/sources/<name>.py`` defines ``read(config: DatasetConfig, folder: Path) -> RawData``; adding a
-file adds the source. Listing the names imports neither torch nor the sources.
+A source file ``awnlib/sources/<name>.py`` defines ``read(config: DatasetConfig, folder: Path) -> RawData``, and as a
+literal ``PLACES`` the folders inside the data folder that are usual for it, if it has any; adding a file adds the
+source. Listing names and places imports neither torch nor the sources.
 """
 
 from __future__ import annotations
 
+import ast
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +16,22 @@ if TYPE_CHECKING:
     from awnlib.config import DatasetConfig
     from awnlib.data.raw import RawData
 
-__all__ = ["read_source", "source_names"]
+__all__ = ["read_source", "source_names", "usual_places"]
 
 
 def source_names() -> list[str]:
     """Return the names that a data set's ``source`` can have."""
     return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
+
+
+def usual_places(source: str) -> tuple[str, ...]:
+    """Return the folders inside the data folder that a source is read from if a data set has no `path`."""
+    module = ast.parse(Path(__file__).with_name(f"{source}.py").read_text(encoding="utf-8"))
+    for statement in module.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id="PLACES")], value=value):
+                return tuple(ast.literal_eval(value))
+    return ()
 
 
 def read_source(config: DatasetConfig, folder: Path) -> RawData:

@@ -1,5 +1,22 @@
 """Fashion-MNIST in its original IDX files."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+from awnlib.config import DatasetConfig
+from awnlib.data.raw import RawData
 from awnlib.data.torchvision_sets import read_idx
 
-read = read_idx
+# The last is where Debian's package dataset-fashion-mnist puts them.
+PLACES = (
+    "fashion_mnist",
+    "fashion-mnist",
+    "FashionMNIST",
+    "/usr/share/datasets/fashion-mnist",
+)
+
+
+def read(config: DatasetConfig, folder: Path) -> RawData:
+    """Read the files in `config.path`, or in the first usual place that has them."""
+    return read_idx(config, folder, PLACES)

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from awnlib.config import DatasetConfig
-from awnlib.data import DataError, data_folder, torchvision_sets
-from awnlib.sources import read_source
+from awnlib.data import DataError, data_folder
+from awnlib.sources import fashion_mnist, read_source
 from awnlib.torchvision_shim import import_torchvision
 
 IDX_FILES = [f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
@@ -154,7 +154,7 @@ def test_a_configured_path_is_the_only_place_searched(tmp_path):
 
 def test_the_system_copy_of_fashion_mnist_comes_last(tmp_path, monkeypatch):
     system, tmp_path = tmp_path / "system", tmp_path / "data"
-    monkeypatch.setattr(torchvision_sets, "_DEBIAN_FASHION_MNIST", system)
+    monkeypatch.setattr(fashion_mnist, "PLACES", ("fashion-mnist", str(system)))
     write_idx_set(system)
     assert str(system) in read("fashion_mnist", tmp_path).source
     with pytest.raises(DataError, match="no data set"):
