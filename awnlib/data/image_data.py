@@ -18,6 +18,14 @@ _TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 _METADATA = "awnlib.image_data"  # one key: safetensors writes several in no fixed order, and files would differ
 
 
+def digest_of(about: object, *tensors: Tensor) -> str:
+    """Return a digest of tensors and of what else there is to say, as its `repr`."""
+    digest = hashlib.sha256(repr((about, [tensor.shape for tensor in tensors])).encode())
+    for tensor in tensors:
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True, eq=False)
 class ImageData:
     """Training and test images of one data set.
@@ -60,11 +68,12 @@ class ImageData:
         return len(self.classes)
 
     def training_digest(self) -> str:
-        """Return a digest of all that training reads."""
-        digest = hashlib.sha256(repr((self.source, self.train_images.shape, self.mean, self.std)).encode())
-        for tensor in (self.train_images, self.train_labels):
-            digest.update(tensor.contiguous().numpy().data)
-        return digest.hexdigest()
+        """Return a digest of all that training reads; where the images came from does not count."""
+        return digest_of((self.num_classes, self.mean, self.std), self.train_images, self.train_labels)
+
+    def test_digest(self) -> str:
+        """Return a digest of all that evaluation reads."""
+        return digest_of((self.num_classes, self.mean, self.std), self.test_images, self.test_labels)
 
     def save(self, path: str | Path) -> None:
         """Write the data set to one safetensors file; the same data give the same bytes."""

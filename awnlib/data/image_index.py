@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -17,13 +16,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from awnlib.choices import check_choice
-from awnlib.data.image_data import ImageData
+from awnlib.data.image_data import ImageData, digest_of
 from awnlib.data.raw import DataError
 from awnlib.files import atomic_path, shown
 
 SplitName = Literal["train", "test"]
 _TENSORS = ("train_files", "train_labels", "test_files", "test_labels")
-_WORDS = ("name", "root", "image_size", "classes", "mean", "std", "source")
+_WORDS = ("name", "root", "image_size", "train_content", "test_content", "classes", "mean", "std", "source")
 _METADATA = "awnlib.image_index"
 
 
@@ -44,6 +43,8 @@ class ImageIndex:
         processes share and map such a tensor, whereas each would have a copy of a list (1.3 million names in ImageNet).
     train_labels, test_labels
         int64 [N], from 0 to ``num_classes - 1``.
+    train_content, test_content
+        A digest of the content of these files, in their order, when the set was prepared.
     classes, mean, std, source
         As in ``ImageData``.
     """
@@ -55,6 +56,8 @@ class ImageIndex:
     train_labels: Tensor
     test_files: Tensor
     test_labels: Tensor
+    train_content: str
+    test_content: str
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -84,11 +87,15 @@ class ImageIndex:
         return int(labels[index])
 
     def training_digest(self) -> str:
-        """Return a digest of all that training reads, but for the content of the images."""
-        digest = hashlib.sha256(repr((self.source, self.image_size, self.mean, self.std)).encode())
-        for tensor in (self.train_files, self.train_labels):
-            digest.update(tensor.contiguous().numpy().data)
-        return digest.hexdigest()
+        """Return a digest of all that training reads; images as they were when the set was prepared."""
+        return self._digest(self.train_content, self.train_files, self.train_labels)
+
+    def test_digest(self) -> str:
+        """Return a digest of all that evaluation reads, likewise."""
+        return self._digest(self.test_content, self.test_files, self.test_labels)
+
+    def _digest(self, content: str, files: Tensor, labels: Tensor) -> str:
+        return digest_of((self.image_size, self.num_classes, self.mean, self.std, content), files, labels)
 
     def check_files(self) -> None:
         """Raise a ``DataError`` if a file is missing; folders are listed, which is faster than asking for each file."""

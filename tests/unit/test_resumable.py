@@ -202,12 +202,13 @@ def test_file_that_is_no_resume_point_is_an_error(tmp_path):
 
 def test_identity_changes_with_all_that_a_run_depends_on(shapes, monkeypatch):
     first = run_identity(shapes, "train", "lenet_3c1l", "lr 1")
+    negatives = dataclasses.replace(shapes, train_images=255 - shapes.train_images)
     assert run_identity(shapes, "train", "lenet_3c1l", "lr 1") == first == json.loads(json.dumps(first))
     others = [
         run_identity(shapes, "train", "lenet_3c1l", "lr 2"),
         run_identity(shapes, "train", "mobilenet_v2", "lr 1"),
         run_identity(shapes, "search", "lenet_3c1l", "lr 1"),
-        run_identity(dataclasses.replace(shapes, source="other"), "train", "lenet_3c1l", "lr 1"),
+        run_identity(negatives, "train", "lenet_3c1l", "lr 1"),
     ]
     monkeypatch.setattr(torch, "__version__", "0.0")
     others.append(run_identity(shapes, "train", "lenet_3c1l", "lr 1"))
