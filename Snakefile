@@ -23,6 +23,7 @@ ORIGIN = " and ".join(relpath(file) for file in workflow.configfiles)
 
 
 include: "workflow/rules/profile.smk"
+include: "workflow/rules/images.smk"
 
 
 if "transfer" in config:

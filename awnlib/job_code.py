@@ -13,7 +13,7 @@ from awnlib.digest import code_digest
 STORED_TABLES = ("columns", "schemas")  # for jobs of seconds: to train again is not worth the words of a column
 JOBS: dict[str, tuple[str, ...]] = {
     # Both kinds of study
-    "prepare_data": ("data.prepare.prepare_dataset",),
+    "prepare_data": ("prepared.prepare",),
     # Widths
     "train_model": ("stages.train_model",),
     "recalibrate_bn": ("stages.recalibrate_model",),

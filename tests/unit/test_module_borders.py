@@ -29,6 +29,8 @@ WITHOUT_TORCH = [
     "awnlib.progress",
     "awnlib.digest",
     "awnlib.job_code",
+    "awnlib.prepared",
+    "awnlib.source_files",
     "awnlib.provenance",
     "awnlib.records",
     "awnlib.verdict",

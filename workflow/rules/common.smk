@@ -72,9 +72,14 @@ def read_processes(wildcards):
     return RUNS[wildcards.run].train.num_workers
 
 
-def dataset_of(wildcards):
+def images_of(wildcards):
     """The prepared images of a run's data set."""
-    return f"<results>/data/{RUNS[wildcards.run].dataset}.safetensors"
+    return prepared(RUNS[wildcards.run].dataset)
+
+
+def run_images(part):
+    """Return a function that gives the digest of a part of a run's images."""
+    return lambda wildcards: contents_of(RUNS[wildcards.run].dataset, part)
 
 
 def trained_of(wildcards):

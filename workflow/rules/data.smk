@@ -1,9 +1,10 @@
 # Images: read once from their source, resized and split, then kept as one file for all runs.
 
 
-rule prepare_data:
+checkpoint prepare_data:
     output:
-        "<results>/data/{dataset}.safetensors",
+        data="<results>/data/{dataset}.safetensors",
+        contents="<results>/data/{dataset}.json",
     log:
         "<results>/logs/prepare_data/{dataset}.log",
     conda:
@@ -14,6 +15,9 @@ rule prepare_data:
         runtime=60,
     params:
         settings=lambda wildcards: STUDY.datasets[wildcards.dataset].prepare_settings(),
+        files=lambda wildcards: files_of(
+            wildcards.dataset, STUDY.datasets[wildcards.dataset]
+        ),
         code=lambda wildcards: job_code(
             "prepare_data", source=STUDY.datasets[wildcards.dataset].source
         ),

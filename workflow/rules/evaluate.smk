@@ -3,7 +3,7 @@
 
 rule recalibrate_bn:
     input:
-        data=dataset_of,
+        unpack(images_of),
         trained="<results>/runs/{run}/record.json",
     output:
         record="<results>/recalibrated/{run}/{variant}/record.json",
@@ -18,6 +18,7 @@ rule recalibrate_bn:
         gpu=int(ON_GPU),
     params:
         settings=STUDY.recalibration.model_dump(),
+        images=run_images("training"),
         code=lambda wildcards: job_code("recalibrate_bn"),
     message:
         "recalibrating {wildcards.run} ({wildcards.variant})"
@@ -27,7 +28,7 @@ rule recalibrate_bn:
 
 rule sweep_widths:
     input:
-        data=dataset_of,
+        unpack(images_of),
         trained=trained_of,
     output:
         record="<results>/sweeps/{run}/{variant}/record.json",
@@ -42,6 +43,7 @@ rule sweep_widths:
         gpu=int(ON_GPU),
     params:
         settings=STUDY.sweep.model_dump(exclude={"batch_size"}),
+        images=run_images("test"),
         code=lambda wildcards: job_code("sweep_widths"),
     message:
         "sweeping {wildcards.run} ({wildcards.variant})"

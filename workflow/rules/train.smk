@@ -4,7 +4,7 @@
 
 rule train_model:
     input:
-        data=dataset_of,
+        unpack(images_of),
     output:
         record="<results>/runs/{run}/record.json",
     log:
@@ -19,6 +19,7 @@ rule train_model:
     params:
         checkpoint=f"results/{STUDY.study}/checkpoints/{{run}}.safetensors",
         settings=run_settings,
+        images=run_images("training"),
         code=train_code,
     message:
         "training {wildcards.run}"

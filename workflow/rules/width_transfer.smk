@@ -10,9 +10,10 @@ localrules:
 
 
 # Images: read once from their source and resized, for each resolution that is needed.
-rule prepare_images:
+checkpoint prepare_images:
     output:
-        "<results>/data/{images}.safetensors",
+        data="<results>/data/{images}.safetensors",
+        contents="<results>/data/{images}.json",
     log:
         "<results>/logs/prepare_images/{images}.log",
     conda:
@@ -23,6 +24,7 @@ rule prepare_images:
         runtime=60,
     params:
         settings=lambda wildcards: IMAGES[wildcards.images].prepare_settings(),
+        files=lambda wildcards: files_of(wildcards.images, IMAGES[wildcards.images]),
         code=lambda wildcards: job_code(
             "prepare_data", source=IMAGES[wildcards.images].source
         ),
@@ -35,7 +37,7 @@ rule prepare_images:
 # One job for each search. Its resume points are no declared outputs, so that they survive a killed job.
 rule search_widths:
     input:
-        data=lambda wildcards: images_of(SEARCHES[wildcards.search].task),
+        unpack(search_images),
     output:
         record="<results>/searches/{search}/record.json",
     log:
@@ -50,6 +52,9 @@ rule search_widths:
     params:
         checkpoint=f"results/{STUDY.study}/checkpoints/searches/{{search}}.safetensors",
         settings=search_settings,
+        images=lambda wildcards: contents_of(
+            SEARCHES[wildcards.search].task.images, "training"
+        ),
         code=lambda wildcards: job_code(
             "search_widths", model=SEARCHES[wildcards.search].task.model
         ),
@@ -62,7 +67,7 @@ rule search_widths:
 # The widths of a search for the target: dimensions and MACs matched.
 rule transfer_widths:
     input:
-        data=lambda wildcards: images_of(RETRAININGS[wildcards.cell].target),
+        unpack(target_images),
         searched=lambda wildcards: f"<results>/searches/{RETRAININGS[wildcards.cell].search.name}/record.json",
     output:
         record="<results>/transferred/{cell}/record.json",
@@ -77,6 +82,9 @@ rule transfer_widths:
     params:
         tolerance=STUDY.transfer.macs_tolerance,
         stem=STUDY.transfer.stem,
+        images=lambda wildcards: contents_of(
+            RETRAININGS[wildcards.cell].target.images, "shape"
+        ),
         code=lambda wildcards: job_code(
             "transfer_widths", model=RETRAININGS[wildcards.cell].target.model
         ),
@@ -89,7 +97,7 @@ rule transfer_widths:
 # One job for each retraining from scratch, tested at its end.
 rule train_transferred:
     input:
-        data=lambda wildcards: images_of(RETRAININGS[wildcards.cell].target),
+        unpack(target_images),
         transferred=transferred_of,
     output:
         record="<results>/retrained/{cell}/record.json",
@@ -105,6 +113,9 @@ rule train_transferred:
     params:
         checkpoint=f"results/{STUDY.study}/checkpoints/retrained/{{cell}}.safetensors",
         settings=retraining_settings,
+        images=lambda wildcards: contents_of(
+            RETRAININGS[wildcards.cell].target.images, "training", "test"
+        ),
         tolerance=STUDY.transfer.macs_tolerance,
         code=lambda wildcards: job_code(
             "train_transferred", model=RETRAININGS[wildcards.cell].target.model

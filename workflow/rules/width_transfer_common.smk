@@ -42,9 +42,14 @@ wildcard_constraints:
     figure="|".join(FIGURE_FILES),
 
 
-def images_of(task):
-    """The prepared images of a training configuration."""
-    return f"<results>/data/{task.images}.safetensors"
+def search_images(wildcards):
+    """The prepared images of a search."""
+    return prepared(SEARCHES[wildcards.search].task.images)
+
+
+def target_images(wildcards):
+    """The prepared images of a retraining."""
+    return prepared(RETRAININGS[wildcards.cell].target.images)
 
 
 def transferred_of(wildcards):

@@ -1,11 +1,13 @@
 """Read a data set from its source and keep it as one file."""
 
 from awnlib.config import parse_study
-from awnlib.data import data_folder, prepare_dataset
 from awnlib.logs import log_to
+from awnlib.prepared import prepare
+from awnlib.source_files import data_folder
 
 log_to(snakemake.log[0])
 study = parse_study(snakemake.config)
 name = snakemake.wildcards.dataset
-data = prepare_dataset(name, study.datasets[name], data_folder(study.data_folder))
-data.save(snakemake.output[0])
+folder = data_folder(study.data_folder)
+files = snakemake.output
+prepare(name, study.datasets[name], folder, files.data, files.contents, asked=snakemake.params.files)
