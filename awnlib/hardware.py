@@ -45,7 +45,7 @@ def cpu_features() -> frozenset[str] | None:
     """
     limit = next((os.environ[name] for name in MOST_INSTRUCTIONS if name in os.environ), "")
     try:
-        return _features(CPU_INFO.read_text(), limit.upper())
+        return _features(CPU_INFO.read_text(encoding="utf-8"), limit.upper())
     except OSError:
         return None
 
