@@ -103,7 +103,9 @@ def exhibit(name):
     def settings(wildcards):
         if name not in STUDY.exhibits:
             there = ", ".join(STUDY.exhibits)
-            raise WorkflowError(f"{ORIGIN}: there is no {name} in this study (it has: {there})")
+            raise WorkflowError(
+                f"{ORIGIN}: there is no {name} in this study (it has: {there})"
+            )
         return STUDY.exhibits[name].model_dump()
 
     return settings
