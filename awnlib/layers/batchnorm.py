@@ -56,6 +56,10 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         self.channels = channels
         self.updates: Tensor | None = None
 
+    def extra_repr(self) -> str:
+        """Say how many channels are active, and of which norm."""
+        return f"active {self.channels.active} of {super().extra_repr()}"  # type: ignore[no-untyped-call]
+
     @property
     def statistics(self) -> nn.BatchNorm2d:
         """The layer that stores the statistics in use: itself."""

@@ -94,6 +94,10 @@ class SlimmableConv2d(nn.Conv2d):
         groups = self.channels_out.active + self.channels_out.padding if self.depthwise else 1
         return convolve(self, input, weight, bias, groups)
 
+    def extra_repr(self) -> str:
+        """Say how many inputs and outputs are active, and of which convolution."""
+        return f"active {self.channels_in.active}, {self.channels_out.active} of {super().extra_repr()}"  # type: ignore[no-untyped-call]
+
 
 class TriangularConv2d(SlimmableConv2d):
     r"""A convolution whose outputs read only inputs that are active whenever the output is ("TriConv").

@@ -56,6 +56,11 @@ class SlimmableLinear(nn.Linear):
         bias = None if self.bias is None else self.bias[: self.channels_out.active]
         return F.linear(input, self.active_weight(), bias)
 
+    def extra_repr(self) -> str:
+        """Say how many inputs and outputs are active, and of which layer."""
+        inputs = self.channels_in.active * self.features_per_channel
+        return f"active {inputs}, {self.channels_out.active} of {super().extra_repr()}"
+
 
 class TriangularLinear(SlimmableLinear):
     """A linear layer whose outputs read only inputs that are active whenever the output is.

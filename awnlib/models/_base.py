@@ -54,6 +54,12 @@ class SlimmableModel(nn.Module):
         self.channels = channels
         self.stage_blocks = stage_blocks
 
+    def extra_repr(self) -> str:
+        """Say at which width the network is, or each of its dimensions if they differ."""
+        widths = {name: channels.width_mult for name, channels in self.channels.items()}
+        different = set(widths.values())
+        return f"width_mult={different.pop()}" if len(different) == 1 else f"widths={widths}"
+
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load tensors as every module does; a RuntimeError says with a few names how they differ."""
         try:

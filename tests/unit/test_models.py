@@ -36,6 +36,25 @@ def test_a_structure_is_the_network_without_its_weights():
     assert all(parameter.is_meta for parameter in structure.parameters())
 
 
+@pytest.mark.parametrize("layer", ["sliced", "triangular"])
+def test_print_shows_the_width(layer):
+    model = create_model("lenet_3c1l", layer=layer)
+    full = repr(model)
+    model.set_width_mult(0.25)
+    lines = repr(model).splitlines()
+    assert lines[1] == "  width_mult=0.25"
+    for line in (
+        "Conv2d(active 1, 8 of 1, 32, kernel_size=(3, 3)",
+        "BatchNorm2d(active 8 of 32, eps=1e-05",
+        "Linear(active 128, 10 of in_features=512, out_features=10",
+    ):
+        assert any(line in found for found in lines), line
+    model.set_widths(VECTOR)
+    assert f"  widths={VECTOR}" in repr(model)
+    model.set_width_mult(1.0)
+    assert repr(model) == full
+
+
 def test_names():
     assert "lenet_3c1l" in model_names()
     assert all(not name.startswith("_") for name in model_names())
