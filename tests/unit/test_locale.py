@@ -5,7 +5,11 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import yaml
+from PIL import Image
+
+from awnlib.data import load_dataset
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 UTF8 = {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}
@@ -33,6 +37,18 @@ print(read_record(folder / "record.json").error, code_digest("train", "width_tra
 print(study.description, file=sys.stderr)
 """
 
+STREAMED = """
+import sys
+from pathlib import Path
+from awnlib.config import DatasetConfig
+from awnlib.data import load_dataset, prepare_dataset
+
+folder, name = Path(sys.argv[1]), sys.argv[2]
+config = DatasetConfig(source="image_folder", path="pets", stream=True, image_size=8)
+prepare_dataset("pets", config, folder).save(folder / name)
+load_dataset(folder / name).file("train", 1).read_bytes()
+"""
+
 
 def run(environment, *arguments):
     return subprocess.run(
@@ -57,6 +73,18 @@ def test_a_study_writes_the_same_files_and_digests_in_every_locale(study_data, t
     assert files == written(tmp_path / "utf8", study_data, UTF8)
     assert TEXT in files["report.html"].decode()
     assert files["a.log"].decode().count(TEXT) == 2
+
+
+def test_a_streamed_data_set_has_the_same_names_in_every_locale(tmp_path):
+    for split in ("train", "test"):
+        for name in ("große Katze", "kočka"):
+            (tmp_path / "pets" / split / name).mkdir(parents=True)
+            pixels = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
+            Image.fromarray(pixels).save(tmp_path / "pets" / split / name / "ä.png")
+    for environment, name in ((ASCII, "ascii"), (UTF8, "utf8")):
+        run(environment, "-c", STREAMED, tmp_path, name)
+    assert (tmp_path / "ascii").read_bytes() == (tmp_path / "utf8").read_bytes()
+    assert load_dataset(tmp_path / "ascii").classes == ("große Katze", "kočka")
 
 
 def test_what_a_command_prints_is_utf8():
