@@ -145,7 +145,7 @@ def test_what_may_not_be_read_is_named(pets, monkeypatch, reads):
 
 
 def rename_to_latin(path):
-    latin = os.fsencode(path.parent) + b"/caf\xe9" + os.fsencode(path.suffix)
+    latin = os.fsencode(path.parent) + b"/m\xe9" + os.fsencode(path.suffix)
     os.rename(path, latin)
     return os.fsdecode(latin)
 
@@ -160,6 +160,6 @@ def test_names_that_are_not_utf8(pets, stream):
         assert str(data.file("train", 1)) == file
         data.check_files()
     with open(file, "wb"):
-        assert f"{pets}/train/cat/caf\\xe9.png: not an image that can be used" in refused(pets, stream=stream)
+        assert f"{pets}/train/cat/m\\xe9.png: not an image that can be used" in refused(pets, stream=stream)
     rename_to_latin(pets / "train/dog")
-    assert f"{pets}/train/caf\\xe9: the name of a class must be UTF-8: rename the folder" in refused(pets)
+    assert f"{pets}/train/m\\xe9: the name of a class must be UTF-8: rename the folder" in refused(pets)

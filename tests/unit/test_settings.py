@@ -114,7 +114,7 @@ def test_read_yaml(tmp_path):
         ("a: [1", "not valid YAML"),
         ("- 1\n- 2\n", "expected a mapping of keys to values, found list"),
         ("", "expected a mapping of keys to values, found NoneType"),
-        (b"a: caf\xe9\n", "not UTF-8 text"),
+        (b"a: m\xe9\n", "not UTF-8 text"),
         (Path("gone"), "a.yaml is a link to gone, which is not there"),
         (Path("."), "a.yaml is a folder, not a file"),
     ],
