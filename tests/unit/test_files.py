@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+from awnlib.checkpoint import save_tensors
 from awnlib.files import atomic_path, sha256, shown, why_unreadable
 
 
@@ -39,6 +41,21 @@ def test_killed_writer_leaves_the_old_file(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", code, path]).returncode == -signal.SIGKILL
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o027, 0o077])
+def test_files_have_the_mode_that_the_umask_gives(tmp_path, shapes, umask):
+    """Whoever writes them: safetensors alone gives 0600."""
+    before = os.umask(umask)
+    try:
+        shapes.save(tmp_path / "data.safetensors")
+        save_tensors(tmp_path / "model.safetensors", {"weight": torch.zeros(2)}, {})
+        with atomic_path(tmp_path / "plain.txt") as temporary:
+            temporary.write_text("one")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("data.safetensors", "model.safetensors", "plain.txt"), 0o666 & ~umask)
 
 
 def test_sha256(tmp_path):
