@@ -22,6 +22,7 @@ if not workflow.overwrite_configfiles:  # those of --configfile
 ORIGIN = " and ".join(relpath(file) for file in workflow.configfiles)
 
 
+include: "workflow/rules/start.smk"
 include: "workflow/rules/profile.smk"
 include: "workflow/rules/images.smk"
 

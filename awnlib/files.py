@@ -13,8 +13,8 @@ from pathlib import Path
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to, and rename it to ``path`` when the block succeeds.
 
-    The folder is created. If the block raises, ``path`` stays as it was and the temporary file is removed. The file gets
-    the mode of any new file there, whatever wrote it: safetensors lets nobody else read its files.
+    The folder is created. If the block raises, ``path`` stays as it was and the temporary file is removed. The file
+    gets the mode of any new file there, whatever wrote it: safetensors lets nobody else read its files.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

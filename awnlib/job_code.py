@@ -60,6 +60,7 @@ CANNOT_CHANGE_RESULTS = {
     "records",
     "schemas",
     "settings",
+    "start",
     "verdict",
 }
 """Where, when and how visibly a job works, what it refuses, in which form it stores what it found, and its origin."""

@@ -31,6 +31,7 @@ WITHOUT_TORCH = [
     "awnlib.job_code",
     "awnlib.prepared",
     "awnlib.source_files",
+    "awnlib.start",
     "awnlib.provenance",
     "awnlib.records",
     "awnlib.verdict",
