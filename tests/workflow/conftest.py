@@ -99,6 +99,6 @@ def small_study(name, *methods, **changes):
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_study():
     return small_study
