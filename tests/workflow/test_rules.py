@@ -14,7 +14,7 @@ SOURCES = [REPOSITORY / "Snakefile", *sorted((REPOSITORY / "workflow" / "rules")
 RULES = {
     name: body
     for source in SOURCES
-    for name, body in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", source.read_text(), re.MULTILINE)
+    for name, body in re.findall(r"^(?:rule|checkpoint) (\w+):\n((?:    .*\n|\n)+)", source.read_text(), re.MULTILINE)
 }
 
 
@@ -169,7 +169,7 @@ def test_format():
 
 
 def test_rules_were_found():
-    assert len(RULES) == sum(source.read_text().count("\nrule ") for source in SOURCES) >= 15
+    assert len(RULES) == sum(len(re.findall(r"\n(?:rule|checkpoint) ", source.read_text())) for source in SOURCES) >= 15
 
 
 @pytest.mark.parametrize("name", RULES)
