@@ -6,7 +6,7 @@ row in `runs` or `evaluations` says why.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +49,17 @@ def collect(study: StudyConfig, results: Path, tables: Path) -> None:
     RecordError
         If a record, or a file that it names, is missing or damaged.
     """
-    run_table = runs(study)
+    collect_runs(runs(study), results, tables, study=study.study)
+
+
+def collect_runs(run_table: Sequence[RunConfig], results: Path, tables: Path, *, study: str) -> None:
+    """Write the tables of `collect` for some runs and all their evaluations, of a study that is not finished say."""
     trained = [(run, run_record(results, run)) for run in run_table]
     swept = [(evaluation, sweep_record(results, evaluation)) for evaluation in evaluations(run_table)]
     records = {path: read_record(path) for _, path in [*trained, *swept]}
     # Labels as they are now: to rename a method trains nothing.
     labels = {path: cell.label for cell, path in swept} | {path: run.method_settings.label for run, path in trained}
-    origin = merge_provenance([record.provenance for record in records.values()], study=study.study)
+    origin = merge_provenance([record.provenance for record in records.values()], study=study)
     rows = {
         "runs": [_run_row(run, records[path]) for run, path in trained],
         "evaluations": [_evaluation_row(evaluation, records[path]) for evaluation, path in swept],

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from awnlib.collect import collect, run_record, sweep_record
+from awnlib.collect import collect, collect_runs, run_record, sweep_record
 from awnlib.columns import COLLECTED, TABLES
 from awnlib.config import parse_study
 from awnlib.records import RecordError, read_record, write_record
@@ -127,3 +127,17 @@ def test_provenance_shows_where_records_differ(copied):
     collected(study, results)
     found = read_provenance(results / "tables" / "runs.parquet")
     assert found["torch"] == " | ".join(["1.0", record.provenance["torch"]])
+
+
+def test_some_runs_of_a_study_that_is_not_finished(copied):
+    study, results = copied
+    awn, us_net = find_run(study, AWN), find_run(study, "shapes/lenet_3c1l/us_net/seed0")
+    for run in runs(study):
+        if run not in (awn, us_net):
+            run_record(results, run).unlink()
+    collect_runs([awn, us_net], results, results / "tables", study="some")
+    tables = {name: read_table(results / "tables" / f"{name}.parquet") for name in COLLECTED}
+    assert tables["runs"]["method"].tolist() == ["awn", "us_net"]
+    assert tables["evaluations"]["variant"].tolist() == ["as_trained", "recal2", "recal3"]
+    assert set(tables["sweep"]["method"]) == set(tables["history"]["method"]) == {"awn", "us_net"}
+    assert read_provenance(results / "tables" / "runs.parquet")["study"] == "some"
