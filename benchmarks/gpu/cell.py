@@ -1,0 +1,70 @@
+"""One training and its evaluations, in a process of its own: the jobs of the workflow, one after another.
+
+`python -m benchmarks.gpu.cell <study.yaml> <run> <prepared images> <results of the study>`
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from awnlib.collect import run_record, sweep_record
+from awnlib.config import StudyConfig, load_study
+from awnlib.memory import keep_freed_memory
+from awnlib.records import RecordError, read_record
+from awnlib.stages import MODEL, recalibrate_model, sweep_model, train_model
+from awnlib.study import AS_TRAINED, Evaluation, RunConfig, evaluations, find_run
+
+
+def main() -> None:
+    """Do what the command line names."""
+    study, (run_name, data, results) = load_study(sys.argv[1]), sys.argv[2:]
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    work(study, find_run(study, run_name), Path(data), Path(results))
+
+
+def work(study: StudyConfig, run: RunConfig, data: Path, results: Path) -> None:
+    """Train a run and evaluate it, except for what was done before; a job that fails leaves a record that says so."""
+    trained = run_record(results, run)
+    if not is_done(trained, run) or _lost_its_model(trained):
+        point = results / "checkpoints" / f"{run.name}.safetensors"
+        train_model(run, data, trained, device=study.device, checkpoint=point, study=study.study)
+    for evaluation in evaluations([run]):
+        if not is_done(sweep_record(results, evaluation), run):
+            _evaluate(study, evaluation, data, trained, results)
+
+
+def _evaluate(study: StudyConfig, evaluation: Evaluation, data: Path, trained: Path, results: Path) -> None:
+    common = {"device": study.device, "study": study.study}
+    source = trained
+    if evaluation.variant != AS_TRAINED:
+        source = results / "recalibrated" / evaluation.name / "record.json"
+        recalibrate_model(evaluation, study.recalibration, data, trained, source, **common)
+    sweep_model(evaluation, study.sweep, data, source, sweep_record(results, evaluation), **common)
+
+
+def _lost_its_model(trained: Path) -> bool:
+    """Whether a training left a model that is not there any more, because models are not worth carrying around."""
+    return read_record(trained).state == "ok" and not trained.with_name(MODEL).exists()
+
+
+def is_done(record: Path, run: RunConfig) -> bool:
+    """Whether a job ended, with results or because its training diverges, and had the settings of this run."""
+    try:
+        found = read_record(record)
+    except RecordError:
+        return False
+    return found.state in ("ok", "diverged") and found.cell["run"] == run.model_dump(mode="json")
+
+
+def is_finished(results: Path, run: RunConfig) -> bool:
+    """Whether a run and all its evaluations are done."""
+    records = [run_record(results, run), *(sweep_record(results, one) for one in evaluations([run]))]
+    return all(is_done(record, run) for record in records)
+
+
+if __name__ == "__main__":
+    main()
