@@ -20,7 +20,8 @@ def benchmarks(options: Options) -> list[Benchmark]:
     if options.device == "cuda":
         sides = {count: f"{count} {'process' if count == 1 else 'processes'}" for count in (1, 2, 4)}
         cases = {name: partial(_step_ms, count, options.threads, options) for count, name in sides.items()}
-        return [Benchmark("packing", cases, [Ratio(sides[1], sides[count]) for count in (2, 4)], timed=False)]
+        ratios = [Ratio(sides[1], sides[count]) for count in (2, 4)]
+        return [Benchmark("packing", cases, ratios, timed=False, max_rounds=3)]
     if _num_cores() < 2:
         return [Benchmark("packing", skipped="two processes at once need two cores, and this machine lends one")]
     alone, together = "1 process, 2 threads", "2 processes, 1 thread each"
