@@ -1,0 +1,55 @@
+"""The library's tests on this machine: those that need the device, and those of what is measured later."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from awnlib.files import atomic_path
+from awnlib.provenance import provenance
+from benchmarks.gpu import INCOMPLETE
+from benchmarks.gpu.settings import Settings
+
+REPOSITORY = Path(__file__).parents[2]
+UNIT = Path("tests/unit")
+FILES = ("one_pass", "train", "resumable", "sweep", "extract", "anytime", "recalibrate", "batches")
+# Newer versions of packages warn of other things, and a package that is missing must not stop the other files.
+OPTIONS = ("-q", "-p", "no:cacheprovider", "-W", "default", "--continue-on-collection-errors")
+
+
+def run(name: str, settings: Settings, folder: Path) -> int:
+    """Call pytest for each group of tests that has not passed yet; return the exit status of the part."""
+    if find_spec("pytest") is None:
+        print("pytest is not installed: nothing was checked")
+        return INCOMPLETE
+    file = folder / "checks.json"
+    done: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    for name, arguments in _groups(settings).items():
+        if done.get(name, {}).get("status") != 0:
+            done[name] = _call(arguments)
+            with atomic_path(file) as temporary:
+                temporary.write_text(json.dumps(done, indent=2) + "\n")
+    return int(any(group["status"] for group in done.values()))
+
+
+def _groups(settings: Settings) -> dict[str, list[str]]:
+    """Return the arguments of pytest for each group."""
+    if settings.tiny:
+        return {"unit": [str(UNIT / "test_auc.py")]}
+    unit = [str(UNIT / f"test_{name}.py") for name in FILES]
+    marked = [str(path) for path in sorted(REPOSITORY.glob(f"{UNIT}/**/test_*.py")) if "mark.cuda" in path.read_text()]
+    return {"cuda": ["-m", "cuda", *marked], "unit": unit} if settings.device == "cuda" else {"unit": unit}
+
+
+def _call(arguments: list[str]) -> dict[str, Any]:
+    command, started = [sys.executable, "-m", "pytest", *OPTIONS, *arguments], time.monotonic()
+    result = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    print(result.stdout, result.stderr, flush=True)
+    last = (result.stdout.strip().splitlines() or [""])[-1]
+    seconds = round(time.monotonic() - started, 1)
+    return {"status": result.returncode, "result": last, "wall_s": seconds, "provenance": provenance()}
