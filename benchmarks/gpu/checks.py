@@ -18,6 +18,7 @@ from benchmarks.gpu.settings import Settings
 REPOSITORY = Path(__file__).parents[2]
 UNIT = Path("tests/unit")
 FILES = ("one_pass", "train", "resumable", "sweep", "extract", "anytime", "recalibrate", "batches")
+MARK = "pytest.mark.cuda"
 # Newer versions of packages warn of other things, and a package that is missing must not stop the other files.
 OPTIONS = ("-q", "-p", "no:cacheprovider", "-W", "default", "--continue-on-collection-errors")
 
@@ -38,12 +39,14 @@ def run(name: str, settings: Settings, folder: Path) -> int:
 
 
 def _groups(settings: Settings) -> dict[str, list[str]]:
-    """Return the arguments of pytest for each group."""
+    """Return the arguments of pytest for each group of tests: a file, so that a call that was stopped goes on."""
     if settings.tiny:
-        return {"unit": [str(UNIT / "test_auc.py")]}
-    unit = [str(UNIT / f"test_{name}.py") for name in FILES]
-    marked = [str(path) for path in sorted(REPOSITORY.glob(f"{UNIT}/**/test_*.py")) if "mark.cuda" in path.read_text()]
-    return {"cuda": ["-m", "cuda", *marked], "unit": unit} if settings.device == "cuda" else {"unit": unit}
+        return {"test_auc": [str(UNIT / "test_auc.py")]}
+    unit = {f"test_{name}": [str(UNIT / f"test_{name}.py")] for name in FILES}
+    if settings.device == "cpu":
+        return unit
+    files = [path for path in sorted((REPOSITORY / UNIT).rglob("test_*.py")) if MARK in path.read_text()]
+    return {f"{path.stem} on the GPU": ["-m", "cuda", str(path.relative_to(REPOSITORY))] for path in files} | unit
 
 
 def _call(arguments: list[str]) -> dict[str, Any]:

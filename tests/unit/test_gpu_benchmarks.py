@@ -34,7 +34,7 @@ def test_all_parts_leave_results(measured):
         assert f"{name}: done" in said
         assert State.load(out / name).calls == 1
         assert f"\n## {part.title}\n" in summary
-    assert "passed" in json.loads((out / "checks/checks.json").read_text())["unit"]["result"]
+    assert "passed" in json.loads((out / "checks/checks.json").read_text())["test_auc"]["result"]
     assert set(pd.read_parquet(out / "ratios/benchmarks.parquet")["benchmark"]) == {"calibration"}
     latency = pd.read_parquet(out / "latency/benchmarks.parquet")
     assert len(latency) == 8
