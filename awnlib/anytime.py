@@ -46,7 +46,8 @@ class AnytimeNetwork:
     """An any-width network that answers at one width after another and computes only what is new.
 
     The answers are those of the model at the same width, up to rounding. BN is folded into the convolutions; the
-    weights are copies, so later changes of the model do not matter.
+    weights are copies, so later changes of the model do not matter. A copy of it, or what comes back from a pickle, has
+    no images yet.
 
     Parameters
     ----------
@@ -68,13 +69,28 @@ class AnytimeNetwork:
         self._spec = model.spec
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._positions = output_positions(model)
-        network = extract(model, 1.0, fold_bn=True)
-        network.to(memory_format=self._layout)  # type: ignore[call-overload]
-        self._input, *self._nodes, classifier, _ = network.graph.nodes
-        self._convs = {node: conv for node in self._nodes if (conv := _convolution(node, network, model))}
-        self._functions = {node: _function(node, network) for node in self._nodes if node not in self._convs}
-        self._linear: Any = network.get_submodule(classifier.target)
         self._channels, self._area = model.classifier.channels_in, model.classifier.features_per_channel
+        self._network = extract(model, 1.0, fold_bn=True)
+        self._network.to(memory_format=self._layout)  # type: ignore[call-overload]
+        self._convolutions = _convolutions(self._network, model)
+        self._plan()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy and a file hold: no images, and no plan, whose functions cannot be pickled."""
+        kept = ("_spec", "_layout", "_positions", "_channels", "_area", "_network", "_convolutions")
+        return {name: getattr(self, name) for name in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._plan()
+
+    def _plan(self) -> None:
+        """Find out what each node of the network's graph computes and when it has been read for the last time."""
+        self._input, *self._nodes, classifier, _ = self._network.graph.nodes
+        called = [node for node in self._nodes if node.op == "call_module" and node.target in self._convolutions]
+        self._convs = {node: self._convolutions[str(node.target)] for node in called}
+        self._functions = {node: _function(node, self._network) for node in self._nodes if node not in self._convs}
+        self._linear: Any = self._network.get_submodule(str(classifier.target))
         (self._features,) = classifier.all_input_nodes
         dense = [node for node, conv in self._convs.items() if conv.limits]
         self._read_again = {self._features, *(node.all_input_nodes[0] for node in dense)}
@@ -216,15 +232,16 @@ def _added(channels: Channels, start: float, stop: float) -> range:
     return range(channels.count(start) if start else 0, channels.count(stop))
 
 
-def _convolution(node: fx.Node, network: nn.Module, model: SlimmableModel) -> _Convolution | None:
-    """Return what a node of the network computes if it is a convolution of the model."""
-    layer = model.get_submodule(str(node.target)) if node.op == "call_module" else None
-    if not isinstance(layer, SlimmableConv2d):
-        return None
-    conv = network.get_submodule(str(node.target))
-    assert isinstance(conv, nn.Conv2d)
-    limits = layer.limits if isinstance(layer, TriangularConv2d) else []
-    return _Convolution(conv, layer.channels_out, limits)
+def _convolutions(network: nn.Module, model: SlimmableModel) -> dict[str, _Convolution]:
+    """Return the convolutions of the network by name, with what the model knows of them."""
+    convolutions = {}
+    for name, layer in model.named_modules():
+        if isinstance(layer, SlimmableConv2d):
+            conv = network.get_submodule(name)
+            assert isinstance(conv, nn.Conv2d)
+            limits = layer.limits if isinstance(layer, TriangularConv2d) else []
+            convolutions[name] = _Convolution(conv, layer.channels_out, limits)
+    return convolutions
 
 
 def _function(node: fx.Node, network: nn.Module) -> Callable[..., Tensor]:

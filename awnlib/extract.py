@@ -44,7 +44,8 @@ def extract(model: SlimmableModel, width: float | Mapping[str, float], *, fold_b
         A module in evaluation mode whose layers are `torch.nn.Conv2d`, `Linear` and `BatchNorm2d` with contiguous
         weights, under their names in the model. Norms have the statistics that the model uses at this width in
         evaluation. A strided 1x1 convolution of fewer than 16 channels is a pooling of 1x1 and a convolution of stride
-        1, so that the network can be trained on any CPU (`awnlib.layers.strided`).
+        1, so that the network can be trained on any CPU (`awnlib.layers.strided`). It can be pickled, saved whole,
+        scripted, traced and exported.
 
     Raises
     ------
@@ -60,6 +61,8 @@ def extract(model: SlimmableModel, width: float | Mapping[str, float], *, fold_b
     if fold_bn:
         _fold_norms(graph, root)
     _read_pixels_first(graph, root)
+    for node in graph.nodes:
+        node.type = None  # the annotations of `forward`, which are strings; pickle and torch.jit.script read the code
     return fx.GraphModule(root, graph, type(model).__name__).eval()
 
 

@@ -1,0 +1,128 @@
+"""What becomes of models and extracted networks outside of this process, and in torch's own tools."""
+
+import copy
+import multiprocessing
+import pickle
+
+import pytest
+import torch
+from torch.func import functional_call, grad, vmap
+
+from awnlib.anytime import AnytimeNetwork
+from awnlib.extract import extract
+from awnlib.models import create_model, model_names
+
+WIDTH_MULT = 0.6
+ALL_MODELS = pytest.mark.parametrize("name", model_names())
+FOLDED = pytest.mark.parametrize("fold_bn", [False, True], ids=["norms", "folded"])
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`torch.jit:DeprecationWarning", "ignore:The TorchScript type system:UserWarning"
+)
+
+
+def any_width(name, **options):
+    """A narrow network in evaluation mode; the last layers of a narrow ResNet18 still skip their zeros."""
+    torch.manual_seed(0)
+    model = create_model(name, input_shape=(3, 16, 16), base_width_mult=0.5, **options).eval()
+    model.set_width_mult(WIDTH_MULT)
+    return model
+
+
+def images_of(num=2):
+    return torch.randn(num, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def close(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def saved_whole(network, folder):
+    torch.save(network, folder / "network.pt")
+    return torch.load(folder / "network.pt", weights_only=False)
+
+
+@ALL_MODELS
+@FOLDED
+def test_an_extracted_network_survives_pickles_copies_and_compilers(name, fold_bn, tmp_path):
+    network, images = extract(any_width(name), WIDTH_MULT, fold_bn=fold_bn), images_of()
+    expected = network(images)
+    for other in (
+        pickle.loads(pickle.dumps(network)),
+        saved_whole(network, tmp_path),
+        copy.deepcopy(network),
+        torch.jit.script(network),
+        torch.jit.trace(network, images[:1]),
+    ):
+        close(other(images), expected)
+    assert "images : str" not in network.code
+
+
+@ALL_MODELS
+@pytest.mark.parametrize("options", [{}, {"layer": "sliced", "norm": "switchable"}], ids=["any width", "switchable"])
+def test_a_model_survives_pickles_copies_and_tracers(name, options, tmp_path):
+    model, images = any_width(name, **options), images_of()
+    expected = model(images)
+    for other in (
+        pickle.loads(pickle.dumps(model)),
+        saved_whole(model, tmp_path),
+        copy.deepcopy(model),
+        torch.jit.trace(model, images[:1]),
+    ):
+        close(other(images), expected)
+
+
+@ALL_MODELS
+def test_exported_models(name):
+    model, images = any_width(name), images_of()
+    close(torch.export.export(model, (images,)).module()(images), model(images))
+
+
+@ALL_MODELS
+def test_gradients_of_single_images(name):
+    """By `torch.func`, of the model and of what is extracted, against one backward pass for each image."""
+    model, images = any_width(name), images_of()
+    for network in (model, extract(model, WIDTH_MULT)):
+
+        def loss(parameters, image, network=network):
+            return functional_call(network, parameters, image[None]).square().sum()
+
+        found = vmap(grad(loss), in_dims=(None, 0))(dict(network.named_parameters()), images)
+        for number, image in enumerate(images):
+            network.zero_grad()
+            network(image[None]).square().sum().backward()
+            for key, parameter in network.named_parameters():
+                expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                assert (found[key][number] - expected).norm() <= 1e-4 * expected.norm() + 1e-6
+
+
+@ALL_MODELS
+def test_anytime_networks_are_pickled_and_copied_without_their_images(name):
+    network, images = AnytimeNetwork(any_width(name), channels_last=True), images_of()
+    network.start(images)
+    expected = network.logits(0.5), network.logits(1.0)
+    for other in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):
+        with pytest.raises(RuntimeError, match=r"call start\(images\) first"):
+            other.logits(0.5)
+        other.start(images)
+        close((other.logits(0.5), other.logits(1.0)), expected)
+        assert other.macs(0.5, 1.0) == network.macs(0.5, 1.0)
+    assert torch.equal(network.logits(1.0), expected[1])
+
+
+def answer(networks, images, file):
+    """Runs in another process, to which everything is sent as a pickle."""
+    plain, anytime = networks
+    anytime.start(images)
+    torch.save([plain(images).detach(), anytime.logits(WIDTH_MULT)], file)
+
+
+@pytest.mark.slow
+def test_another_process_computes_the_same(tmp_path):
+    model, images = any_width("lenet_3c1l"), images_of()
+    networks, file = (extract(model, WIDTH_MULT), AnytimeNetwork(model)), tmp_path / "answers.pt"
+    process = multiprocessing.get_context("spawn").Process(target=answer, args=(networks, images, file))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
+    close(torch.load(file), [model(images).detach()] * 2)
