@@ -142,11 +142,18 @@ class SwitchableBatchNorm2d(nn.Module):
         self.private = affine == "private"
         self.between: BetweenSwitches = "next_larger"
         if not self.private:
-            self.weight = nn.Parameter(torch.ones(channels.full))
-            self.bias = nn.Parameter(torch.zeros(channels.full))
+            self.weight = nn.Parameter(torch.empty(channels.full))
+            self.bias = nn.Parameter(torch.empty(channels.full))
+        self.reset_parameters()
         self.width_mults: list[float] = []
         self.norms = nn.ModuleList()
         self._create(width_mults)
+
+    def reset_parameters(self) -> None:
+        """Let a shared scale and shift begin anew; the norms of the switches have theirs and all statistics."""
+        if not self.private:
+            nn.init.ones_(self.weight)
+            nn.init.zeros_(self.bias)
 
     def set_switches(self, width_mults: Sequence[float]) -> None:
         """Replace the list of widths; all statistics start anew.

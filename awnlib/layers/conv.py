@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from awnlib.channels import Channels
+from awnlib.channels import Channels, staircase
 from awnlib.layers.padding import pad_last
 from awnlib.layers.skip_zeros import block_conv2d, can_skip, pays_to_skip, row_blocks
 from awnlib.layers.strided import convolve
-from awnlib.layers.triangle import count_connections, mask_weight, register_staircase
+from awnlib.layers.triangle import Staircase, count_connections, mask_weight
 
 
 class SlimmableConv2d(nn.Conv2d):
@@ -99,15 +99,16 @@ class SlimmableConv2d(nn.Conv2d):
         return f"active {self.channels_in.active}, {self.channels_out.active} of {super().extra_repr()}"  # type: ignore[no-untyped-call]
 
 
-class TriangularConv2d(SlimmableConv2d):
+class TriangularConv2d(Staircase, SlimmableConv2d):
     r"""A convolution whose outputs read only inputs that are active whenever the output is ("TriConv").
 
     $$ y_s = b_s + \sum_{t < \ell_s} w_{st} * x_t, \qquad s < k_{out} $$
 
     with the staircase limits $\ell_s$ of `awnlib.channels.staircase`. So the first $k$ features are the same numbers
     at every width that keeps them, and one set of BN statistics serves all widths. Weights above the staircase are
-    exactly zero and get no gradient. Small layers multiply by them and cost what a full one costs; large ones skip
-    most of them (`awnlib.layers.skip_zeros`). `active_connections` counts the weights below the staircase.
+    exactly zero and get no gradient; those of a checkpoint become zero when it is loaded. Small layers multiply by
+    them and cost what a full one costs; large ones skip most of them (`awnlib.layers.skip_zeros`).
+    `active_connections` counts the weights below the staircase.
 
     The equality holds when all dimensions have the same width multiplier; with widths set one by one
     (`SlimmableModel.set_widths`) a row reads those of its inputs that are active.
@@ -122,8 +123,6 @@ class TriangularConv2d(SlimmableConv2d):
     ----------
     Any-Width Networks, section 4.1 and equation 7.
     """
-
-    mask: Tensor
 
     def __init__(
         self,
@@ -140,9 +139,9 @@ class TriangularConv2d(SlimmableConv2d):
         super().__init__(
             in_channels, out_channels, kernel_size, stride=stride, padding=padding, groups=groups, bias=bias
         )
-        self.limits: list[int] = []
+        self.limits = []
         if not self.depthwise:
-            self.limits = register_staircase(self, self.channels_in, self.channels_out, dense_base=dense_base)
+            self._set_staircase(staircase(self.channels_in, self.channels_out, dense_base=dense_base))
 
     def active_weight(self) -> Tensor:
         """Return the weights in use, zero above the staircase."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from awnlib.channels import Channels
-from awnlib.layers.triangle import count_connections, mask_weight, register_staircase
+from awnlib.channels import Channels, staircase
+from awnlib.layers.triangle import Staircase, count_connections, mask_weight
 
 
 class SlimmableLinear(nn.Linear):
@@ -62,7 +62,7 @@ class SlimmableLinear(nn.Linear):
         return f"active {inputs}, {self.channels_out.active} of {super().extra_repr()}"
 
 
-class TriangularLinear(SlimmableLinear):
+class TriangularLinear(Staircase, SlimmableLinear):
     """A linear layer whose outputs read only inputs that are active whenever the output is.
 
     The counterpart of `TriangularConv2d`; with a fixed `out_features` every output reads the inputs of the smallest
@@ -72,8 +72,6 @@ class TriangularLinear(SlimmableLinear):
     ----------
     Any-Width Networks, section 4.1 and figure 3.
     """
-
-    mask: Tensor
 
     def __init__(
         self,
@@ -85,13 +83,8 @@ class TriangularLinear(SlimmableLinear):
         dense_base: bool = False,
     ) -> None:
         super().__init__(in_features, out_features, bias=bias, features_per_channel=features_per_channel)
-        self.limits = register_staircase(
-            self,
-            self.channels_in,
-            self.channels_out,
-            dense_base=dense_base,
-            features_per_channel=features_per_channel,
-        )
+        limits = staircase(self.channels_in, self.channels_out, dense_base=dense_base)
+        self._set_staircase(limits, features_per_channel)
 
     def active_weight(self) -> Tensor:
         """Return the weights in use, zero above the staircase."""

@@ -2,34 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from awnlib.channels import Channels, staircase
+from awnlib.channels import Channels
 
 
-def register_staircase(
-    layer: nn.Conv2d | nn.Linear,
-    channels_in: Channels,
-    channels_out: Channels,
-    *,
-    dense_base: bool,
-    features_per_channel: int = 1,
-) -> list[int]:
-    """Give a layer the buffer `mask` [out, in, 1...], zero its weights above the staircase, and return the staircase.
+class Staircase(nn.Module):
+    """Mixed into a layer with a weight `[out, in, ...]`: keeps the weights above its staircase exactly zero.
 
-    The mask follows from the layer's `Channels`, so it is in no checkpoint.
+    They are zero from the start, after `reset_parameters` and in whatever is loaded: a checkpoint of another network
+    may have other numbers there, which no output of a triangular layer depends on.
+
+    Attributes
+    ----------
+    limits
+        How many inputs each row reads (`awnlib.channels.staircase`); empty for a layer without a staircase.
+    mask
+        1 for the weights at or below the staircase, `[out, in, 1...]`. It follows from the limits, so it is in no
+        checkpoint and is computed anew when the layer moves: `to_empty` leaves any numbers in it.
     """
-    limits = staircase(channels_in, channels_out, dense_base=dense_base)
-    inputs = torch.arange(channels_in.full * features_per_channel)
-    mask = (inputs < torch.tensor(limits)[:, None] * features_per_channel).to(layer.weight.dtype)
-    mask = mask.reshape(*mask.shape, *[1] * (layer.weight.ndim - 2))
-    layer.register_buffer("mask", mask, persistent=False)
-    with torch.no_grad():
-        layer.weight.mul_(mask)
-    return limits
+
+    limits: list[int]
+    mask: Tensor
+    weight: Tensor
+
+    def _set_staircase(self, limits: list[int], features_per_channel: int = 1) -> None:
+        """Give the layer its mask, and zero the weights above the staircase."""
+        self.limits = limits
+        self._reads = [limit * features_per_channel for limit in limits]
+        self.register_buffer("mask", self._draw_mask(self.weight), persistent=False)
+        self.zero_above()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights as torch does, then those above the staircase are zero."""
+        super().reset_parameters()  # type: ignore[misc]
+        self.zero_above()
+
+    def zero_above(self) -> None:
+        """Set the weights above the staircase to zero."""
+        if hasattr(self, "mask"):
+            with torch.no_grad():
+                self.weight.mul_(self.mask)
+
+    def _draw_mask(self, like: Tensor) -> Tensor:
+        inputs = torch.arange(self.weight.shape[1], device=like.device)
+        below = inputs < torch.tensor(self._reads, device=like.device)[:, None]
+        return below.reshape(*below.shape, *[1] * (self.weight.ndim - 2)).to(like.dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move the layer, as `to`, `to_empty` and others do."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if hasattr(self, "mask"):
+            self.mask.copy_(self._draw_mask(self.mask))
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Load the weights at or below the staircase; the numbers of the caller stay as they are."""
+        weight = state_dict.get(prefix + "weight")
+        if hasattr(self, "mask") and weight is not None and weight.shape == self.weight.shape:
+            state_dict[prefix + "weight"] = mask_weight(weight, self._draw_mask(weight))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        if hasattr(self, "mask") and self.mask.device != self.weight.device:  # assigned to a layer without memory
+            self.mask = self._draw_mask(self.weight)
 
 
 def mask_weight(weight: Tensor, mask: Tensor) -> Tensor:

@@ -78,6 +78,20 @@ class SlimmableModel(nn.Module):
         logits: Tensor = self.classifier(self.features(images))
         return logits
 
+    def draw_weights(self) -> None:
+        """Draw the weights that do not start as torch's own layers do; called last by the constructor."""
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew and forget all statistics, as in a new model: what a model needs after `to_empty`.
+
+        The widths and the switches stay as they are.
+        """
+        for module in self.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if module is not self and reset is not None:
+                reset()
+        self.draw_weights()
+
     def set_width_mult(self, width_mult: float) -> None:
         """Set every dimension to one width multiplier.
 

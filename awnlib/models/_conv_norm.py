@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from awnlib.channels import Channels
-from awnlib.layers import SlimmableConv2d
+from awnlib.layers import SlimmableConv2d, TriangularConv2d
 from awnlib.models._spec import ModelSpec
 
 
@@ -43,4 +43,5 @@ def draw_conv_weights(model: nn.Module) -> None:
     for layer in model.modules():
         if isinstance(layer, SlimmableConv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out")
-            layer.weight.copy_(layer.active_weight())
+        if isinstance(layer, TriangularConv2d):
+            layer.zero_above()

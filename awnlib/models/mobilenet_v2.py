@@ -57,6 +57,10 @@ class MobileNetV2(SlimmableModel):
                 inputs = outputs
         self.last = ConvNorm(spec, inputs, channels["last"], 1, activation=F.relu6)
         self.classifier = SlimmableLinear(channels["last"], spec.num_classes)
+        self.draw_weights()
+
+    def draw_weights(self) -> None:
+        """Draw the weights as torchvision does."""
         draw_conv_weights(self)
         nn.init.normal_(self.classifier.weight, 0.0, 0.01)
         nn.init.zeros_(self.classifier.bias)

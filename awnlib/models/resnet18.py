@@ -48,6 +48,10 @@ class ResNet18(SlimmableModel):
                 self.blocks.append(BasicBlock(spec, inputs, channels[inner], outputs, stride))
                 inputs = outputs
         self.classifier = SlimmableLinear(inputs, spec.num_classes)
+        self.draw_weights()
+
+    def draw_weights(self) -> None:
+        """Draw the weights of the convolutions as torchvision does."""
         draw_conv_weights(self)
 
     def features(self, images: Tensor) -> Tensor:
