@@ -2,10 +2,13 @@
 
 import copy
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 
+import awnlib
 from awnlib.columns import TABLES
 from awnlib.records import read_record
 from awnlib.schemas import read_table
@@ -125,6 +128,32 @@ def test_a_source_more(transfer_workflow, study):
 def test_words(transfer_workflow, study):
     study["description"] = "Other words."
     assert transfer_workflow.planned(study) == {"report_transfer": 1, "check_transfer": 1, "all": 1}
+
+
+EDITS = {
+    "job of searches": ("width_transfer/stages.py", '"num_images": len', '"num_images": 1 * len', "search_widths"),
+    "job of transfers": ("width_transfer/stages.py", '"alpha": match', '"alpha": 1 * match', "transfer_widths"),
+    "job of retrainings": ("width_transfer/stages.py", "TEST_BATCH = 250", "TEST_BATCH = 25", "train_transferred"),
+    "an optimiser": ("width_transfer/dmcp.py", "def budget_loss(", "def budget_loss(_=None, *", "search_widths"),
+    "engine of training": ("objectives.py", "def loss_weights(", "def loss_weights(_=None, *", "train_transferred"),
+    "figures": ("width_transfer/figures.py", "def draw(name: str, ", "def draw(name: str, _=None, ", "draw_transfer"),
+    "words of progress": ("progress.py", "{self.title}: ", "{self.title} is at ", None),
+    "another model": ("models/lenet_3c1l.py", "def _pooled(", "def _pooled(_=None, *", None),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_does_again_what_reaches_it_and_what_follows(transfer_workflow, study, tmp_path, monkeypatch, edit):
+    file, old, new, first = EDITS[edit]
+    package = shutil.copytree(Path(awnlib.__file__).parent, tmp_path / "awnlib")
+    text = (package / file).read_text()
+    assert text.count(old) == 1
+    (package / file).write_text(text.replace(old, new))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    planned = set(transfer_workflow.planned(study))
+    stages = ["search_widths", "transfer_widths", "train_transferred", "collect_transfer", "draw_transfer"]
+    following = [] if first is None else [*stages[stages.index(first) :], "report_transfer", "check_transfer", "all"]
+    assert planned == set(following)
 
 
 @pytest.mark.parametrize(
