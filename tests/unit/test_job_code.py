@@ -56,7 +56,7 @@ TRAINING = {"train", "train_model", "train_transferred"}
     [
         ("stages", "DRIFT_IMAGES = 512", "DRIFT_IMAGES = 256", {"train_model"}),
         ("stages", '"num_switches": len', '"num_switches": 1 + len', {"sweep_widths"}),
-        ("stages", "points, dtype=torch.float64", "2 * points, dtype=torch.float64", {"recalibrate_bn"}),
+        ("stages", "run.widths[0], points)", "run.widths[0], 2 * points)", {"recalibrate_bn"}),
         ("study", 'int(variant.removeprefix("recal"))', "3", {"recalibrate_bn", *SHOWN}),
         ("objectives", "def loss_weights(", "def loss_weights(_=None, *", TRAINING),
         ("methods", '("sandwich", "random")', '("random",)', TRAINING),
@@ -72,7 +72,6 @@ TRAINING = {"train", "train_model", "train_transferred"}
         ("columns", "training accuracy, mean over", "accuracy over", TABLES),
         ("figures.style", '"dpi": 150', '"dpi": 100', FIGURES),
     ],
-    ids=str,
 )
 def test_an_edit_makes_stale_what_reaches_it(edited, module, old, new, stale):
     assert edited(module, old, new) == stale
