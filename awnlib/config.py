@@ -16,11 +16,11 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from awnlib.channels import check_apart
+from awnlib.data.config import DatasetConfig
 from awnlib.methods import Method, load_methods
 from awnlib.models import model_names
 from awnlib.paper import paper_datasets
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
-from awnlib.sources import source_names
 
 NAME = r"[a-z0-9][a-z0-9_.-]*"
 TABLES = ("table1", "table2")
@@ -34,75 +34,6 @@ def _check_widths(widths: list[float]) -> list[float]:
     if widths[0] != 1.0 or widths[-1] <= 0:
         raise ValueError(f"widths must start at 1.0 and stay above 0, found {widths}")
     return widths
-
-
-class DatasetConfig(Settings):
-    """Where the images of a data set come from and how they are presented in training."""
-
-    source: str = Field(description="what to read: a file of awnlib/sources, see docs/data.md")
-    path: str | None = Field(
-        default=None, description="folder inside the data folder; null: the usual name of the source"
-    )
-    download: bool = Field(default=False, description="fetch the data set if it is not in the data folder")
-    image_size: int | None = Field(default=None, ge=8, description="resize to this many pixels; null: as stored")
-    stream: bool = Field(
-        default=False, description="read image files while they are needed: for sets that do not fit into memory"
-    )
-    augment: Literal["none", "crop_flip", "resized_crop", "randaugment"] = Field(
-        default="none",
-        description="in training: random crop after padding by 4, random flip; streamed sets: crop of random size and "
-        "shape, random flip; with RandAugment besides",
-    )
-    mean: list[float] | None = Field(
-        default=None, description="of each channel, of images scaled to [0, 1]; null: measured on training images"
-    )
-    std: list[float] | None = Field(default=None, description="standard deviation, likewise")
-    train_size: int | None = Field(
-        default=None, ge=1, description="train on this many images, balanced over the classes"
-    )
-    test_size: int | None = Field(default=None, ge=1, description="test on this many images, balanced over the classes")
-
-    def prepare_settings(self) -> dict[str, Any]:
-        """Return the settings that decide which images a data set has; how they are augmented is not one."""
-        return self.model_dump(exclude={"augment"})
-
-    @field_validator("source")
-    @classmethod
-    def _source_is_known(cls, value: str) -> str:
-        if value not in source_names():
-            raise ValueError(f"unknown source '{value}' (allowed: {', '.join(source_names())})")
-        return value
-
-    @model_validator(mode="after")
-    def _source_has_files(self) -> DatasetConfig:
-        if self.source in ("parquet", "image_folder") and self.path is None:
-            raise ValueError(f"source '{self.source}' needs a path inside the data folder")
-        if self.source == "mnist5k" and (self.path is not None or self.download):
-            raise ValueError("source 'mnist5k' comes with a package: it has no path and no download")
-        if self.source in ("parquet", "image_folder") and self.download:
-            raise ValueError(f"source '{self.source}' cannot be downloaded: put the files into the data folder")
-        return self
-
-    @model_validator(mode="after")
-    def _streamed_or_in_memory(self) -> DatasetConfig:
-        self.check_augment(self.augment)
-        if self.stream and (self.source != "image_folder" or self.image_size is None):
-            raise ValueError("stream needs source 'image_folder' and an image_size")
-        return self
-
-    def check_augment(self, augment: str) -> None:
-        """Raise a ValueError, with what is allowed, if the images of this data set cannot be augmented so."""
-        allowed = ("none", "resized_crop", "randaugment") if self.stream else ("none", "crop_flip")
-        if augment not in allowed:
-            raise ValueError(f"augment '{augment}' with stream {self.stream} (allowed: {', '.join(allowed)})")
-
-    @model_validator(mode="after")
-    def _mean_and_std_of_the_same_channels(self) -> DatasetConfig:
-        if (self.mean is None) != (self.std is None) or len(self.mean or []) != len(self.std or []):
-            raise ValueError("mean and std must be given together, a number for each channel")
-        if any(value <= 0 for value in self.std or []):
-            raise ValueError(f"std must be above 0, found {self.std}")
-        return self
 
 
 class TrainConfig(Settings):

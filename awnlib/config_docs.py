@@ -8,6 +8,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from awnlib import config
+from awnlib.data.config import DatasetConfig
 from awnlib.logs import speak_utf8
 from awnlib.methods import Method
 from awnlib.settings import Settings
@@ -49,7 +50,7 @@ WORDS: dict[Any, str] = {
 }
 SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("The study", config.StudyConfig),
-    ("`datasets.<name>`", config.DatasetConfig),
+    ("`datasets.<name>`", DatasetConfig),
     ("`models.<name>`", config.ModelConfig),
     ("`methods.<name>`", Method),
     ("`train`", config.TrainConfig),

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from awnlib.config import DatasetConfig
+from awnlib.data.config import DatasetConfig
 from awnlib.files import atomic_path
 from awnlib.source_files import fingerprint
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from awnlib.config import DatasetConfig
+from awnlib.data.config import DatasetConfig
 from awnlib.sources import usual_places
 
 

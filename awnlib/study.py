@@ -13,12 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
-from awnlib.config import (
-    ModelConfig,
-    StudyConfig,
-    TrackConfig,
-    TrainConfig,
-)
+from awnlib.config import ModelConfig, StudyConfig, TrackConfig, TrainConfig
 from awnlib.methods import Method
 from awnlib.settings import Settings
 

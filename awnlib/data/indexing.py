@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from awnlib.config import DatasetConfig
+from awnlib.data.config import DatasetConfig
 from awnlib.data.image_index import ImageIndex, pack_names
 from awnlib.data.raw import DataError, check_classes, naming_the_folder
 from awnlib.data.streaming import centre_crop, read_image

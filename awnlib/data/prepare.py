@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from awnlib.config import DatasetConfig
+from awnlib.data.config import DatasetConfig
 from awnlib.data.decode import fit_image
 from awnlib.data.image_data import ImageData
 from awnlib.data.image_index import DataSet

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from awnlib.config import DatasetConfig
+from awnlib.data.config import DatasetConfig
 from awnlib.data.raw import DataError
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]

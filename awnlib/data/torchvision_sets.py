@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from awnlib.config import DatasetConfig
+from awnlib.data.config import DatasetConfig
 from awnlib.data.raw import DIGITS, DataError, RawData, Split, check_labels, check_readable
 from awnlib.torchvision_shim import import_torchvision
 

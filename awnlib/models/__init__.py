@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from awnlib.lazy import lazy_names
+
 if TYPE_CHECKING:
     from awnlib.models._base import SlimmableModel, StageBlocks
     from awnlib.models._spec import ModelSpec, Width
@@ -26,20 +28,16 @@ __all__ = [
     "model_names",
 ]
 
-NEEDS_TORCH = {
-    "SlimmableModel": "_base",
-    "StageBlocks": "_base",
-    "ModelSpec": "_spec",
-    "Width": "_spec",
-    "load_torchvision_weights": "_weights",
-}
-"""Modules of this package by the names that they define."""
-
-
-def __getattr__(name: str) -> Any:
-    if name not in NEEDS_TORCH:
-        raise AttributeError(f"module {__name__} has no attribute {name}")
-    return getattr(import_module(f"{__name__}.{NEEDS_TORCH[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "ModelSpec": "awnlib.models._spec",
+        "SlimmableModel": "awnlib.models._base",
+        "StageBlocks": "awnlib.models._base",
+        "Width": "awnlib.models._spec",
+        "load_torchvision_weights": "awnlib.models._weights",
+    },
+)
 
 
 def model_names() -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from awnlib.config import DatasetConfig
+    from awnlib.data.config import DatasetConfig
     from awnlib.data.raw import RawData
 
 __all__ = ["read_source", "source_names", "usual_places"]

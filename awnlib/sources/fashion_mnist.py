@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from awnlib.config import DatasetConfig
+from awnlib.data.config import DatasetConfig
 from awnlib.data.raw import RawData
 from awnlib.data.torchvision_sets import read_idx
 

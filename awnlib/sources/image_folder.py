@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from awnlib.config import DatasetConfig
+from awnlib.data.config import DatasetConfig
 from awnlib.data.decode import decode_images, drop_unused_colour, read_file
 from awnlib.data.image_files import ImageFiles
 from awnlib.data.raw import TEST_NAMES, DataError, RawData, Split

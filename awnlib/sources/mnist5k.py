@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from awnlib.config import DatasetConfig
+from awnlib.data.config import DatasetConfig
 from awnlib.data.raw import DIGITS, RawData, Split
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from awnlib.config import DatasetConfig
+from awnlib.data.config import DatasetConfig
 from awnlib.data.decode import decode_images, drop_unused_colour
 from awnlib.data.raw import TEST_NAMES, DataError, RawData, Split, check_labels, check_readable, numbered_classes
 

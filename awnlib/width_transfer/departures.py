@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from awnlib.config import DatasetConfig
+from awnlib.data.config import DatasetConfig
 from awnlib.departures import differences, effective
 from awnlib.names import display_name
 from awnlib.width_transfer.study import COMPARISON, Axis, TransferStudy, configuration_title

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from awnlib.config import DatasetConfig
+from awnlib.data.config import DatasetConfig
 from awnlib.models import ModelSpec
 from awnlib.settings import Settings
 from awnlib.width_transfer.splits import Data, balanced_order, check_classes, subset

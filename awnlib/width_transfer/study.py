@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from awnlib.config import BaseStudy, DatasetConfig, ModelConfig, TrackConfig, TrainConfig, name_problems, unknown_names
+from awnlib.config import BaseStudy, ModelConfig, TrackConfig, TrainConfig, name_problems, unknown_names
+from awnlib.data.config import DatasetConfig
 from awnlib.methods import load_methods
 from awnlib.models import model_names
 from awnlib.settings import ConfigError, Settings, parse, read_yaml

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from awnlib.config import DatasetConfig
 from awnlib.data import DataError, ImageData, prepare, prepare_dataset
+from awnlib.data.config import DatasetConfig
 from awnlib.data.raw import RawData, Split
 from awnlib.files import sha256
 from awnlib.seeding import rng

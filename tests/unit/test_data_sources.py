@@ -15,8 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-from awnlib.config import DatasetConfig
 from awnlib.data import DataError, data_folder
+from awnlib.data.config import DatasetConfig
 from awnlib.sources import fashion_mnist, read_source
 from awnlib.torchvision_shim import import_torchvision
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from awnlib.config import DatasetConfig
 from awnlib.data import DataError, prepare_dataset
+from awnlib.data.config import DatasetConfig
 from awnlib.data.image_files import ENDINGS
 from awnlib.sources import read_source
 from awnlib.sources.image_folder import list_files

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from awnlib.config import DatasetConfig
 from awnlib.data import DataError, prepare_dataset
+from awnlib.data.config import DatasetConfig
 from awnlib.data.indexing import content_digest
 from awnlib.prepared import asked_files, prepare, read_contents
 from awnlib.source_files import data_folder, fingerprint

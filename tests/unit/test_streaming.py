@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from awnlib.collect import run_record, sweep_record
-from awnlib.config import DatasetConfig, parse_study
+from awnlib.config import parse_study
 from awnlib.data import (
     DataError,
     ImageData,
@@ -24,6 +24,7 @@ from awnlib.data import (
     prepare_dataset,
     training_images,
 )
+from awnlib.data.config import DatasetConfig
 from awnlib.records import read_record
 from awnlib.seeding import rng
 from awnlib.stages import recalibrate_model, sweep_model, train_model

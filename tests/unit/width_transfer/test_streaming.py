@@ -4,8 +4,8 @@ import pytest
 import torch
 from PIL import Image
 
-from awnlib.config import DatasetConfig
 from awnlib.data import ImageIndex, prepare_dataset
+from awnlib.data.config import DatasetConfig
 from awnlib.models import ModelSpec
 from awnlib.records import read_record
 from awnlib.seeding import rng
