@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from awnlib.budget import TOLERANCE, fill_budget, rounded_counts, scale_to_budget
 from awnlib.cost import cost, output_positions
 from awnlib.models import ModelSpec, SlimmableModel, create_structure
-from awnlib.study import RunConfig
+from awnlib.run import RunConfig
 from awnlib.train import model_spec
 
 

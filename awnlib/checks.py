@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from awnlib.base_counts import check_dimensions
 from awnlib.config import StudyConfig
 from awnlib.models import create_structure
+from awnlib.run import RunConfig
 from awnlib.settings import ConfigError
-from awnlib.study import RunConfig, runs
+from awnlib.study import runs
 from awnlib.tracking import StatisticsTracker
 from awnlib.train import model_spec
 

@@ -16,8 +16,9 @@ from awnlib.columns import COLLECTED
 from awnlib.config import StudyConfig
 from awnlib.provenance import merge_provenance
 from awnlib.records import Record, read_record, recorded_file
+from awnlib.run import RunConfig
 from awnlib.schemas import read_table, write_table
-from awnlib.study import Evaluation, RunConfig, evaluations, runs
+from awnlib.study import Evaluation, evaluations, runs
 
 _FROM_RUNS = ("history", "bn_statistics", "bn_drift")
 

@@ -20,6 +20,7 @@ from awnlib.data.config import DatasetConfig
 from awnlib.methods import Method, load_methods
 from awnlib.models import model_names
 from awnlib.paper import paper_datasets
+from awnlib.run import ModelConfig, TrackConfig, TrainConfig
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 
 NAME = r"[a-z0-9][a-z0-9_.-]*"
@@ -34,97 +35,6 @@ def _check_widths(widths: list[float]) -> list[float]:
     if widths[0] != 1.0 or widths[-1] <= 0:
         raise ValueError(f"widths must start at 1.0 and stay above 0, found {widths}")
     return widths
-
-
-class TrainConfig(Settings):
-    """Hyper-parameters of one training run. Defaults: Any-Width Networks, section 5.1, LeNet-3C1L."""
-
-    num_epochs: int = Field(default=20, ge=1, description="passes over the training images")
-    batch_size: int = Field(
-        default=128, ge=2, description="images per step; an epoch's last, smaller batch is left out"
-    )
-    lr: float = Field(default=0.01, gt=0, description="learning rate at the start")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of SGD")
-    nesterov: bool = Field(default=False, description="Nesterov's momentum")
-    weight_decay: float = Field(default=0.0, ge=0, description="weight decay (the factor in the gradient)")
-    weight_decay_on: Literal["all", "weights"] = Field(
-        default="all", description="every parameter, or convolution and linear weights only"
-    )
-    label_smoothing: float = Field(
-        default=0.0, ge=0, lt=1, description="share of a label that is spread over all classes"
-    )
-    schedule: Literal["multistep", "linear", "cosine", "constant"] = Field(
-        default="multistep",
-        description="lr falls at the milestones, in every step down to 0 (evenly, or as half a cosine), or never",
-    )
-    warmup_epochs: int = Field(default=0, ge=0, description="epochs at the start in which lr rises linearly from 0")
-    milestones: list[float] = Field(
-        default_factory=lambda: [0.5, 0.75],
-        description="multistep: fractions of the training at which lr falls",
-    )
-    gamma: float = Field(default=0.1, gt=0, le=1, description="multistep: factor of the learning rate at a milestone")
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="float32",
-        description="bfloat16: autocast of the forward passes; far slower on a CPU without instructions for it, which "
-        "is said before training",
-    )
-    compile: bool = Field(
-        default=False,
-        description="torch.compile; one graph for any-width networks, one for each width of others, whose widths must "
-        "be fixed",
-    )
-    num_processes: int = Field(
-        default=1,
-        ge=1,
-        description="processes that share every batch, on a GPU a device for each; BN sees their shares",
-    )
-    num_workers: int = Field(
-        default=0, ge=0, description="processes that read the images of a streamed data set, for each training process"
-    )
-
-    @field_validator("milestones")
-    @classmethod
-    def _rising_fractions(cls, value: list[float]) -> list[float]:
-        if sorted(set(value)) != value or any(not 0 < fraction < 1 for fraction in value):
-            raise ValueError(f"milestones must rise within (0, 1), found {value}")
-        return value
-
-    @model_validator(mode="after")
-    def _warmup_ends(self) -> TrainConfig:
-        if self.warmup_epochs >= self.num_epochs:
-            raise ValueError(
-                f"warmup_epochs must be less than num_epochs ({self.num_epochs}), found {self.warmup_epochs}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _processes_share_a_batch(self) -> TrainConfig:
-        if self.batch_size % self.num_processes or self.batch_size < 2 * self.num_processes:
-            raise ValueError(
-                f"num_processes must divide batch_size ({self.batch_size}) into equal shares of 2 images or more, "
-                f"found {self.num_processes}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> TrainConfig:
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs a momentum above 0")
-        return self
-
-
-class ModelConfig(Settings):
-    """Options of a model, whatever the method."""
-
-    divisor: int = Field(default=1, ge=1, description="active channel counts are multiples of this")
-    base_width_mult: float = Field(
-        default=1.0, gt=0, description="channel counts relative to the plain network; the method's factor comes on top"
-    )
-    stem: Literal["by_size", "small", "large"] = Field(
-        default="by_size",
-        description="deep networks: whether the first layers keep the resolution, as for small images; by_size: up to "
-        "64 pixels",
-    )
 
 
 class RecalibrationConfig(Settings):
@@ -151,13 +61,6 @@ class SweepConfig(Settings):
         description="BN statistics of widths without their own, in S-Nets and US-Nets: of the next larger width "
         "(Any-Width Networks, section 5.1), or interpolated between the two neighbours",
     )
-
-
-class TrackConfig(Settings):
-    """What figure 2 needs: BN statistics of one layer during training."""
-
-    layer: str | None = Field(default=None, description="name of the norm layer; null: the model's last one")
-    num_points: int = Field(default=100, ge=1, description="about how many iterations to record in a run")
 
 
 class PanelConfig(Settings):

@@ -11,6 +11,7 @@ from awnlib import config
 from awnlib.data.config import DatasetConfig
 from awnlib.logs import speak_utf8
 from awnlib.methods import Method
+from awnlib.run import ModelConfig, TrackConfig, TrainConfig
 from awnlib.settings import Settings
 from awnlib.width_transfer import study
 from awnlib.width_transfer.settings import SETTINGS
@@ -51,13 +52,13 @@ WORDS: dict[Any, str] = {
 SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("The study", config.StudyConfig),
     ("`datasets.<name>`", DatasetConfig),
-    ("`models.<name>`", config.ModelConfig),
+    ("`models.<name>`", ModelConfig),
     ("`methods.<name>`", Method),
-    ("`train`", config.TrainConfig),
+    ("`train`", TrainConfig),
     ("`overrides[]`", config.OverrideConfig),
     ("`recalibration`", config.RecalibrationConfig),
     ("`sweep`", config.SweepConfig),
-    ("`track`", config.TrackConfig),
+    ("`track`", TrackConfig),
     ("`tables.<name>`, `figures.<name>`", config.ExhibitConfig),
     ("`panels[]`", config.PanelConfig),
     ("A width-transfer study", study.TransferStudy),

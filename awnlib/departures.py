@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from awnlib.config import ModelConfig, StudyConfig, TrainConfig
+from awnlib.config import StudyConfig
 from awnlib.layout import row_title
+from awnlib.run import ModelConfig, TrainConfig
 
 Cell = tuple[str, str, str]  # model, data set, method
 COUNTED = {"num_epochs": "epoch", "seeds": "seed"}

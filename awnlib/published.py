@@ -17,8 +17,9 @@ from awnlib.departures import departures
 from awnlib.findings import orders
 from awnlib.layout import markdown
 from awnlib.report import CAPTIONS, size_rows
+from awnlib.run import RunConfig
 from awnlib.schemas import read_provenance, read_table
-from awnlib.study import RunConfig, evaluations, runs
+from awnlib.study import evaluations, runs
 from awnlib.tables import with_paper_numbers
 
 COLLECTED = ("evaluations", "runs", "bn_drift")  # the other tables of a study are large

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from awnlib.config import TrainConfig
+from awnlib.run import TrainConfig
 
 
 def learning_rate(settings: TrainConfig, progress: float) -> float:

@@ -26,9 +26,10 @@ from awnlib.objectives import fixed_widths
 from awnlib.provenance import provenance
 from awnlib.recalibrate import recalibrate_bn
 from awnlib.records import Record, read_record, recorded_file, run_job
+from awnlib.run import RunConfig
 from awnlib.schemas import write_table
 from awnlib.seeding import rng
-from awnlib.study import Evaluation, RunConfig, recalibration_points
+from awnlib.study import Evaluation, recalibration_points
 from awnlib.sweep import sweep_widths
 from awnlib.train import train
 

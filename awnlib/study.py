@@ -9,49 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from pydantic import Field
-
-from awnlib.config import ModelConfig, StudyConfig, TrackConfig, TrainConfig
+from awnlib.config import StudyConfig
 from awnlib.methods import Method
-from awnlib.settings import Settings
+from awnlib.run import ModelConfig, RunConfig
 
 AS_TRAINED = "as_trained"
-
-
-class RunConfig(Settings):
-    """Everything that one training run depends on, apart from the images themselves."""
-
-    dataset: str
-    augment: str
-    model: str
-    model_settings: ModelConfig
-    method: str
-    method_settings: Method
-    widths: list[float] = Field(description="fixed widths, largest first; the last one is the smallest allowed")
-    individual_width: float | None = Field(default=None, description="the one width of an individually trained network")
-    seed: int
-    train: TrainConfig
-    track: TrackConfig
-    counts: dict[str, int] | None = Field(default=None, description="channels by name, in place of the model's own")
-    depth_mult: int = Field(default=1, ge=1, description="blocks in each stage relative to the plain network")
-
-    @property
-    def name(self) -> str:
-        """The run's path below ``runs/``: dataset/model/method/seed."""
-        width = "" if self.individual_width is None else f"@{self.individual_width!r}"
-        return f"{self.dataset}/{self.model}/{self.method}{width}/seed{self.seed}"
-
-    def training_settings(self) -> dict[str, Any]:
-        """Return the settings that decide what is trained: not a method's name in figures, nor who reads images."""
-        unseen = {"method_settings": {"label", "source", "recalibration"}, "train": {"num_workers"}}
-        unset = {key: True for key in ("counts", "depth_mult") if getattr(self, key) == _default(key)}
-        return self.model_dump(exclude={**unseen, **unset})
-
-
-def _default(key: str) -> Any:
-    return RunConfig.model_fields[key].default
 
 
 @dataclass(frozen=True)

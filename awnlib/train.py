@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 
 from awnlib import distributed
-from awnlib.config import TrainConfig
 from awnlib.data import DataSet, training_images
 from awnlib.data.batches import epoch_order
 from awnlib.hardware import warn_of_slow_bfloat16
@@ -32,9 +31,9 @@ from awnlib.objectives import backward_widths, fixed_widths, loss_weights, sampl
 from awnlib.one_pass import backward_one_pass, channel_counts, is_any_width, width_losses
 from awnlib.progress import Progress
 from awnlib.resumable import Parts, load_point, look, run_identity, run_resumable, save_point, training_tensors
+from awnlib.run import RunConfig, TrainConfig
 from awnlib.schedule import learning_rate
 from awnlib.seeding import rng, seeded
-from awnlib.study import RunConfig
 from awnlib.tracking import StatisticsTracker
 
 Backward = Callable[[Tensor, Tensor, list[float]], tuple[Tensor, Tensor]]

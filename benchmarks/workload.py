@@ -9,9 +9,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from awnlib.config import TrainConfig
 from awnlib.methods import load_methods
 from awnlib.models import SlimmableModel, create_model
+from awnlib.run import TrainConfig
 from awnlib.train import create_optimizer
 
 WIDTHS = [1.0, 0.75, 0.5, 0.25]

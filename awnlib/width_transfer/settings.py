@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from awnlib.config import TrainConfig
+from awnlib.run import TrainConfig
 from awnlib.settings import Settings, parse
 
 

@@ -19,12 +19,12 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from awnlib.config import BaseStudy, ModelConfig, TrackConfig, TrainConfig, name_problems, unknown_names
+from awnlib.config import BaseStudy, name_problems, unknown_names
 from awnlib.data.config import DatasetConfig
 from awnlib.methods import load_methods
 from awnlib.models import model_names
+from awnlib.run import ModelConfig, RunConfig, TrackConfig, TrainConfig
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
-from awnlib.study import RunConfig
 from awnlib.width_transfer.settings import SupernetSettings, parse_settings
 
 Stacking = Literal["average_block", "last_block"]

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from awnlib.config import TrainConfig, load_study, parse_study
+from awnlib.config import load_study, parse_study
 from awnlib.results_page import load_any_study
+from awnlib.run import TrainConfig
 from awnlib.settings import ConfigError
 
 PANEL = {"model": "lenet_3c1l", "dataset": "shapes"}

@@ -20,13 +20,13 @@ from awnlib import hardware, resumable
 from awnlib import train as module
 from awnlib.base_counts import with_base_counts
 from awnlib.checkpoint import CheckpointError, load_tensors, save_model
-from awnlib.config import TrainConfig
 from awnlib.cost import cost
 from awnlib.methods import load_methods
 from awnlib.models import create_model
 from awnlib.objectives import sample_widths
 from awnlib.progress import Progress
 from awnlib.records import DivergedError
+from awnlib.run import TrainConfig
 from awnlib.schedule import learning_rate
 from awnlib.seeding import rng
 from awnlib.train import build_model, create_optimizer, train

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from awnlib.config import study_yaml
+from awnlib.run import RunConfig
 from awnlib.settings import ConfigError
-from awnlib.study import RunConfig
 from awnlib.width_transfer.checks import check_networks
 from awnlib.width_transfer.study import (
     Configuration,
