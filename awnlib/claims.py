@@ -20,8 +20,8 @@ from awnlib.findings import model_sizes, worst_drift
 from awnlib.layout import row_title
 from awnlib.names import panel_title
 from awnlib.paper import paper_value
-from awnlib.study import recalibration_points
 from awnlib.tables import make_table2
+from awnlib.variants import recalibration_points
 
 Verdict = Literal["holds", "holds in part", "does not hold", "undecided"]
 NEAR_PAPER = 1.0  # percentage points; for sizes, percent of the network

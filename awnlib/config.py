@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 
 from awnlib.channels import check_apart
 from awnlib.data.config import DatasetConfig
+from awnlib.exhibits import ExhibitConfig
 from awnlib.methods import Method, load_methods
 from awnlib.models import model_names
 from awnlib.paper import paper_datasets
@@ -61,23 +62,6 @@ class SweepConfig(Settings):
         description="BN statistics of widths without their own, in S-Nets and US-Nets: of the next larger width "
         "(Any-Width Networks, section 5.1), or interpolated between the two neighbours",
     )
-
-
-class PanelConfig(Settings):
-    """One model on one data set, compared with the paper's numbers for `paper_dataset`."""
-
-    model: str = Field(description="a model of the library, such as lenet_3c1l")
-    dataset: str = Field(description="a data set of this study")
-    paper_dataset: str | None = Field(
-        default=None, description="a data set of the paper, such as fashion_mnist; null: the data set's own name"
-    )
-
-
-class ExhibitConfig(Settings):
-    """A table or a figure: which methods on which panels."""
-
-    panels: list[PanelConfig] = Field(min_length=1, description="models and data sets, a row or a subplot each")
-    methods: list[str] = Field(min_length=1, description="methods by name")
 
 
 class OverrideConfig(Settings):

@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from awnlib import config
 from awnlib.data.config import DatasetConfig
+from awnlib.exhibits import ExhibitConfig, PanelConfig
 from awnlib.logs import speak_utf8
 from awnlib.methods import Method
 from awnlib.run import ModelConfig, TrackConfig, TrainConfig
@@ -59,8 +60,8 @@ SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("`recalibration`", config.RecalibrationConfig),
     ("`sweep`", config.SweepConfig),
     ("`track`", TrackConfig),
-    ("`tables.<name>`, `figures.<name>`", config.ExhibitConfig),
-    ("`panels[]`", config.PanelConfig),
+    ("`tables.<name>`, `figures.<name>`", ExhibitConfig),
+    ("`panels[]`", PanelConfig),
     ("A width-transfer study", study.TransferStudy),
     ("`transfer`", study.TransferConfig),
     ("`transfer.optimizers.<name>`", study.OptimizerConfig),

@@ -38,7 +38,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "train": ("train.train",),
     "search": ("width_transfer.search.search",),
 }
-VALUES = {"config", "data.config", "methods.yaml", "run", "study", "width_transfer.study"}
+VALUES = {"config", "data.config", "exhibits", "methods.yaml", "run", "study", "width_transfer.study"}
 """What makes the settings of each job, which are compared on their own."""
 
 SETTINGS = {"methods", "width_transfer.settings"}

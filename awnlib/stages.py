@@ -29,9 +29,10 @@ from awnlib.records import Record, read_record, recorded_file, run_job
 from awnlib.run import RunConfig
 from awnlib.schemas import write_table
 from awnlib.seeding import rng
-from awnlib.study import Evaluation, recalibration_points
+from awnlib.study import Evaluation
 from awnlib.sweep import sweep_widths
 from awnlib.train import train
+from awnlib.variants import recalibration_points
 
 MODEL, HISTORY, STATISTICS, DRIFT, SWEEP = (
     "model.safetensors",

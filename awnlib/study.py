@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from awnlib.config import StudyConfig
 from awnlib.methods import Method
 from awnlib.run import ModelConfig, RunConfig
-
-AS_TRAINED = "as_trained"
+from awnlib.variants import AS_TRAINED, recalibration_points
 
 
 @dataclass(frozen=True)
@@ -34,11 +33,6 @@ class Evaluation:
         """The name in tables and figures, as the papers write it: US-Net(10w)."""
         points = recalibration_points(self.variant)
         return self.run.method_settings.label + (f"({points}w)" if points else "")
-
-
-def recalibration_points(variant: str) -> int | None:
-    """Return the number of recalibrated widths of a variant; None if it is evaluated as trained."""
-    return None if variant == AS_TRAINED else int(variant.removeprefix("recal"))
 
 
 def runs(study: StudyConfig) -> list[RunConfig]:

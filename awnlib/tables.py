@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 
 from awnlib.columns import TABLES
-from awnlib.config import ExhibitConfig, PanelConfig
+from awnlib.exhibits import ExhibitConfig, PanelConfig
 from awnlib.layout import markdown
 from awnlib.paper import paper_value, paper_widths
 from awnlib.schemas import write_table_files
-from awnlib.study import AS_TRAINED, recalibration_points
+from awnlib.variants import AS_TRAINED, recalibration_points
 
 
 def make_table1(

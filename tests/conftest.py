@@ -12,7 +12,8 @@ from awnlib.config import parse_study
 from awnlib.data import ImageData
 from awnlib.seeding import rng
 from awnlib.stages import recalibrate_model, sweep_model, train_model
-from awnlib.study import AS_TRAINED, evaluations, runs
+from awnlib.study import evaluations, runs
+from awnlib.variants import AS_TRAINED
 
 settings.register_profile("any_machine", deadline=None)  # a busy machine is no failure
 settings.load_profile("any_machine")

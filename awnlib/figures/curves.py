@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MultipleLocator
 
-from awnlib.config import ExhibitConfig, PanelConfig
+from awnlib.exhibits import ExhibitConfig, PanelConfig
 from awnlib.figures.style import ACCURACY_LABEL, LINE, WIDTH_LABEL, canvas, note_missing, say_empty, style_of, theme
 from awnlib.methods import Method
 from awnlib.names import panel_title
 from awnlib.paper import paper_value
-from awnlib.study import recalibration_points
+from awnlib.variants import recalibration_points
 
 MAX_COLUMNS = 3
 SIZE = (3.4, 3.7)  # inches of one panel with its legend

@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from awnlib.config import ExhibitConfig, PanelConfig
+from awnlib.exhibits import ExhibitConfig, PanelConfig
 from awnlib.figures.style import canvas, say_empty, theme
 from awnlib.methods import Method
 from awnlib.names import panel_title

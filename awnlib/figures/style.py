@@ -14,11 +14,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from awnlib.config import PanelConfig
+from awnlib.exhibits import PanelConfig
 from awnlib.files import atomic_path
 from awnlib.methods import Method
 from awnlib.names import panel_title
-from awnlib.study import recalibration_points
+from awnlib.variants import recalibration_points
 
 WIDTH_LABEL = "width (fraction of full width)"
 ACCURACY_LABEL = "test accuracy (%)"

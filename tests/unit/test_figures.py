@@ -10,7 +10,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from awnlib.columns import TABLES
-from awnlib.config import ExhibitConfig
+from awnlib.exhibits import ExhibitConfig
 from awnlib.figures import figure2, figure4, figure5, figure5_macs, figure6, save_figure
 from awnlib.figures.style import STYLES, style_of
 from awnlib.methods import load_methods

@@ -28,9 +28,10 @@ from awnlib.data.config import DatasetConfig
 from awnlib.records import read_record
 from awnlib.seeding import rng
 from awnlib.stages import recalibrate_model, sweep_model, train_model
-from awnlib.study import AS_TRAINED, evaluations, runs
+from awnlib.study import evaluations, runs
 from awnlib.torchvision_shim import import_torchvision
 from awnlib.train import train
+from awnlib.variants import AS_TRAINED
 
 import_torchvision()
 v2 = importlib.import_module("torchvision.transforms.v2")

@@ -4,7 +4,8 @@ import pytest
 
 from awnlib.config import parse_study
 from awnlib.settings import ConfigError
-from awnlib.study import evaluations, find_evaluation, find_run, recalibration_points, runs
+from awnlib.study import evaluations, find_evaluation, find_run, runs
+from awnlib.variants import recalibration_points
 
 
 def exhibit(*methods, dataset="shapes"):

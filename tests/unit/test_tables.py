@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from awnlib.columns import TABLES
-from awnlib.config import ExhibitConfig
+from awnlib.exhibits import ExhibitConfig
 from awnlib.layout import blocks, markdown
 from awnlib.schemas import read_table
 from awnlib.tables import make_table1, make_table2, with_paper_numbers, write_exhibit_table

@@ -3,7 +3,8 @@ from awnlib.columns import COLLECTED
 from awnlib.config import ConfigError, parse_study
 from awnlib.hardware import check_gpus, wants_gpu, warn_of_slow_bfloat16
 from awnlib.job_code import job_code
-from awnlib.study import AS_TRAINED, evaluations, runs
+from awnlib.study import evaluations, runs
+from awnlib.variants import AS_TRAINED
 
 try:
     STUDY = parse_study(config, origin=ORIGIN)

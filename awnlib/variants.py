@@ -1,0 +1,10 @@
+"""Variants of an evaluation: as trained, or with BN statistics of a number of widths."""
+
+from __future__ import annotations
+
+AS_TRAINED = "as_trained"
+
+
+def recalibration_points(variant: str) -> int | None:
+    """Return the number of recalibrated widths of a variant; None if it is evaluated as trained."""
+    return None if variant == AS_TRAINED else int(variant.removeprefix("recal"))
