@@ -6,17 +6,14 @@ come from ``train`` and are changed for single cells by ``overrides``: data, not
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
+from awnlib.base_study import BaseStudy, name_problems, unknown_names
 from awnlib.channels import check_apart
-from awnlib.data.config import DatasetConfig
 from awnlib.exhibits import ExhibitConfig
 from awnlib.methods import Method, load_methods
 from awnlib.models import model_names
@@ -24,7 +21,6 @@ from awnlib.paper import paper_datasets
 from awnlib.run import ModelConfig, TrackConfig, TrainConfig
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 
-NAME = r"[a-z0-9][a-z0-9_.-]*"
 TABLES = ("table1", "table2")
 FIGURES = ("figure2", "figure4", "figure5", "figure6")
 
@@ -81,35 +77,6 @@ class OverrideConfig(Settings):
     def matches(self, *, model: str, dataset: str, method: str) -> bool:
         """Whether the override speaks of this cell; a key that is not given matches everything."""
         return self.model in (None, model) and self.dataset in (None, dataset) and self.method in (None, method)
-
-
-class BaseStudy(Settings):
-    """What every kind of study says."""
-
-    study: str = Field(pattern=f"^{NAME}$", description="results go to results/<study>/")
-    description: str = Field(default="", description="what the study is for; opens its report")
-    seeds: list[int] = Field(min_length=1, description="everything is trained once for each seed")
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a CUDA device if there is one")
-    data_folder: str | None = Field(default=None, description="null: the environment variable AWN_DATA, else ./data")
-    datasets: dict[str, DatasetConfig] = Field(min_length=1, description="data sets by a name of your choice")
-    only: list[str] = Field(
-        default_factory=list,
-        description="make (and train) only what these names leave, of tables and figures (of axes and comparisons in a "
-        "width-transfer study), data sets and models; empty: all",
-    )
-
-    @field_validator("only", mode="before")
-    @classmethod
-    def _one_name(cls, value: Any) -> Any:
-        """A single name may stand without a list: `--config only=table1`."""
-        return [value] if isinstance(value, str) else value
-
-    @field_validator("seeds")
-    @classmethod
-    def _unique_seeds(cls, value: list[int]) -> list[int]:
-        if len(set(value)) != len(value) or min(value) < 0:
-            raise ValueError(f"seeds must be different and not negative, found {value}")
-        return value
 
 
 class StudyConfig(BaseStudy):
@@ -265,12 +232,6 @@ def load_study(path: str | Path) -> StudyConfig:
     return parse_study(read_yaml(path), origin=str(path))
 
 
-def study_yaml(study: BaseStudy) -> str:
-    """Return a study as YAML, with all defaults; what loads a study of its kind reads it."""
-    text: str = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    return text
-
-
 def _selected(study: StudyConfig, origin: str) -> StudyConfig:
     """Return a study with those exhibits and panels that its ``only`` leaves."""
     if not study.only:
@@ -291,22 +252,6 @@ def _selected(study: StudyConfig, origin: str) -> StudyConfig:
     if not selected.exhibits:
         raise ConfigError([f"only: no table or figure shows {' and '.join(study.only)}"], origin)
     return selected
-
-
-def name_problems(name: str) -> list[str]:
-    """Return a line if a name cannot be that of a folder."""
-    if re.fullmatch(NAME, name):
-        return []
-    return [f"{name!r} becomes a folder name: use lower-case letters, digits, '_', '-' and '.'"]
-
-
-def unknown_names(where: str, names: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Return a line for each name that is not known, and one for each that stands twice."""
-    known = list(known)
-    allowed = ", ".join(known)
-    counts = Counter(list(names))
-    unknown = [f"{where}: unknown name '{name}' (allowed: {allowed})" for name in counts if name not in known]
-    return unknown + [f"{where}: '{name}' is named twice" for name, count in counts.items() if count > 1]
 
 
 __all__ = ["ConfigError", "StudyConfig", "load_study", "parse_study"]

@@ -26,19 +26,19 @@ JOBS: dict[str, tuple[str, ...]] = {
     "figure5": ("figures.figure5", "figures.save_figure"),
     "figure5_macs": ("figures.figure5_macs", "figures.save_figure"),
     "figure6": ("figures.figure6", "figures.save_figure"),
-    "report": ("report.write_report", "config.study_yaml"),
+    "report": ("report.write_report", "base_study.study_yaml"),
     # Width transfer
     "search_widths": ("width_transfer.stages.search_widths",),
     "transfer_widths": ("width_transfer.stages.transfer_widths",),
     "train_transferred": ("width_transfer.stages.train_transferred",),
     "collect_transfer": ("width_transfer.collect.collect_transfer", *STORED_TABLES),
     "draw_transfer": ("width_transfer.figures.draw", "figures.style.save_figure"),
-    "report_transfer": ("width_transfer.report.write_transfer_report", "config.study_yaml"),
+    "report_transfer": ("width_transfer.report.write_transfer_report", "base_study.study_yaml"),
     # What a resume point is of: what a job does with the outcome is not in it
     "train": ("train.train",),
     "search": ("width_transfer.search.search",),
 }
-VALUES = {"config", "data.config", "exhibits", "methods.yaml", "run", "study", "width_transfer.study"}
+VALUES = {"base_study", "config", "data.config", "exhibits", "methods.yaml", "run", "study", "width_transfer.study"}
 """What makes the settings of each job, which are compared on their own."""
 
 SETTINGS = {"methods", "width_transfer.settings"}

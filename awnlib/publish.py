@@ -18,8 +18,9 @@ from PIL import Image
 
 import awnlib.published
 import awnlib.width_transfer.published
+from awnlib.base_study import study_yaml
 from awnlib.columns import TABLES
-from awnlib.config import StudyConfig, load_study, study_yaml
+from awnlib.config import StudyConfig, load_study
 from awnlib.files import atomic_path
 from awnlib.published import Contents
 from awnlib.records import read_record

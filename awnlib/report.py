@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from awnlib.config import StudyConfig, study_yaml
+from awnlib.base_study import study_yaml
+from awnlib.config import StudyConfig
 from awnlib.findings import model_sizes, orders, worst_drift
 from awnlib.layout import HOLE, Block, blocks
 from awnlib.names import display_name, panel_title

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from awnlib.config import study_yaml
+from awnlib.base_study import study_yaml
 from awnlib.names import display_name, panel_title
 from awnlib.page import format_time, link, load_picture, write_page
 from awnlib.width_transfer.layout import (

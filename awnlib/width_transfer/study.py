@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from awnlib.config import BaseStudy, name_problems, unknown_names
+from awnlib.base_study import BaseStudy, name_problems, unknown_names
 from awnlib.data.config import DatasetConfig
 from awnlib.methods import load_methods
 from awnlib.models import model_names

@@ -14,8 +14,10 @@ from awnlib.collect import run_record, sweep_record
 from awnlib.config import StudyConfig, load_study
 from awnlib.memory import keep_freed_memory
 from awnlib.records import RecordError, read_record
+from awnlib.run import RunConfig
 from awnlib.stages import MODEL, recalibrate_model, sweep_model, train_model
-from awnlib.study import AS_TRAINED, Evaluation, RunConfig, evaluations, find_run
+from awnlib.study import Evaluation, evaluations, find_run
+from awnlib.variants import AS_TRAINED
 
 
 def main() -> None:

@@ -8,12 +8,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from awnlib.base_study import study_yaml
 from awnlib.collect import collect_runs
-from awnlib.config import StudyConfig, study_yaml
+from awnlib.config import StudyConfig
 from awnlib.files import atomic_path
 from awnlib.interrupt import TERMINATED, sigterm_noticed
+from awnlib.run import RunConfig
 from awnlib.schemas import read_provenance, read_table
-from awnlib.study import RunConfig, runs
+from awnlib.study import runs
 from awnlib.tables import make_table2, write_exhibit_table
 from benchmarks.gpu import INCOMPLETE
 from benchmarks.gpu.cell import is_finished

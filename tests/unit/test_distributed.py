@@ -15,7 +15,6 @@ from torch import distributed as dist
 
 from awnlib import distributed, resumable
 from awnlib.checkpoint import load_tensors
-from awnlib.config import ConfigError
 from awnlib.data import TrainingImages
 from awnlib.data import batches as batches_module
 from awnlib.data.batches import step_order
@@ -26,6 +25,7 @@ from awnlib.one_pass import backward_one_pass, is_any_width
 from awnlib.progress import Progress
 from awnlib.records import DivergedError
 from awnlib.seeding import rng
+from awnlib.settings import ConfigError
 from awnlib.train import build_model, create_optimizer, train
 
 CPU = torch.device("cpu")

@@ -40,7 +40,7 @@ print(study.description, file=sys.stderr)
 STREAMED = """
 import sys
 from pathlib import Path
-from awnlib.config import DatasetConfig
+from awnlib.data.config import DatasetConfig
 from awnlib.data import load_dataset, prepare_dataset
 
 folder, name = Path(sys.argv[1]), sys.argv[2]

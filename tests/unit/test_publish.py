@@ -10,9 +10,10 @@ import yaml
 from PIL import Image
 
 from awnlib import publish as module
+from awnlib.base_study import study_yaml
 from awnlib.collect import run_record
 from awnlib.columns import TABLES
-from awnlib.config import load_study, parse_study, study_yaml
+from awnlib.config import load_study, parse_study
 from awnlib.departures import departures
 from awnlib.publish import PublishError, main, publish, write_page
 from awnlib.records import Record, write_record

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from awnlib.config import study_yaml
+from awnlib.base_study import study_yaml
 from awnlib.logs import log_to
 from awnlib.schemas import read_provenance, read_table
 from awnlib.width_transfer.report import write_transfer_report

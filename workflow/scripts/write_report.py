@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from awnlib.config import parse_study, study_yaml
+from awnlib.base_study import study_yaml
+from awnlib.config import parse_study
 from awnlib.logs import log_to
 from awnlib.report import write_report
 from awnlib.schemas import read_provenance, read_table

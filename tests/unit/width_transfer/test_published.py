@@ -7,8 +7,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from awnlib.base_study import study_yaml
 from awnlib.columns import TABLES
-from awnlib.config import load_study, study_yaml
+from awnlib.config import load_study
 from awnlib.publish import PublishError, publish
 from awnlib.records import Record, write_record
 from awnlib.results_page import load_any_study, write_page

@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from awnlib.config import study_yaml
+from awnlib.base_study import study_yaml
 from awnlib.run import RunConfig
 from awnlib.settings import ConfigError
 from awnlib.width_transfer.checks import check_networks
