@@ -11,7 +11,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from awnlib.files import atomic_path, why_unreadable
-from awnlib.models import SlimmableModel, create_model
 
 PICKLES = (b"PK\x03\x04", b"\x80")  # what a zip archive and a bare pickle begin with
 FOREIGN = (
@@ -55,35 +54,6 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return tensors, {key: json.loads(value) for key, value in texts.items()}
     except json.JSONDecodeError:
         raise CheckpointError(f"{path} holds tensors (safetensors.torch.load_file reads them) but {FOREIGN}") from None
-
-
-def save_model(path: str | Path, model: SlimmableModel, **metadata: Any) -> None:
-    """Write a model's weights, statistics and specification, so that `load_model` can rebuild it."""
-    save_tensors(path, model.state_dict(), {"spec": model.spec.model_dump(), **metadata})
-
-
-def load_model(path: str | Path) -> tuple[SlimmableModel, dict[str, Any]]:
-    """Rebuild a model from its file, at full width and in evaluation mode.
-
-    Returns
-    -------
-    model, metadata
-        The model and what else `save_model` was given.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is missing, damaged or holds no model.
-    """
-    tensors, metadata = load_tensors(path)
-    if "spec" not in metadata:
-        raise CheckpointError(f"{path} holds no model: it {FOREIGN}")
-    try:
-        model = create_model(**metadata.pop("spec"))
-        model.load_state_dict(tensors)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} does not fit its own description: {error}") from None
-    return model.eval(), metadata
 
 
 def _first_bytes(path: Path) -> bytes:

@@ -16,12 +16,11 @@ from torch import Tensor
 from awnlib.auc import auc_pct
 from awnlib.base_counts import with_base_counts
 from awnlib.channels import evenly_spaced
-from awnlib.checkpoint import load_model, save_model
 from awnlib.config import RecalibrationConfig, SweepConfig
 from awnlib.cost import plain_params, stored_params
 from awnlib.data import DataSet, all_test_batches, chosen_training_batches, load_dataset
 from awnlib.drift import bn_drift
-from awnlib.models import SlimmableModel
+from awnlib.models import SlimmableModel, load_model, save_model
 from awnlib.objectives import fixed_widths
 from awnlib.provenance import provenance
 from awnlib.recalibrate import recalibrate_bn

@@ -14,6 +14,7 @@ from awnlib.lazy import lazy_names
 
 if TYPE_CHECKING:
     from awnlib.models._base import SlimmableModel, StageBlocks
+    from awnlib.models._files import load_model, save_model
     from awnlib.models._spec import ModelSpec, Width
     from awnlib.models._weights import load_torchvision_weights
 
@@ -24,8 +25,10 @@ __all__ = [
     "Width",
     "create_model",
     "create_structure",
+    "load_model",
     "load_torchvision_weights",
     "model_names",
+    "save_model",
 ]
 
 __getattr__ = lazy_names(
@@ -35,7 +38,9 @@ __getattr__ = lazy_names(
         "SlimmableModel": "awnlib.models._base",
         "StageBlocks": "awnlib.models._base",
         "Width": "awnlib.models._spec",
+        "load_model": "awnlib.models._files",
         "load_torchvision_weights": "awnlib.models._weights",
+        "save_model": "awnlib.models._files",
     },
 )
 

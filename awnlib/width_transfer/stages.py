@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 
-from awnlib.checkpoint import save_model
 from awnlib.cost import cost
 from awnlib.data import DataSet, all_test_batches, load_dataset
-from awnlib.models import ModelSpec, SlimmableModel, create_model
+from awnlib.models import ModelSpec, SlimmableModel, create_model, save_model
 from awnlib.records import Record, recorded_file, run_job
 from awnlib.schemas import write_table
 from awnlib.stages import HISTORY, MODEL, choose_device, job_provenance

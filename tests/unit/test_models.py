@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from awnlib import models
-from awnlib.checkpoint import load_model, save_model
-from awnlib.models import create_model, model_names
+from awnlib.models import create_model, load_model, model_names, save_model
 from awnlib.recalibrate import recalibrate_bn
 from tests.reference import small_lenet
 

@@ -7,12 +7,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from awnlib.anytime import AnytimeNetwork
-from awnlib.checkpoint import load_model, save_model
 from awnlib.cost import cost, output_positions
 from awnlib.extract import extract
 from awnlib.layers import TriangularConv2d
 from awnlib.methods import load_methods
-from awnlib.models import create_model, model_names
+from awnlib.models import create_model, load_model, model_names, save_model
 from awnlib.objectives import backward_widths, sample_widths
 from awnlib.one_pass import backward_one_pass
 from awnlib.recalibrate import recalibrate_bn

@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from awnlib.auc import auc_pct
 from awnlib.base_counts import with_base_counts
-from awnlib.checkpoint import load_model, save_tensors
+from awnlib.checkpoint import save_tensors
 from awnlib.collect import run_record, sweep_record
+from awnlib.models import load_model
 from awnlib.records import read_record, recorded_file
 from awnlib.schemas import read_provenance, read_table
 from awnlib.stages import choose_device, recalibrate_model, sweep_model, train_model

@@ -19,10 +19,10 @@ from awnlib import checkpoint as checkpoint_module
 from awnlib import hardware, resumable
 from awnlib import train as module
 from awnlib.base_counts import with_base_counts
-from awnlib.checkpoint import CheckpointError, load_tensors, save_model
+from awnlib.checkpoint import CheckpointError, load_tensors
 from awnlib.cost import cost
 from awnlib.methods import load_methods
-from awnlib.models import create_model
+from awnlib.models import create_model, save_model
 from awnlib.objectives import sample_widths
 from awnlib.progress import Progress
 from awnlib.records import DivergedError
