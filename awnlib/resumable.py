@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
-from awnlib.data import DataSet
 from awnlib.distributed import rank
 from awnlib.interrupt import sigterm_noticed, stop
 from awnlib.job_code import job_code
@@ -73,9 +72,9 @@ def training_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict
     return {f"model.{name}": value for name, value in model.state_dict().items()} | momentum
 
 
-def run_identity(data: DataSet, stage: str, model: str, *settings: str) -> list[str]:
-    """Return all that a run depends on: settings, images, the code of a stage (`job_code`) and the model, and torch."""
-    return [*settings, data.training_digest(), job_code(stage, model=model), torch.__version__]
+def run_identity(images: str, stage: str, model: str, *settings: str) -> list[str]:
+    """Return all that a run depends on: settings, the digest of its images, code (`job_code`) and torch."""
+    return [*settings, images, job_code(stage, model=model), torch.__version__]
 
 
 def save_point(path: Path, identity: list[str], tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:

@@ -197,7 +197,7 @@ class _Training:
         recorded = range(0, self.total_steps, every)
         self.tracker = StatisticsTracker(self.model, run.track.layer, recorded, self.widths)
         settings = json.dumps(run.training_settings(), sort_keys=True)
-        self.identity = run_identity(data, "train", run.model, settings)
+        self.identity = run_identity(data.training_digest(), "train", run.model, settings)
         self.step = 0
         self.lr = self.settings.lr
         self.resumed = 0

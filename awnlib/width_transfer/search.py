@@ -172,7 +172,7 @@ class _Search:
         """Everything that the search depends on: a checkpoint with another one is of another search."""
         problem, settings = self.optimizer.problem, self.settings.model_dump_json(exclude={"num_workers"})
         goal = f"{problem.spec.model_dump_json()}, budget {problem.budget}, seed {self.optimizer.seed}"
-        return run_identity(problem.data, "search", problem.spec.name, settings, goal)
+        return run_identity(problem.data.training_digest(), "search", problem.spec.name, settings, goal)
 
     def run(self, checkpoint: Path | None, checkpoint_every_s: float, title: str) -> None:
         """Take all remaining steps, and do what follows training; leave a checkpoint of the finished search."""

@@ -201,23 +201,25 @@ def test_file_that_is_no_resume_point_is_an_error(tmp_path):
 
 
 def test_identity_changes_with_all_that_a_run_depends_on(shapes, monkeypatch):
-    first = run_identity(shapes, "train", "lenet_3c1l", "lr 1")
+    first = run_identity(shapes.training_digest(), "train", "lenet_3c1l", "lr 1")
     negatives = dataclasses.replace(shapes, train_images=255 - shapes.train_images)
-    assert run_identity(shapes, "train", "lenet_3c1l", "lr 1") == first == json.loads(json.dumps(first))
+    assert (
+        run_identity(shapes.training_digest(), "train", "lenet_3c1l", "lr 1") == first == json.loads(json.dumps(first))
+    )
     others = [
-        run_identity(shapes, "train", "lenet_3c1l", "lr 2"),
-        run_identity(shapes, "train", "mobilenet_v2", "lr 1"),
-        run_identity(shapes, "search", "lenet_3c1l", "lr 1"),
-        run_identity(negatives, "train", "lenet_3c1l", "lr 1"),
+        run_identity(shapes.training_digest(), "train", "lenet_3c1l", "lr 2"),
+        run_identity(shapes.training_digest(), "train", "mobilenet_v2", "lr 1"),
+        run_identity(shapes.training_digest(), "search", "lenet_3c1l", "lr 1"),
+        run_identity(negatives.training_digest(), "train", "lenet_3c1l", "lr 1"),
     ]
     monkeypatch.setattr(torch, "__version__", "0.0")
-    others.append(run_identity(shapes, "train", "lenet_3c1l", "lr 1"))
+    others.append(run_identity(shapes.training_digest(), "train", "lenet_3c1l", "lr 1"))
     assert first not in others
 
 
 @pytest.mark.parametrize("stage", ["train", "search"])
 def test_code_of_the_stage_belongs_to_the_identity(shapes, stage):
-    assert job_code(stage, model="lenet_3c1l") in run_identity(shapes, stage, "lenet_3c1l")
+    assert job_code(stage, model="lenet_3c1l") in run_identity(shapes.training_digest(), stage, "lenet_3c1l")
 
 
 # --- divergence ------------------------------------------------------------------------------------------------------
