@@ -46,7 +46,6 @@ SETTINGS = {"methods", "width_transfer.settings"}
 
 CANNOT_CHANGE_RESULTS = {
     "checks",
-    "choices",
     "columns",
     "digest",
     "files",

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from awnlib.choices import check_choice
 from awnlib.layers import SharedBatchNorm2d, SlimmableLinear
 from awnlib.models import SlimmableModel
+from awnlib.settings import check_choice
 
 Updates = Literal["each", "once"]
 LANES = 16  # channels for which bfloat16 convolutions are fast; with float32, padding to it was measured to cost 7 %

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from awnlib.channels import check_apart
-from awnlib.choices import check_choice
 from awnlib.layers.batchnorm import running_statistics
 from awnlib.models import SlimmableModel
+from awnlib.settings import check_choice
 
 Averaging = Literal["exact", "moving"]
 

@@ -10,7 +10,7 @@ import difflib
 import types
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -125,3 +125,20 @@ def _field_names(kind: Any, location: tuple[str | int, ...]) -> list[str]:
         if typing.get_origin(kind) in (typing.Union, types.UnionType):
             kind = next(arg for arg in typing.get_args(kind) if arg is not types.NoneType)
     return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, Settings) else []
+
+
+def check_choice(name: str, value: str, choices: Any) -> None:
+    """Raise a ValueError that names the allowed values if an option has none of them.
+
+    Parameters
+    ----------
+    name
+        The option's name.
+    value
+        What it was given.
+    choices
+        A `Literal` type of all allowed values.
+    """
+    allowed = get_args(choices)
+    if value not in allowed:
+        raise ValueError(f"unknown {name} {value!r} (allowed: {', '.join(allowed)})")

@@ -15,10 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from awnlib.choices import check_choice
 from awnlib.data.image_data import ImageData, digest_of
 from awnlib.data.raw import DataError
 from awnlib.files import atomic_path, shown
+from awnlib.settings import check_choice
 
 SplitName = Literal["train", "test"]
 _TENSORS = ("train_files", "train_labels", "test_files", "test_labels")

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from awnlib.channels import Channels, check_apart, check_width_mult
-from awnlib.choices import check_choice
 from awnlib.layers.padding import pad_last
+from awnlib.settings import check_choice
 
 BetweenSwitches = Literal["next_larger", "interpolated"]
 Affine = Literal["private", "shared"]

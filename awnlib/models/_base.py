@@ -9,11 +9,11 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from awnlib.channels import Channels, check_apart, check_width_mult, snap_width_mult
-from awnlib.choices import check_choice
 from awnlib.layers import SharedBatchNorm2d, SlimmableLinear, SwitchableBatchNorm2d
 from awnlib.layers.batchnorm import BetweenSwitches
 from awnlib.models._spec import ModelSpec
 from awnlib.models._weights import differences
+from awnlib.settings import check_choice
 
 Norm = SharedBatchNorm2d | SwitchableBatchNorm2d
 StageBlocks = tuple[tuple[tuple[str, ...], ...], ...]
