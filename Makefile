@@ -30,7 +30,7 @@ report: .venv/installed  ## only the tables, figures and report of STUDY (a conf
 	$(BIN)/snakemake --cores $(CORES) --configfile $(STUDY) -- report
 
 publish: .venv/installed  ## copy tables and figures of STUDY (a finished folder: results/<study>) to docs/results
-	$(BIN)/python -m awnlib.publish $(STUDY)
+	$(BIN)/python -m awnlib.report.publish $(STUDY)
 
 bench: .venv/installed  ## how fast awnlib is on this machine beside what one would run instead, as ratios
 	$(BIN)/python -m benchmarks

@@ -46,7 +46,7 @@ def backward_one_pass(
     updates: Updates = "each",
     forward: Callable[..., tuple[Tensor, Tensor]] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Do what `awnlib.objectives.backward_widths` does, in one pass at full width.
+    """Do what `awnlib.training.objectives.backward_widths` does, in one pass at full width.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from awnlib.memory import keep_freed_memory
+from awnlib.jobs.memory import keep_freed_memory
 from benchmarks import NAMES
 from benchmarks.measure import Benchmark, measure
 from benchmarks.report import frame_of, heading, table, write

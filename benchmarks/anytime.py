@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from awnlib.anytime import AnytimeNetwork
-from awnlib.extract import extract
+from awnlib.deploy.anytime import AnytimeNetwork
+from awnlib.deploy.extract import extract
 from benchmarks.measure import Benchmark, Case, Ratio, at_most
 from benchmarks.workload import WIDTHS, Options, create_lenet, random_batch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from awnlib.recalibrate import recalibrate_bn
+from awnlib.evaluation.recalibrate import recalibrate_bn
 from benchmarks.measure import Benchmark, Case, Ratio
 from benchmarks.train_step import us_net_step
 from benchmarks.workload import WIDTHS, Options, create_lenet, random_batch

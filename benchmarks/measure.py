@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 
-from awnlib.hardware import cpu_features
+from awnlib.jobs.hardware import cpu_features
 from benchmarks.workload import Options, synchronise
 
 Case = Callable[[], object]

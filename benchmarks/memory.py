@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from awnlib.sweep import sweep_widths
+from awnlib.evaluation.sweep import sweep_widths
 from benchmarks import train_step
 from benchmarks.measure import Benchmark, Case, Ratio
 from benchmarks.processes import run_apart

@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from awnlib.memory import keep_freed_memory
+from awnlib.jobs.memory import keep_freed_memory
 from benchmarks.measure import Benchmark, Ratio, at_least
 from benchmarks.processes import run_apart, wait_for_others
 from benchmarks.train_step import one_pass_step

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from awnlib.figures.style import GREY, LINE, STYLES, theme
+from awnlib.results.style import GREY, LINE, STYLES, theme
 
 # Marker and colour: the shape alone tells reached from missed.
 MARKS = {"reached": ("o", STYLES["awn"].color), "missed": ("X", STYLES["s_net"].color), "": ("D", "white")}

@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 from tabulate import tabulate
 
-from awnlib.figures.style import save_figure
 from awnlib.files import atomic_path
-from awnlib.provenance import provenance
+from awnlib.jobs.provenance import provenance
+from awnlib.results.style import save_figure
 from benchmarks.plot import plot, verdict
 from benchmarks.workload import Options
 

@@ -1,11 +1,11 @@
-"""One width as a plain network (`awnlib.extract`), beside a hand-written network with the same channels."""
+"""One width as a plain network (`awnlib.deploy.extract`), beside a hand-written network with the same channels."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from awnlib.extract import extract
+from awnlib.deploy.extract import extract
 from benchmarks.measure import Benchmark, Case, Ratio, at_most
 from benchmarks.peers import PlainLeNet
 from benchmarks.workload import Options, create_lenet, random_batch

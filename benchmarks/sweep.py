@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from awnlib.evaluation.sweep import sweep_widths
 from awnlib.models import SlimmableModel
-from awnlib.sweep import sweep_widths
 from benchmarks.measure import Benchmark, Case, Ratio, at_least
 from benchmarks.peers import PapersLeNet, papers_sweep
 from benchmarks.workload import Options, create_lenet, random_batch

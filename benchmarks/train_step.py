@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from awnlib.methods import load_methods
 from awnlib.models import SlimmableModel
-from awnlib.objectives import backward_widths, loss_weights
 from awnlib.one_pass import backward_one_pass, width_losses
+from awnlib.training.methods import load_methods
+from awnlib.training.objectives import backward_widths, loss_weights
 from benchmarks.measure import Benchmark, Case, Ratio, at_least, at_most
 from benchmarks.peers import PapersLeNet, PlainLeNet, count, papers_backward
 from benchmarks.workload import WIDTHS, Options, as_in_training, create_lenet, random_batch, step
@@ -49,7 +49,10 @@ def cases(options: Options) -> dict[str, Case]:
     }
     if options.device == "cpu":
         return steps
-    modes = {COMPILED: "default", GRAPHS: "reduce-overhead"}  # the second one as `awnlib.train` compiles for a GPU
+    modes = {
+        COMPILED: "default",
+        GRAPHS: "reduce-overhead",
+    }  # the second one as `awnlib.training.engine` compiles for a GPU
     return steps | {name: _compiled_step(awn(), mode, *batch) for name, mode in modes.items()}
 
 

@@ -9,10 +9,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from awnlib.methods import load_methods
 from awnlib.models import SlimmableModel, create_model
-from awnlib.run import TrainConfig
-from awnlib.train import create_optimizer
+from awnlib.training.engine import create_optimizer
+from awnlib.training.methods import load_methods
+from awnlib.training.run import TrainConfig
 
 WIDTHS = [1.0, 0.75, 0.5, 0.25]
 CLASSES = 10

@@ -7,13 +7,13 @@ import pytest
 import torch
 from hypothesis import settings
 
-from awnlib.collect import run_record, sweep_record
-from awnlib.config import parse_study
 from awnlib.data import ImageData
+from awnlib.results.variants import AS_TRAINED
 from awnlib.seeding import rng
-from awnlib.stages import recalibrate_model, sweep_model, train_model
-from awnlib.study import evaluations, runs
-from awnlib.variants import AS_TRAINED
+from awnlib.studies.widths.cells import evaluations, runs
+from awnlib.studies.widths.collect import run_record, sweep_record
+from awnlib.studies.widths.config import parse_study
+from awnlib.studies.widths.jobs import recalibrate_model, sweep_model, train_model
 
 settings.register_profile("any_machine", deadline=None)  # a busy machine is no failure
 settings.load_profile("any_machine")

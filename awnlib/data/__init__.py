@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from awnlib.data.image_index import DataSet, ImageIndex, load_dataset
     from awnlib.data.prepare import prepare_dataset
     from awnlib.data.raw import DataError
-    from awnlib.source_files import data_folder
+    from awnlib.data.source_files import data_folder
 
 __all__ = [
     "DataError",

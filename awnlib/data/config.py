@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from awnlib.data.sources import source_names
 from awnlib.settings import Settings
-from awnlib.sources import source_names
 
 
 class DatasetConfig(Settings):
     """Where the images of a data set come from and how they are presented in training."""
 
-    source: str = Field(description="what to read: a file of awnlib/sources, see docs/data.md")
+    source: str = Field(description="what to read: a file of awnlib/data/sources, see docs/data.md")
     path: str | None = Field(
         default=None, description="folder inside the data folder; null: the usual name of the source"
     )

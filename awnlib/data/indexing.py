@@ -13,11 +13,11 @@ from torch import Tensor
 from awnlib.data.config import DatasetConfig
 from awnlib.data.image_index import ImageIndex, pack_names
 from awnlib.data.raw import DataError, check_classes, naming_the_folder
+from awnlib.data.sources.image_folder import list_files
 from awnlib.data.streaming import centre_crop, read_image
 from awnlib.data.subsets import choose_balanced, describe_subsets, mean_and_std
 from awnlib.files import sha256
 from awnlib.seeding import rng
-from awnlib.sources.image_folder import list_files
 
 MEASURED_IMAGES = 1024  # for mean and std
 READERS, FILES_AT_ONCE = 8, 10_000  # threads that wait for a disk or a network; and what they are given together

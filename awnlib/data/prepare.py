@@ -18,8 +18,8 @@ from awnlib.data.image_data import ImageData
 from awnlib.data.image_index import DataSet
 from awnlib.data.indexing import index_dataset
 from awnlib.data.raw import DataError, RawData, Split, check_classes, check_labels, naming_the_folder
+from awnlib.data.sources import read_source
 from awnlib.data.subsets import choose_balanced, describe_subsets, mean_and_std
-from awnlib.sources import read_source
 
 
 def prepare_dataset(name: str, config: DatasetConfig, folder: Path) -> DataSet:

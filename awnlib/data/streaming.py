@@ -24,7 +24,7 @@ from awnlib.data.batches import EVERYTHING, normalise, scale_and_shift, step_ord
 from awnlib.data.decode import decode_image, read_file
 from awnlib.data.image_index import ImageIndex, SplitName
 from awnlib.files import shown
-from awnlib.interrupt import sigterm_blocked
+from awnlib.jobs.interrupt import sigterm_blocked
 from awnlib.seeding import seeded
 from awnlib.torchvision_shim import import_torchvision
 

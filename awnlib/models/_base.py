@@ -199,7 +199,7 @@ class SlimmableModel(nn.Module):
     def set_switches(self, width_mults: Sequence[float] | Mapping[str, float]) -> None:
         """Replace the widths that have BN statistics of their own, or make a width vector the only one.
 
-        All statistics start anew: call `awnlib.recalibrate.recalibrate_bn` rather than this.
+        All statistics start anew: call `awnlib.evaluation.recalibrate.recalibrate_bn` rather than this.
 
         Raises
         ------

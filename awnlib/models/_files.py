@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from awnlib.checkpoint import FOREIGN, CheckpointError, load_tensors, save_tensors
+from awnlib.jobs.checkpoint import FOREIGN, CheckpointError, load_tensors, save_tensors
 from awnlib.models import SlimmableModel, create_model
 
 

@@ -39,8 +39,8 @@ def load_torchvision_weights(
     """Give a network the weights and statistics of torchvision's network of the same name.
 
     At full width it then computes the same numbers. Narrower widths use the first channels of every layer: they need
-    training, or at least `awnlib.recalibrate.recalibrate_bn`. If the norms are switchable, each switch starts with the
-    first entries.
+    training, or at least `awnlib.evaluation.recalibrate.recalibrate_bn`. If the norms are switchable, each switch
+    starts with the first entries.
 
     Parameters
     ----------

@@ -15,8 +15,8 @@ from typing import TypeVar
 from torch import Tensor
 
 from awnlib.channels import Channels
-from awnlib.cost import output_positions
 from awnlib.layers import SlimmableConv2d
+from awnlib.model_cost import output_positions
 from awnlib.models import SlimmableModel
 
 T = TypeVar("T", int, float, Tensor)
@@ -82,7 +82,7 @@ def total_macs(layers: Sequence[LayerCost], count_of: Callable[[Channels], T]) -
         What `layer_costs` returned.
     count_of
         The number of channels of a dimension (of fixed ones too): an integer, a real number or a tensor, through which
-        the sum is differentiable. `lambda channels: channels.active` gives what `awnlib.cost.cost` counts.
+        the sum is differentiable. `lambda channels: channels.active` gives what `awnlib.model_cost.cost` counts.
     """
     return reduce(operator.add, (layer_macs(layer, count_of) for layer in layers))
 

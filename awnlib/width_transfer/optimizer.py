@@ -16,8 +16,8 @@ from torch import Tensor
 from awnlib.budget import fill_budget, rounded_counts, scale_to_budget
 from awnlib.data import DataSet
 from awnlib.models import ModelSpec, SlimmableModel, create_model
-from awnlib.objectives import backward_widths
 from awnlib.seeding import seeded
+from awnlib.training.objectives import backward_widths
 from awnlib.width_transfer.costs import layer_costs, total_macs
 from awnlib.width_transfer.ledger import ALL_GRADIENTS, Ledger
 from awnlib.width_transfer.settings import SupernetSettings

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from awnlib.data import DataSet, epoch_order, training_images
-from awnlib.hardware import warn_of_slow_bfloat16
+from awnlib.jobs.hardware import warn_of_slow_bfloat16
+from awnlib.jobs.progress import Progress
+from awnlib.jobs.provenance import provenance
+from awnlib.jobs.resumable import Parts, load_point, look, run_identity, run_resumable, save_point, training_tensors
 from awnlib.models import ModelSpec
-from awnlib.progress import Progress
-from awnlib.provenance import provenance
-from awnlib.resumable import Parts, load_point, look, run_identity, run_resumable, save_point, training_tensors
-from awnlib.schemas import write_table
-from awnlib.train import create_optimizer
+from awnlib.results.schemas import write_table
+from awnlib.training.engine import create_optimizer
 from awnlib.width_transfer.autoslim import AutoSlim
 from awnlib.width_transfer.dmcp import DMCP
 from awnlib.width_transfer.ledger import Ledger

@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from awnlib.run import TrainConfig
 from awnlib.settings import Settings, parse
+from awnlib.training.run import TrainConfig
 
 
 class OptimizerSettings(Settings):
@@ -84,7 +84,7 @@ class SupernetSettings(OptimizerSettings):
         return self.lr * (self.lr_end + (1 - self.lr_end) * left[self.schedule])
 
     def train_config(self) -> TrainConfig:
-        """Return what `awnlib.train.create_optimizer` needs."""
+        """Return what `awnlib.training.engine.create_optimizer` needs."""
         names = ("num_epochs", "batch_size", "lr", "momentum", "nesterov", "weight_decay", "weight_decay_on")
         return TrainConfig(**{name: getattr(self, name) for name in names})
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from awnlib.collect import run_record, sweep_record
-from awnlib.config import StudyConfig, load_study
-from awnlib.memory import keep_freed_memory
-from awnlib.records import RecordError, read_record
-from awnlib.run import RunConfig
-from awnlib.stages import MODEL, recalibrate_model, sweep_model, train_model
-from awnlib.study import Evaluation, evaluations, find_run
-from awnlib.variants import AS_TRAINED
+from awnlib.jobs.memory import keep_freed_memory
+from awnlib.jobs.records import RecordError, read_record
+from awnlib.results.variants import AS_TRAINED
+from awnlib.studies.widths.cells import Evaluation, evaluations, find_run
+from awnlib.studies.widths.collect import run_record, sweep_record
+from awnlib.studies.widths.config import StudyConfig, load_study
+from awnlib.studies.widths.jobs import MODEL, recalibrate_model, sweep_model, train_model
+from awnlib.training.run import RunConfig
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from awnlib.files import atomic_path
-from awnlib.provenance import provenance
+from awnlib.jobs.provenance import provenance
 from benchmarks.gpu import INCOMPLETE
 from benchmarks.gpu.settings import Settings
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from awnlib.interrupt import sigterm_noticed
+from awnlib.jobs.interrupt import sigterm_noticed
 
 GRACE_S = 10.0  # from SIGTERM, upon which a training saves a resume point, to SIGKILL
 POLL_S = 0.1

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from awnlib.extract import extract
+from awnlib.deploy.extract import extract
 from awnlib.models import SlimmableModel
 from benchmarks.gpu.ratios import measure_each
 from benchmarks.gpu.settings import Settings

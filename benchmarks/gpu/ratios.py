@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from awnlib.memory import keep_freed_memory
+from awnlib.jobs.memory import keep_freed_memory
 from benchmarks import NAMES
 from benchmarks.gpu.settings import Settings
 from benchmarks.measure import Benchmark, measure

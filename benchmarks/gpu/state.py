@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from awnlib.files import atomic_path
-from awnlib.interrupt import TERMINATED
+from awnlib.jobs.interrupt import TERMINATED
 from benchmarks.gpu import INCOMPLETE
 
 DONE = "done"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from awnlib.config import StudyConfig, parse_study
 from awnlib.data import DataError, data_folder, prepare_dataset
 from awnlib.settings import read_yaml
+from awnlib.studies.widths.config import StudyConfig, parse_study
 from benchmarks.gpu.settings import DIGITS, Settings
 
 PAPER = Path(__file__).parents[2] / "configs" / "awn_paper.yaml"

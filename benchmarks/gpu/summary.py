@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from awnlib.files import atomic_path
-from awnlib.schemas import read_provenance
+from awnlib.results.schemas import read_provenance
 from benchmarks.gpu import PARTS
 from benchmarks.gpu.state import State
 

@@ -8,15 +8,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from awnlib.base_study import study_yaml
-from awnlib.collect import collect_runs
-from awnlib.config import StudyConfig
 from awnlib.files import atomic_path
-from awnlib.interrupt import TERMINATED, sigterm_noticed
-from awnlib.run import RunConfig
-from awnlib.schemas import read_provenance, read_table
-from awnlib.study import runs
-from awnlib.tables import make_table2, write_exhibit_table
+from awnlib.jobs.interrupt import TERMINATED, sigterm_noticed
+from awnlib.papers.any_width_networks.tables import make_table2, write_exhibit_table
+from awnlib.results.schemas import read_provenance, read_table
+from awnlib.studies.base import study_yaml
+from awnlib.studies.widths.cells import runs
+from awnlib.studies.widths.collect import collect_runs
+from awnlib.studies.widths.config import StudyConfig
+from awnlib.training.run import RunConfig
 from benchmarks.gpu import INCOMPLETE
 from benchmarks.gpu.cell import is_finished
 from benchmarks.gpu.children import POLL_S

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from awnlib.checkpoint import load_tensors
-from awnlib.columns import COLLECTED
-from awnlib.records import read_record, recorded_file
-from awnlib.schemas import read_table
+from awnlib.jobs.checkpoint import load_tensors
+from awnlib.jobs.records import read_record, recorded_file
+from awnlib.results.columns import COLLECTED
+from awnlib.results.schemas import read_table
 from tests.workflow.conftest import create_workflow, small_study
 
 REPOSITORY = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from awnlib.anytime import AnytimeNetwork
-from awnlib.cost import cost
+from awnlib.deploy.anytime import AnytimeNetwork
+from awnlib.model_cost import cost
 from tests.reference import float64, small_lenet
 from tests.unit.test_extract import SmallResidual, small_residual
 

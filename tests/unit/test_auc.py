@@ -2,7 +2,7 @@
 
 import pytest
 
-from awnlib.auc import auc_pct
+from awnlib.evaluation.auc import auc_pct
 
 
 def test_constant_and_linear_curves():

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from awnlib.base_counts import base_counts
-from awnlib.cost import cost
+from awnlib.model_cost import cost
 from awnlib.models import ModelSpec, create_model
+from awnlib.training.base_counts import base_counts
 
 LENET = {"name": "lenet_3c1l", "input_shape": (1, 28, 28)}
 RESNET = {"name": "resnet18", "input_shape": (3, 32, 32), "base_width_mult": 0.25}

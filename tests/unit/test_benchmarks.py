@@ -15,11 +15,11 @@ from torch.autograd import DeviceType
 from awnlib.channels import Channels
 from awnlib.data import ImageData
 from awnlib.data.batches import TrainingImages
-from awnlib.extract import extract
-from awnlib.objectives import backward_widths
+from awnlib.deploy.extract import extract
+from awnlib.evaluation.sweep import sweep_widths
 from awnlib.one_pass import backward_one_pass
 from awnlib.seeding import rng
-from awnlib.sweep import sweep_widths
+from awnlib.training.objectives import backward_widths
 from benchmarks import NAMES, gpu_busy, measure
 from benchmarks.__main__ import main
 from benchmarks.image_loader import PilImages, endless_loader

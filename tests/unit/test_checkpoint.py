@@ -2,9 +2,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
+from awnlib.evaluation.recalibrate import recalibrate_bn
+from awnlib.jobs.checkpoint import CheckpointError, load_tensors, save_tensors
 from awnlib.models import create_model, load_model, save_model
-from awnlib.recalibrate import recalibrate_bn
 from awnlib.seeding import rng
 
 TENSORS = {

@@ -2,9 +2,9 @@
 
 import pytest
 
-from awnlib.checks import check_networks
-from awnlib.config import load_study, parse_study
 from awnlib.settings import ConfigError
+from awnlib.studies.widths.checks import check_networks
+from awnlib.studies.widths.config import load_study, parse_study
 
 LENET = ["conv1", "conv2", "conv3"]
 

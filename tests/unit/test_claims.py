@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from awnlib import claims
-from awnlib.columns import TABLES
-from awnlib.config import parse_study
+from awnlib.papers.any_width_networks import claims
+from awnlib.results.columns import TABLES
+from awnlib.studies.widths.config import parse_study
 
 PANEL = {"model": "lenet_3c1l", "dataset": "fashion_mnist", "paper_dataset": "fashion_mnist"}
 LABELS = {

@@ -5,12 +5,12 @@ import shutil
 
 import pytest
 
-from awnlib.collect import collect, collect_runs, run_record, sweep_record
-from awnlib.columns import COLLECTED, TABLES
-from awnlib.config import parse_study
-from awnlib.records import RecordError, read_record, write_record
-from awnlib.schemas import read_provenance, read_table
-from awnlib.study import evaluations, find_evaluation, find_run, runs
+from awnlib.jobs.records import RecordError, read_record, write_record
+from awnlib.results.columns import COLLECTED, TABLES
+from awnlib.results.schemas import read_provenance, read_table
+from awnlib.studies.widths.cells import evaluations, find_evaluation, find_run, runs
+from awnlib.studies.widths.collect import collect, collect_runs, run_record, sweep_record
+from awnlib.studies.widths.config import parse_study
 
 AWN = "shapes/lenet_3c1l/awn/seed0"
 

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from awnlib.config import load_study, parse_study
-from awnlib.results_page import load_any_study
-from awnlib.run import TrainConfig
+from awnlib.report.results_page import load_any_study
 from awnlib.settings import ConfigError
+from awnlib.studies.widths.config import load_study, parse_study
+from awnlib.training.run import TrainConfig
 
 PANEL = {"model": "lenet_3c1l", "dataset": "shapes"}
 

@@ -1,12 +1,12 @@
 from pathlib import Path
 
-from awnlib.config_docs import SECTIONS, describe_config
+from awnlib.report.config_docs import SECTIONS, describe_config
 
 PAGE = Path(__file__).parents[2] / "docs" / "config.md"
 
 
 def test_the_page_is_up_to_date():
-    assert PAGE.read_text() == describe_config(), "run: python -m awnlib.config_docs > docs/config.md"
+    assert PAGE.read_text() == describe_config(), "run: python -m awnlib.report.config_docs > docs/config.md"
 
 
 def test_every_key_is_explained():

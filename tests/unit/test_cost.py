@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from awnlib.cost import Cost, cost, output_positions, plain_params, stored_params
+from awnlib.model_cost import Cost, cost, output_positions, plain_params, stored_params
 from awnlib.models import create_model
 from tests.reference import mask_slowly, plain_lenet, small_lenet, staircase_slowly
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from awnlib.data import DataError, data_folder
 from awnlib.data.config import DatasetConfig
-from awnlib.sources import fashion_mnist, read_source
+from awnlib.data.sources import fashion_mnist, read_source
 from awnlib.torchvision_shim import import_torchvision
 
 IDX_FILES = [f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]

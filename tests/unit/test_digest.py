@@ -2,8 +2,8 @@
 
 import pytest
 
-from awnlib import digest
-from awnlib.digest import code_digest
+from awnlib.jobs import digest
+from awnlib.jobs.digest import code_digest
 
 FILES = {
     "a.py": '''

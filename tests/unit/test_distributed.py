@@ -13,20 +13,20 @@ import pytest
 import torch
 from torch import distributed as dist
 
-from awnlib import distributed, resumable
-from awnlib.checkpoint import load_tensors
 from awnlib.data import TrainingImages
 from awnlib.data import batches as batches_module
 from awnlib.data.batches import step_order
-from awnlib.distributed import average, launch
+from awnlib.jobs import distributed, resumable
+from awnlib.jobs.checkpoint import load_tensors
+from awnlib.jobs.distributed import average, launch
+from awnlib.jobs.progress import Progress
+from awnlib.jobs.records import DivergedError
 from awnlib.layers.batchnorm import batchnorm_statistics
-from awnlib.objectives import backward_widths, sample_widths
 from awnlib.one_pass import backward_one_pass, is_any_width
-from awnlib.progress import Progress
-from awnlib.records import DivergedError
 from awnlib.seeding import rng
 from awnlib.settings import ConfigError
-from awnlib.train import build_model, create_optimizer, train
+from awnlib.training.engine import build_model, create_optimizer, train
+from awnlib.training.objectives import backward_widths, sample_widths
 
 CPU = torch.device("cpu")
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from awnlib.drift import bn_drift
+from awnlib.evaluation.drift import bn_drift
 from awnlib.layers import SharedBatchNorm2d
 from tests.reference import drift_slowly, float64, small_lenet
 

@@ -13,12 +13,12 @@ import json
 from pathlib import Path
 
 import torch
-from awnlib.config import load_study
+from awnlib.studies.widths.config import load_study
 from awnlib.data import evaluation_batches, prepare_dataset
-from awnlib.extract import extract
-from awnlib.study import runs
-from awnlib.sweep import sweep_widths
-from awnlib.train import train
+from awnlib.deploy.extract import extract
+from awnlib.studies.widths.cells import runs
+from awnlib.evaluation.sweep import sweep_widths
+from awnlib.training.engine import train
 
 torch.set_num_threads(1)
 study = load_study("extended.yaml")
@@ -44,7 +44,7 @@ def extended(repository, tmp_path_factory):
     shutil.copytree(repository / "awnlib", folder / "awnlib", ignore=shutil.ignore_patterns("__pycache__"))
     page = (repository / "docs/extending.md").read_text()
     files = dict(re.findall(r"^`(awnlib/\S+\.py)`:\n\n```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
-    assert sorted(files) == ["awnlib/models/tiny_resnet.py", "awnlib/sources/stripes.py"]
+    assert sorted(files) == ["awnlib/models/tiny_resnet.py", "awnlib/data/sources/stripes.py"]
     for path, text in files.items():
         (folder / path).write_text(text)
     (study,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
@@ -66,7 +66,7 @@ def test_the_new_model_learns_the_new_data_set(extended):
 def test_the_files_pass_the_checks_of_the_project(extended, repository):
     shutil.copy(repository / "pyproject.toml", extended)
     for command in (["check"], ["format", "--check"]):
-        files = ["awnlib/models/tiny_resnet.py", "awnlib/sources/stripes.py"]
+        files = ["awnlib/models/tiny_resnet.py", "awnlib/data/sources/stripes.py"]
         call = [sys.executable, "-m", "ruff", *command, *files]
         result = subprocess.run(call, cwd=extended, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from awnlib.extract import extract
+from awnlib.deploy.extract import extract
 from awnlib.layers import SlimmableLinear
 from awnlib.models import ModelSpec, SlimmableModel
 from tests.reference import float64, plain_lenet, shake_norm, small_lenet

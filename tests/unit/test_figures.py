@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from awnlib.columns import TABLES
-from awnlib.exhibits import ExhibitConfig
-from awnlib.figures import figure2, figure4, figure5, figure5_macs, figure6, save_figure
-from awnlib.figures.style import STYLES, style_of
-from awnlib.methods import load_methods
+from awnlib.papers.any_width_networks.figures import figure2, figure4, figure5, figure5_macs, figure6, save_figure
+from awnlib.results.columns import TABLES
+from awnlib.results.exhibits import ExhibitConfig
+from awnlib.results.style import STYLES, style_of
+from awnlib.training.methods import load_methods
 
 METHODS = load_methods({"mine": {"base": "awn", "label": "Mine"}, "other": {"base": "s_net", "label": "Other"}})
 WIDTHS = [0.25, 0.5, 0.75, 1.0]

@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from awnlib.checkpoint import save_tensors
 from awnlib.files import atomic_path, sha256, shown, why_unreadable
+from awnlib.jobs.checkpoint import save_tensors
 
 
 def test_file_appears_when_the_block_ends(tmp_path):

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from awnlib.collect import run_record, sweep_record
-from awnlib.config import load_study, parse_study
-from awnlib.records import read_record, write_record
-from awnlib.study import evaluations, runs
+from awnlib.jobs.records import read_record, write_record
+from awnlib.studies.widths.cells import evaluations, runs
+from awnlib.studies.widths.collect import run_record, sweep_record
+from awnlib.studies.widths.config import load_study, parse_study
 from benchmarks.gpu import cell
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.studies import PAPER, prepared_images, table2_study

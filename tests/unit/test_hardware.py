@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from awnlib import hardware
+from awnlib.jobs import hardware
 from awnlib.settings import ConfigError
 
 
@@ -84,7 +84,7 @@ def test_features_are_those_that_torch_sees(limit):
     """Torch asks oneDNN whether it may use AVX-512 (with which it can store bfloat16), and the CPU for the rest."""
     code = """
 import torch
-from awnlib.hardware import cpu_features
+from awnlib.jobs.hardware import cpu_features
 print("avx512" in cpu_features(), torch.ops.mkldnn._is_mkldnn_bf16_supported())
 print("bfloat16" in cpu_features(), torch.cpu._is_avx512_bf16_supported())
 """

@@ -10,8 +10,8 @@ from PIL import Image
 from awnlib.data import DataError, prepare_dataset
 from awnlib.data.config import DatasetConfig
 from awnlib.data.image_files import ENDINGS
-from awnlib.sources import read_source
-from awnlib.sources.image_folder import list_files
+from awnlib.data.sources import read_source
+from awnlib.data.sources.image_folder import list_files
 from awnlib.torchvision_shim import import_torchvision
 
 PETS = DatasetConfig(source="image_folder", path="pets")

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from awnlib.interrupt import TERMINATED, sigterm_noticed
-from awnlib.progress import Progress
-from awnlib.stages import train_model
+from awnlib.jobs.interrupt import TERMINATED, sigterm_noticed
+from awnlib.jobs.progress import Progress
+from awnlib.studies.widths.jobs import train_model
 
 
 def test_sigterm_is_noticed_and_the_handler_restored():

@@ -7,8 +7,8 @@ from importlib import import_module
 
 import pytest
 
-from awnlib import digest
-from awnlib.job_code import CANNOT_CHANGE_RESULTS, JOBS, SETTINGS, VALUES, job_code
+from awnlib.jobs import digest
+from awnlib.jobs.code import CANNOT_CHANGE_RESULTS, JOBS, SETTINGS, VALUES, job_code
 
 MODEL = {"train": "lenet_3c1l", "train_model": "lenet_3c1l", "search": "resnet18"}
 
@@ -54,23 +54,23 @@ TRAINING = {"train", "train_model", "train_transferred"}
 @pytest.mark.parametrize(
     ("module", "old", "new", "stale"),
     [
-        ("stages", "DRIFT_IMAGES = 512", "DRIFT_IMAGES = 256", {"train_model"}),
-        ("stages", '"num_switches": len', '"num_switches": 1 + len', {"sweep_widths"}),
-        ("stages", "run.widths[0], points)", "run.widths[0], 2 * points)", {"recalibrate_bn"}),
-        ("study", 'int(variant.removeprefix("recal"))', "3", {"recalibrate_bn", *SHOWN}),
-        ("objectives", "def loss_weights(", "def loss_weights(_=None, *", TRAINING),
-        ("methods", '("sandwich", "random")', '("random",)', TRAINING),
-        ("methods", 'default=""', 'default="a paper"', set()),
-        ("config", "default=0.01", "default=0.02", set()),
+        ("studies.widths.jobs", "DRIFT_IMAGES = 512", "DRIFT_IMAGES = 256", {"train_model"}),
+        ("studies.widths.jobs", '"num_switches": len', '"num_switches": 1 + len', {"sweep_widths"}),
+        ("studies.widths.jobs", "run.widths[0], points)", "run.widths[0], 2 * points)", {"recalibrate_bn"}),
+        ("results.variants", 'int(variant.removeprefix("recal"))', "3", {"recalibrate_bn", *SHOWN}),
+        ("training.objectives", "def loss_weights(", "def loss_weights(_=None, *", TRAINING),
+        ("training.methods", '("sandwich", "random")', '("random",)', TRAINING),
+        ("training.methods", 'default=""', 'default="a paper"', set()),
+        ("training.run", "default=0.01", "default=0.02", set()),
         ("models.lenet_3c1l", "def _pooled(", "def _pooled(_=None, *", {"train", "train_model"}),
-        ("width_transfer.stages", "TEST_BATCH = 250", "TEST_BATCH = 25", {"train_transferred"}),
+        ("studies.transfer.jobs", "TEST_BATCH = 250", "TEST_BATCH = 25", {"train_transferred"}),
         ("width_transfer.dmcp", "def backward(", "def backward(_=None, *", {"search", "search_widths"}),
-        ("progress", "self.title = title", "self.title = str(title)", set()),
-        ("memory", "M_TRIM_THRESHOLD, KEPT_BYTES", "M_TRIM_THRESHOLD, 1", set()),
-        ("resumable", "starting anew", "from the start", set()),
-        ("resumable", "CHECK_EVERY = 20", "CHECK_EVERY = 10", TRAINING | {"search", "search_widths"}),
-        ("columns", "training accuracy, mean over", "accuracy over", TABLES),
-        ("figures.style", '"dpi": 150', '"dpi": 100', FIGURES),
+        ("jobs.progress", "self.title = title", "self.title = str(title)", set()),
+        ("jobs.memory", "M_TRIM_THRESHOLD, KEPT_BYTES", "M_TRIM_THRESHOLD, 1", set()),
+        ("jobs.resumable", "starting anew", "from the start", set()),
+        ("jobs.resumable", "CHECK_EVERY = 20", "CHECK_EVERY = 10", TRAINING | {"search", "search_widths"}),
+        ("results.columns", "training accuracy, mean over", "accuracy over", TABLES),
+        ("results.style", '"dpi": 150', '"dpi": 100', FIGURES),
     ],
 )
 def test_an_edit_makes_stale_what_reaches_it(edited, module, old, new, stale):

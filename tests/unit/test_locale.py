@@ -18,13 +18,13 @@ STUDY = """
 import sys
 from pathlib import Path
 import pandas as pd
-from awnlib.columns import TABLES
-from awnlib.config import load_study
-from awnlib.digest import code_digest
-from awnlib.logs import log_to
-from awnlib.records import Record, read_record, write_record
-from awnlib.report import write_report
-from awnlib.schemas import write_table_files
+from awnlib.results.columns import TABLES
+from awnlib.studies.widths.config import load_study
+from awnlib.jobs.digest import code_digest
+from awnlib.jobs.logs import log_to
+from awnlib.jobs.records import Record, read_record, write_record
+from awnlib.report.study_report import write_report
+from awnlib.results.schemas import write_table_files
 
 folder = Path(sys.argv[1])
 log_to(folder / "a.log")
@@ -88,7 +88,7 @@ def test_a_streamed_data_set_has_the_same_names_in_every_locale(tmp_path):
 
 
 def test_what_a_command_prints_is_utf8():
-    code = f"import sys; from awnlib.logs import speak_utf8; speak_utf8(sys.stdout); print({TEXT!a})"
+    code = f"import sys; from awnlib.jobs.logs import speak_utf8; speak_utf8(sys.stdout); print({TEXT!a})"
     assert run(ASCII, "-c", code).decode() == f"{TEXT}\n"
 
 

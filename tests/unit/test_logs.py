@@ -3,7 +3,7 @@ import sys
 
 CODE = """
 import os, subprocess, sys
-from awnlib.logs import log_to
+from awnlib.jobs.logs import log_to
 print("before", flush=True)
 log_to(sys.argv[1])
 print("python out")

@@ -5,7 +5,7 @@ import pytest
 
 PROGRAM = """
 import resource, sys
-from awnlib.memory import keep_freed_memory
+from awnlib.jobs.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 import torch

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from awnlib.methods import Method, load_methods
 from awnlib.settings import ConfigError
+from awnlib.training.methods import Method, load_methods
 
 PLAIN = {"label": "x", "layer": "sliced", "norm": "shared"}
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from awnlib import models
+from awnlib.evaluation.recalibrate import recalibrate_bn
 from awnlib.models import create_model, load_model, model_names, save_model
-from awnlib.recalibrate import recalibrate_bn
 from tests.reference import small_lenet
 
 VECTOR = {"conv1": 0.4, "conv2": 1.0, "conv3": 0.5}

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from awnlib.methods import Method
-from awnlib.objectives import backward_widths, fixed_widths, inplace_distillation, sample_widths
+from awnlib.training.methods import Method
+from awnlib.training.objectives import backward_widths, fixed_widths, inplace_distillation, sample_widths
 from tests.reference import float64, losses_of_widths, small_lenet
 
 WIDTHS = [1.0, 0.75, 0.5, 0.25]

@@ -9,17 +9,17 @@ from functools import partial
 import pytest
 import torch
 
-from awnlib import resumable
-from awnlib import train as module
-from awnlib.anytime import AnytimeNetwork
-from awnlib.extract import extract
+from awnlib.deploy.anytime import AnytimeNetwork
+from awnlib.deploy.extract import extract
+from awnlib.evaluation.recalibrate import recalibrate_bn
+from awnlib.evaluation.sweep import sweep_widths
+from awnlib.jobs import resumable
 from awnlib.models import create_model
-from awnlib.objectives import backward_widths
 from awnlib.one_pass import backward_one_pass
-from awnlib.recalibrate import recalibrate_bn
 from awnlib.seeding import rng
-from awnlib.sweep import sweep_widths
-from awnlib.train import train
+from awnlib.training import engine as module
+from awnlib.training.engine import train
+from awnlib.training.objectives import backward_widths
 from tests.reference import float64, shake_norm, small_lenet
 
 WIDTHS = [1.0, 0.75, 0.5, 0.35]

@@ -1,4 +1,4 @@
-"""One pass for all widths against one pass for each (`awnlib.objectives.backward_widths` is the slow version)."""
+"""One pass for all widths against one pass for each (`awnlib.training.objectives.backward_widths`, slow)."""
 
 import copy
 
@@ -8,11 +8,11 @@ from torch._dynamo.testing import CompileCounter
 from torch.nn import functional as F
 
 from awnlib import one_pass
-from awnlib.methods import load_methods
+from awnlib.evaluation.sweep import sweep_widths
 from awnlib.models import create_model
-from awnlib.objectives import backward_widths, loss_weights, sample_widths
 from awnlib.one_pass import backward_one_pass, is_any_width, prefix_logits, width_losses
-from awnlib.sweep import sweep_widths
+from awnlib.training.methods import load_methods
+from awnlib.training.objectives import backward_widths, loss_weights, sample_widths
 
 WIDTHS = [1.0, 0.75, 0.5, 0.25]
 DRAWS = {
@@ -147,7 +147,7 @@ def test_the_sweep_in_one_pass_equals_the_sweep_width_by_width(monkeypatch):
     for images, labels in batches:
         backward_one_pass(model, images, labels, WIDTHS)
     fast = sweep_widths(model, batches, trained=WIDTHS)
-    monkeypatch.setattr("awnlib.sweep.is_any_width", lambda model: False)
+    monkeypatch.setattr("awnlib.evaluation.sweep.is_any_width", lambda model: False)
     slow = sweep_widths(model, batches, trained=WIDTHS)
     assert len(fast) == len(slow) > 10
     for one, other in zip(fast, slow, strict=True):

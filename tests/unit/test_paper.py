@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from awnlib.methods import load_methods
-from awnlib.paper import VALUES, paper_datasets, paper_value, paper_widths
+from awnlib.results.paper_values import VALUES, paper_datasets, paper_value, paper_widths
+from awnlib.training.methods import load_methods
 
 TABLE1 = {"dataset": "mnist", "model": "lenet_3c1l", "variant": "as_trained"}
 # Table 2 of the paper, a row per model and data set: AWN, S-Net, AWN+RS, US-Net at 4, 10 and 20 widths.

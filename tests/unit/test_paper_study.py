@@ -2,8 +2,8 @@
 
 import pytest
 
-from awnlib.config import load_study
-from awnlib.study import evaluations, runs
+from awnlib.studies.widths.cells import evaluations, runs
+from awnlib.studies.widths.config import load_study
 
 # model, data set, method: epochs, first learning rate, weight decay, epochs at which it falls (None: linearly), factor
 CELLS = {

@@ -11,9 +11,9 @@ from PIL import Image
 from awnlib.data import DataError, prepare_dataset
 from awnlib.data.config import DatasetConfig
 from awnlib.data.indexing import content_digest
-from awnlib.prepared import asked_files, prepare, read_contents
-from awnlib.source_files import data_folder, fingerprint
-from awnlib.sources import source_names, usual_places
+from awnlib.data.prepared import asked_files, prepare, read_contents
+from awnlib.data.source_files import data_folder, fingerprint
+from awnlib.data.sources import source_names, usual_places
 
 PETS = DatasetConfig(source="image_folder", path="pets", image_size=8)
 STREAMED = PETS.model_copy(update={"stream": True})

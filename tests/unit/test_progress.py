@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from awnlib import progress as module
-from awnlib.progress import Progress
+from awnlib.jobs import progress as module
+from awnlib.jobs.progress import Progress
 
 
 class Terminal(io.StringIO):

@@ -9,8 +9,8 @@ from importlib.metadata import version
 
 import pytest
 
-from awnlib import provenance as module
-from awnlib.provenance import provenance
+from awnlib.jobs import provenance as module
+from awnlib.jobs.provenance import provenance
 
 
 def commit_file(folder, name="code.py", text="x = 1"):

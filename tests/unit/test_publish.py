@@ -9,19 +9,19 @@ import pytest
 import yaml
 from PIL import Image
 
-from awnlib import publish as module
-from awnlib.base_study import study_yaml
-from awnlib.collect import run_record
-from awnlib.columns import TABLES
-from awnlib.config import load_study, parse_study
-from awnlib.departures import departures
-from awnlib.publish import PublishError, main, publish, write_page
-from awnlib.records import Record, write_record
-from awnlib.results_page import load_any_study
-from awnlib.schemas import read_table, write_table
-from awnlib.study import evaluations, runs
-from awnlib.tables import make_table2, write_exhibit_table
-from awnlib.width_transfer.study import parse_transfer_study
+from awnlib.jobs.records import Record, write_record
+from awnlib.papers.any_width_networks.tables import make_table2, write_exhibit_table
+from awnlib.report import publish as module
+from awnlib.report.publish import PublishError, main, publish, write_page
+from awnlib.report.results_page import load_any_study
+from awnlib.results.columns import TABLES
+from awnlib.results.schemas import read_table, write_table
+from awnlib.studies.base import study_yaml
+from awnlib.studies.transfer.config import parse_transfer_study
+from awnlib.studies.widths.cells import evaluations, runs
+from awnlib.studies.widths.collect import run_record
+from awnlib.studies.widths.config import load_study, parse_study
+from awnlib.studies.widths.departures import departures
 
 ORIGIN = {"device": "cpu", "cpu": "A & B", "num_cpus": "4", "threads": "1", "torch": "2.13.0", "awnlib": "0.1.0"}
 ORIGIN |= {"commit": "abc", "changes": "no | yes", "created": "2026-02-03T00:00:00+00:00"}

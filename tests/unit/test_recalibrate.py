@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from awnlib.evaluation.recalibrate import RecalibrationError, recalibrate_bn
 from awnlib.layers import SharedBatchNorm2d, SwitchableBatchNorm2d
-from awnlib.objectives import backward_widths
-from awnlib.recalibrate import RecalibrationError, recalibrate_bn
+from awnlib.training.objectives import backward_widths
 from tests.reference import exact_statistics, float64, plain_lenet, small_lenet
 
 VECTOR = {"conv1": 0.4, "conv2": 1.0, "conv3": 0.5}

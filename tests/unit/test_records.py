@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from awnlib.records import DivergedError, Record, RecordError, read_record, recorded_file, run_job, write_record
+from awnlib.jobs.records import DivergedError, Record, RecordError, read_record, recorded_file, run_job, write_record
 
 
 def job(path, work, **options):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from awnlib.columns import TABLES
-from awnlib.config import parse_study
-from awnlib.findings import model_sizes, orders, worst_drift
-from awnlib.report import format_time, write_report
-from awnlib.tables import make_table2
+from awnlib.papers.any_width_networks.findings import model_sizes, orders, worst_drift
+from awnlib.papers.any_width_networks.tables import make_table2
+from awnlib.report.study_report import format_time, write_report
+from awnlib.results.columns import TABLES
+from awnlib.studies.widths.config import parse_study
 
 PANEL = {"model": "mobilenet_v2", "dataset": "small", "paper_dataset": "cifar10"}
 AUCS = {("awn", "as_trained"): 90.0, ("s_net", "as_trained"): 60.0, ("us_net", "recal10"): 89.0}
@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def study(monkeypatch):
-    monkeypatch.setattr("awnlib.config.model_names", lambda: ["mobilenet_v2"])
+    monkeypatch.setattr("awnlib.studies.widths.config.model_names", lambda: ["mobilenet_v2"])
     return parse_study(
         {
             "study": "demo",

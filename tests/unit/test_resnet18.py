@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from awnlib.anytime import AnytimeNetwork
-from awnlib.cost import cost, output_positions
-from awnlib.extract import extract
+from awnlib.deploy.anytime import AnytimeNetwork
+from awnlib.deploy.extract import extract
+from awnlib.evaluation.recalibrate import recalibrate_bn
+from awnlib.evaluation.sweep import sweep_widths
 from awnlib.layers import TriangularConv2d
-from awnlib.methods import load_methods
+from awnlib.model_cost import cost, output_positions
 from awnlib.models import create_model, load_model, model_names, save_model
-from awnlib.objectives import backward_widths, sample_widths
 from awnlib.one_pass import backward_one_pass
-from awnlib.recalibrate import recalibrate_bn
-from awnlib.sweep import sweep_widths
 from awnlib.torchvision_shim import import_torchvision
+from awnlib.training.methods import load_methods
+from awnlib.training.objectives import backward_widths, sample_widths
 from tests.reference import float64, load_in_order, shake_norm
 
 resnet18 = import_torchvision().models.resnet18
@@ -224,7 +224,7 @@ def test_widening_step_by_step(stem):
 def test_the_sweep_of_one_pass_is_that_of_each_width(monkeypatch):
     model = small()
     fast = sweep_widths(model, [batch()], WIDTHS)
-    monkeypatch.setattr("awnlib.sweep.is_any_width", lambda model: False)
+    monkeypatch.setattr("awnlib.evaluation.sweep.is_any_width", lambda model: False)
     for one, other in zip(fast, sweep_widths(model, [batch()], WIDTHS), strict=True):
         assert one["test_loss"] == pytest.approx(other["test_loss"], rel=1e-9)
         assert one["test_top1_pct"] == other["test_top1_pct"]

@@ -8,13 +8,13 @@ from functools import partial
 import pytest
 import torch
 
-from awnlib import resumable
-from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
-from awnlib.interrupt import TERMINATED
-from awnlib.job_code import job_code
-from awnlib.progress import Progress
-from awnlib.records import DivergedError
-from awnlib.resumable import (
+from awnlib.jobs import resumable
+from awnlib.jobs.checkpoint import CheckpointError, load_tensors, save_tensors
+from awnlib.jobs.code import job_code
+from awnlib.jobs.interrupt import TERMINATED
+from awnlib.jobs.progress import Progress
+from awnlib.jobs.records import DivergedError
+from awnlib.jobs.resumable import (
     check_finite,
     load_point,
     look,

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.func import functional_call, grad, vmap
 
-from awnlib.anytime import AnytimeNetwork
-from awnlib.extract import extract
+from awnlib.deploy.anytime import AnytimeNetwork
+from awnlib.deploy.extract import extract
 from awnlib.models import create_model, model_names
 
 WIDTH_MULT = 0.6

@@ -10,8 +10,8 @@ import polars
 import pyarrow.parquet as pq
 import pytest
 
-from awnlib.columns import TABLES
-from awnlib.schemas import arrow_schema, describe, read_provenance, read_table, write_table
+from awnlib.results.columns import TABLES
+from awnlib.results.schemas import arrow_schema, describe, read_provenance, read_table, write_table
 
 DOCS = Path(__file__).parents[2] / "docs" / "results.md"
 EVALUATION = {
@@ -145,7 +145,9 @@ def test_folder_names_add_no_columns(tmp_path):
 
 
 def test_documentation_shows_the_columns_of_every_table():
-    assert describe() in DOCS.read_text(), "docs/results.md is out of date: paste the output of awnlib.schemas.describe"
+    assert describe() in DOCS.read_text(), (
+        "docs/results.md is out of date: paste the output of awnlib.results.schemas.describe"
+    )
 
 
 def test_columns_are_described_and_named_with_their_unit():

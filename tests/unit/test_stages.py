@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from awnlib.auc import auc_pct
-from awnlib.base_counts import with_base_counts
-from awnlib.checkpoint import save_tensors
-from awnlib.collect import run_record, sweep_record
+from awnlib.evaluation.auc import auc_pct
+from awnlib.jobs.checkpoint import save_tensors
+from awnlib.jobs.records import read_record, recorded_file
 from awnlib.models import load_model
-from awnlib.records import read_record, recorded_file
-from awnlib.schemas import read_provenance, read_table
-from awnlib.stages import choose_device, recalibrate_model, sweep_model, train_model
-from awnlib.study import evaluations, find_evaluation, find_run, runs
-from awnlib.train import train
+from awnlib.results.schemas import read_provenance, read_table
+from awnlib.studies.widths.cells import evaluations, find_evaluation, find_run, runs
+from awnlib.studies.widths.collect import run_record, sweep_record
+from awnlib.studies.widths.jobs import choose_device, recalibrate_model, sweep_model, train_model
+from awnlib.training.base_counts import with_base_counts
+from awnlib.training.engine import train
 
 AWN, S_NET, US_NET = (f"shapes/lenet_3c1l/{method}/seed0" for method in ("awn", "s_net", "us_net"))
 COMMON = {"device": "cpu", "study": "tiny"}
@@ -156,7 +156,7 @@ def test_job_that_lost_its_record_trains_nothing_twice(copied, monkeypatch):
     model = run_record(results, find_run(study, AWN)).with_name("model.safetensors")
     expected, _ = load_model(model)
     run_record(results, find_run(study, AWN)).unlink()
-    monkeypatch.setattr("awnlib.train._Training._take_step", lambda *_: pytest.fail("a step was taken"))
+    monkeypatch.setattr("awnlib.training.engine._Training._take_step", lambda *_: pytest.fail("a step was taken"))
     again = train_again(study, results)
     assert (again.state, again.measured["resumed"], again.measured["num_steps"]) == ("ok", 1, 10)
     found, _ = load_model(model)
@@ -204,7 +204,7 @@ def test_interruption_leaves_no_record(copied, monkeypatch):
     study, results = copied
     path = run_record(results, find_run(study, AWN))
     path.unlink()
-    monkeypatch.setattr("awnlib.stages.train", lambda *_, **__: signal())
+    monkeypatch.setattr("awnlib.studies.widths.jobs.train", lambda *_, **__: signal())
     with pytest.raises(KeyboardInterrupt):
         train_again(study, results)
     assert not path.exists()

@@ -4,8 +4,8 @@ import signal
 
 import pytest
 
+from awnlib.jobs.start import check_python, lock_study
 from awnlib.settings import ConfigError
-from awnlib.start import check_python, lock_study
 
 
 @pytest.mark.parametrize("path", ["/home/my clone/.venv/bin/python", "/home/a&b/python", "/home/o'neil/python"])

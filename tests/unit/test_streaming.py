@@ -12,8 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-from awnlib.collect import run_record, sweep_record
-from awnlib.config import parse_study
 from awnlib.data import (
     DataError,
     ImageData,
@@ -25,13 +23,15 @@ from awnlib.data import (
     training_images,
 )
 from awnlib.data.config import DatasetConfig
-from awnlib.records import read_record
+from awnlib.jobs.records import read_record
+from awnlib.results.variants import AS_TRAINED
 from awnlib.seeding import rng
-from awnlib.stages import recalibrate_model, sweep_model, train_model
-from awnlib.study import evaluations, runs
+from awnlib.studies.widths.cells import evaluations, runs
+from awnlib.studies.widths.collect import run_record, sweep_record
+from awnlib.studies.widths.config import parse_study
+from awnlib.studies.widths.jobs import recalibrate_model, sweep_model, train_model
 from awnlib.torchvision_shim import import_torchvision
-from awnlib.train import train
-from awnlib.variants import AS_TRAINED
+from awnlib.training.engine import train
 
 import_torchvision()
 v2 = importlib.import_module("torchvision.transforms.v2")
@@ -328,8 +328,8 @@ def test_every_job_streams(study, pets, tmp_path):
 
 
 def test_continued_run_sees_the_same_images(study, pets, tmp_path, monkeypatch):
-    from awnlib import resumable
-    from awnlib.progress import Progress
+    from awnlib.jobs import resumable
+    from awnlib.jobs.progress import Progress
 
     (run,) = runs(study)
     expected = train(run, pets)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from awnlib.config import parse_study
+from awnlib.results.variants import recalibration_points
 from awnlib.settings import ConfigError
-from awnlib.study import evaluations, find_evaluation, find_run, runs
-from awnlib.variants import recalibration_points
+from awnlib.studies.widths.cells import evaluations, find_evaluation, find_run, runs
+from awnlib.studies.widths.config import parse_study
 
 
 def exhibit(*methods, dataset="shapes"):

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from awnlib.cost import cost
-from awnlib.recalibrate import recalibrate_bn
-from awnlib.sweep import sweep_widths
+from awnlib.evaluation.recalibrate import recalibrate_bn
+from awnlib.evaluation.sweep import sweep_widths
+from awnlib.model_cost import cost
 from tests.reference import float64, small_lenet, sweep_slowly
 
 SWITCHABLE = {"layer": "sliced", "norm": "switchable", "affine": "shared"}
@@ -143,10 +143,12 @@ def test_wrong_options_are_refused_whatever_the_network(options, wrong, message)
 def test_widths_are_held_some_at_a_time(monkeypatch, most):
     model = small_lenet()
     whole = sweep_widths(model, BATCHES, [0.3, 1.0, 0.45, 0.3, 0.7])
-    monkeypatch.setattr("awnlib.sweep.MOST_LOGITS", most)
+    monkeypatch.setattr("awnlib.evaluation.sweep.MOST_LOGITS", most)
     held = []
     stack = torch.stack
-    monkeypatch.setattr("awnlib.sweep.torch.stack", lambda tensors: held.append(len(tensors)) or stack(tensors))
+    monkeypatch.setattr(
+        "awnlib.evaluation.sweep.torch.stack", lambda tensors: held.append(len(tensors)) or stack(tensors)
+    )
     parts = sweep_widths(model, BATCHES[:2], [0.3, 1.0, 0.45, 0.3, 0.7])
     assert set(held) == {1: {1}, 90: {3, 2}, 10**6: {5}}[most]
     monkeypatch.undo()

@@ -7,11 +7,11 @@ import sys
 import pandas as pd
 import pytest
 
-from awnlib.columns import TABLES
-from awnlib.exhibits import ExhibitConfig
-from awnlib.layout import blocks, markdown
-from awnlib.schemas import read_table
-from awnlib.tables import make_table1, make_table2, with_paper_numbers, write_exhibit_table
+from awnlib.papers.any_width_networks.tables import make_table1, make_table2, with_paper_numbers, write_exhibit_table
+from awnlib.results.columns import TABLES
+from awnlib.results.exhibits import ExhibitConfig
+from awnlib.results.layout import blocks, markdown
+from awnlib.results.schemas import read_table
 
 LABELS = {"awn": "AWN", "awn_plain_width": "AWN (plain width)", "s_net": "S-Net", "us_net": "US-Net", "i_net": "I-Net"}
 
@@ -168,8 +168,10 @@ def test_the_best_cell_is_found_along_the_methods():
 
 
 def test_results_can_be_shown_without_torch_and_snakemake():
-    modules = ["auc", "columns", "figures", "findings", "layout", "names", "paper", "provenance", "report", "schemas"]
-    code = f"import sys, {', '.join(f'awnlib.{name}' for name in [*modules, 'tables'])}; print(*sys.modules)"
+    modules = ["evaluation.auc", "jobs.provenance", "report.study_report"]
+    modules += [f"results.{name}" for name in ("columns", "layout", "paper_values", "schemas", "titles")]
+    modules += [f"papers.any_width_networks.{name}" for name in ("figures", "findings", "tables")]
+    code = f"import sys, {', '.join(f'awnlib.{name}' for name in modules)}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert "awnlib.report" in loaded
+    assert "awnlib.report.study_report" in loaded
     assert not {"torch", "torchvision", "snakemake"} & set(loaded)

@@ -7,7 +7,7 @@ import torch
 
 from awnlib.models import create_model
 from awnlib.seeding import rng
-from awnlib.tracking import StatisticsTracker
+from awnlib.training.tracking import StatisticsTracker
 
 IMAGES = torch.rand(12, 1, 16, 16, generator=rng(0))
 WIDTHS = [1.0, 0.5, 0.25]

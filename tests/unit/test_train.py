@@ -15,21 +15,21 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from awnlib import checkpoint as checkpoint_module
-from awnlib import hardware, resumable
-from awnlib import train as module
-from awnlib.base_counts import with_base_counts
-from awnlib.checkpoint import CheckpointError, load_tensors
-from awnlib.cost import cost
-from awnlib.methods import load_methods
+from awnlib.jobs import checkpoint as checkpoint_module
+from awnlib.jobs import hardware, resumable
+from awnlib.jobs.checkpoint import CheckpointError, load_tensors
+from awnlib.jobs.progress import Progress
+from awnlib.jobs.records import DivergedError
+from awnlib.model_cost import cost
 from awnlib.models import create_model, save_model
-from awnlib.objectives import sample_widths
-from awnlib.progress import Progress
-from awnlib.records import DivergedError
-from awnlib.run import TrainConfig
-from awnlib.schedule import learning_rate
 from awnlib.seeding import rng
-from awnlib.train import build_model, create_optimizer, train
+from awnlib.training import engine as module
+from awnlib.training.base_counts import with_base_counts
+from awnlib.training.engine import build_model, create_optimizer, train
+from awnlib.training.methods import load_methods
+from awnlib.training.objectives import sample_widths
+from awnlib.training.run import TrainConfig
+from awnlib.training.schedule import learning_rate
 
 VECTOR = {"conv1": 0.6, "conv2": 1.0, "conv3": 1.8}
 FOUR = ("awn", "awn_rs", "s_net", "us_net")
@@ -280,8 +280,10 @@ def test_checkpoints_keep_the_time_between_them_but_for_the_last(
 
 KILLED = """
 import os, pickle, sys
-from awnlib import files, resumable, train
-from awnlib.progress import Progress
+from awnlib import files
+from awnlib.jobs import resumable
+from awnlib.training import engine as train
+from awnlib.jobs.progress import Progress
 
 run, data, path = pickle.load(sys.stdin.buffer)
 resumable.CHECK_EVERY = 1
@@ -309,8 +311,9 @@ def test_process_killed_while_it_writes_a_checkpoint_is_continued(make_run, shap
 
 TERMINATED = """
 import os, pickle, signal, sys
-from awnlib import resumable, train
-from awnlib.progress import Progress
+from awnlib.jobs import resumable
+from awnlib.training import engine as train
+from awnlib.jobs.progress import Progress
 
 run, data, path = pickle.load(sys.stdin.buffer)
 resumable.CHECK_EVERY = 1

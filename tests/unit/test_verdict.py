@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from awnlib.records import Record, write_record
-from awnlib.verdict import StudyFailedError, check_study
+from awnlib.jobs.records import Record, write_record
+from awnlib.jobs.verdict import StudyFailedError, check_study
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from awnlib.config import parse_study
-from awnlib.objectives import backward_widths
-from awnlib.recalibrate import recalibrate_bn
+from awnlib.evaluation.recalibrate import recalibrate_bn
+from awnlib.evaluation.sweep import sweep_widths
 from awnlib.settings import ConfigError
-from awnlib.study import runs
-from awnlib.sweep import sweep_widths
-from awnlib.train import model_spec
+from awnlib.studies.widths.cells import runs
+from awnlib.studies.widths.config import parse_study
+from awnlib.training.engine import model_spec
+from awnlib.training.objectives import backward_widths
 from tests.reference import float64, small_lenet
 
 S_NET = {"layer": "sliced", "norm": "switchable", "switches": [1.0, 0.6, 0.3]}

@@ -35,11 +35,11 @@ from pathlib import Path
 
 import torch
 
-from awnlib.collect import collect
-from awnlib.config import parse_study
+from awnlib.studies.widths.collect import collect
+from awnlib.studies.widths.config import parse_study
 from awnlib.models import create_model
-from awnlib.schemas import read_table
-from awnlib.tables import make_table2
+from awnlib.results.schemas import read_table
+from awnlib.papers.any_width_networks.tables import make_table2
 from tests.conftest import STUDY, finish, ten_shapes
 
 torch.set_num_threads(1)

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from awnlib.columns import COLLECTED, TABLES
-from awnlib.config import parse_study
-from awnlib.records import read_record
-from awnlib.schemas import read_provenance, read_table
-from awnlib.study import evaluations, runs
+from awnlib.jobs.records import read_record
+from awnlib.results.columns import COLLECTED, TABLES
+from awnlib.results.schemas import read_provenance, read_table
+from awnlib.studies.widths.cells import evaluations, runs
+from awnlib.studies.widths.config import parse_study
 
 FIGURES = ("figure2", "figure4", "figure5", "figure5_macs", "figure6")
 AFTER = {"collect_results": 1, "report": 1, "check_study": 1, "all": 1}

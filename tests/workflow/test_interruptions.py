@@ -7,13 +7,13 @@ import time
 import pytest
 import torch
 
-from awnlib.checkpoint import load_tensors
-from awnlib.config import parse_study
 from awnlib.data import ImageData
-from awnlib.records import read_record
-from awnlib.schemas import read_table
-from awnlib.study import runs
-from awnlib.train import train
+from awnlib.jobs.checkpoint import load_tensors
+from awnlib.jobs.records import read_record
+from awnlib.results.schemas import read_table
+from awnlib.studies.widths.cells import runs
+from awnlib.studies.widths.config import parse_study
+from awnlib.training.engine import train
 
 DIGITS = "digits/lenet_3c1l"
 

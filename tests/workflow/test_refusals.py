@@ -8,8 +8,8 @@ import venv
 
 import yaml
 
-from awnlib import start
-from awnlib.start import lock_study
+from awnlib.jobs import start
+from awnlib.jobs.start import lock_study
 
 
 def test_a_study_that_is_being_run_is_refused(workflow, make_study):

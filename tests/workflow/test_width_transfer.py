@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 import awnlib
-from awnlib.columns import TABLES
-from awnlib.records import read_record
-from awnlib.schemas import read_table
-from awnlib.width_transfer.study import parse_transfer_study
+from awnlib.jobs.records import read_record
+from awnlib.results.columns import TABLES
+from awnlib.results.schemas import read_table
+from awnlib.studies.transfer.config import parse_transfer_study
 
 FIGURES = ("width", "stacking", "widths", "similarity")
 AFTER = {"collect_transfer": 1, "draw_transfer": 4, "report_transfer": 1, "check_transfer": 1, "all": 1}
@@ -131,13 +131,23 @@ def test_words(transfer_workflow, study):
 
 
 EDITS = {
-    "job of searches": ("width_transfer/stages.py", '"num_images": len', '"num_images": 1 * len', "search_widths"),
-    "job of transfers": ("width_transfer/stages.py", '"alpha": match', '"alpha": 1 * match', "transfer_widths"),
-    "job of retrainings": ("width_transfer/stages.py", "TEST_BATCH = 250", "TEST_BATCH = 25", "train_transferred"),
+    "job of searches": ("studies/transfer/jobs.py", '"num_images": len', '"num_images": 1 * len', "search_widths"),
+    "job of transfers": ("studies/transfer/jobs.py", '"alpha": match', '"alpha": 1 * match', "transfer_widths"),
+    "job of retrainings": ("studies/transfer/jobs.py", "TEST_BATCH = 250", "TEST_BATCH = 25", "train_transferred"),
     "an optimiser": ("width_transfer/dmcp.py", "def budget_loss(", "def budget_loss(_=None, *", "search_widths"),
-    "engine of training": ("objectives.py", "def loss_weights(", "def loss_weights(_=None, *", "train_transferred"),
-    "figures": ("width_transfer/figures.py", "def draw(name: str, ", "def draw(name: str, _=None, ", "draw_transfer"),
-    "words of progress": ("progress.py", "{self.title}: ", "{self.title} is at ", None),
+    "engine of training": (
+        "training/objectives.py",
+        "def loss_weights(",
+        "def loss_weights(_=None, *",
+        "train_transferred",
+    ),
+    "figures": (
+        "papers/width_transfer/figures.py",
+        "def draw(name: str, ",
+        "def draw(name: str, _=None, ",
+        "draw_transfer",
+    ),
+    "words of progress": ("jobs/progress.py", "{self.title}: ", "{self.title} is at ", None),
     "another model": ("models/lenet_3c1l.py", "def _pooled(", "def _pooled(_=None, *", None),
 }
 

@@ -1,10 +1,10 @@
 # The study, checked before any job starts, and what the rules ask of it.
-from awnlib.columns import COLLECTED
-from awnlib.config import ConfigError, parse_study
-from awnlib.hardware import check_gpus, wants_gpu, warn_of_slow_bfloat16
-from awnlib.job_code import job_code
-from awnlib.study import evaluations, runs
-from awnlib.variants import AS_TRAINED
+from awnlib.results.columns import COLLECTED
+from awnlib.studies.widths.config import ConfigError, parse_study
+from awnlib.jobs.hardware import check_gpus, wants_gpu, warn_of_slow_bfloat16
+from awnlib.jobs.code import job_code
+from awnlib.studies.widths.cells import evaluations, runs
+from awnlib.results.variants import AS_TRAINED
 
 try:
     STUDY = parse_study(config, origin=ORIGIN)
@@ -19,7 +19,7 @@ try:
             [run.train.precision for run in RUNS.values()], STUDY.device
         )
         if STUDY.asks_of_networks:  # not for studies that do without: it imports torch
-            from awnlib.checks import check_networks
+            from awnlib.studies.widths.checks import check_networks
 
             check_networks(STUDY, origin=ORIGIN)
 except ConfigError as error:

@@ -1,8 +1,8 @@
 # The prepared images as the jobs of either kind of study see them. Their file is `ancient`: jobs follow its content, which
 # stands in a small file beside it, and not its time. The rule that prepares them is a checkpoint, so that jobs look at
 # the content again as soon as it has run.
-from awnlib.prepared import asked_files, read_contents
-from awnlib.source_files import data_folder
+from awnlib.data.prepared import asked_files, read_contents
+from awnlib.data.source_files import data_folder
 
 
 def contents_file(name):

@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 from awnlib.settings import ConfigError
-from awnlib.start import check_python, lock_study
+from awnlib.jobs.start import check_python, lock_study
 
 try:
     if workflow.is_main_process:

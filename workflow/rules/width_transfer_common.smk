@@ -1,8 +1,8 @@
 # The width-transfer study, checked before any job starts, and what its rules ask of it.
-from awnlib.config import ConfigError
-from awnlib.hardware import check_gpus, wants_gpu, warn_of_slow_bfloat16
-from awnlib.job_code import job_code
-from awnlib.width_transfer.study import parse_transfer_study
+from awnlib.studies.widths.config import ConfigError
+from awnlib.jobs.hardware import check_gpus, wants_gpu, warn_of_slow_bfloat16
+from awnlib.jobs.code import job_code
+from awnlib.studies.transfer.config import parse_transfer_study
 
 try:
     STUDY = parse_transfer_study(config, origin=ORIGIN)
@@ -12,7 +12,7 @@ try:
         STUDY.transfer.train.num_processes,
     )
     if workflow.is_main_process:  # not again in every job: it builds all networks
-        from awnlib.width_transfer.checks import check_networks
+        from awnlib.studies.transfer.checks import check_networks
 
         warn_of_slow_bfloat16(STUDY.precisions(), STUDY.device)
         check_networks(STUDY, origin=ORIGIN)

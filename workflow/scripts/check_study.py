@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from awnlib.verdict import StudyFailedError, check_study
+from awnlib.jobs.verdict import StudyFailedError, check_study
 
 records = [path for path in snakemake.input if path != snakemake.input.report]
 try:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from awnlib.collect import collect
-from awnlib.config import parse_study
-from awnlib.logs import log_to
+from awnlib.jobs.logs import log_to
+from awnlib.studies.widths.collect import collect
+from awnlib.studies.widths.config import parse_study
 
 log_to(snakemake.log[0])
 tables = Path(snakemake.output[0]).parent

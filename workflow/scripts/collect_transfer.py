@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from awnlib.logs import log_to
-from awnlib.width_transfer.collect import collect_transfer
-from awnlib.width_transfer.study import parse_transfer_study
+from awnlib.jobs.logs import log_to
+from awnlib.studies.transfer.collect import collect_transfer
+from awnlib.studies.transfer.config import parse_transfer_study
 
 log_to(snakemake.log[0])
 tables = Path(snakemake.output[0]).parent

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from awnlib import figures
-from awnlib.config import parse_study
-from awnlib.logs import log_to
-from awnlib.schemas import read_table
+from awnlib.jobs.logs import log_to
+from awnlib.papers.any_width_networks import figures
+from awnlib.results.schemas import read_table
+from awnlib.studies.widths.config import parse_study
 
 log_to(snakemake.log[0])
 study = parse_study(snakemake.config)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from awnlib.figures.style import save_figure
-from awnlib.logs import log_to
-from awnlib.schemas import read_table
-from awnlib.width_transfer.figures import draw
+from awnlib.jobs.logs import log_to
+from awnlib.papers.width_transfer.figures import draw
+from awnlib.results.schemas import read_table
+from awnlib.results.style import save_figure
 
 log_to(snakemake.log[0])
 frames = {name: read_table(path) for name, path in snakemake.input.items()}

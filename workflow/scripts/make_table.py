@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from awnlib import tables
-from awnlib.config import parse_study
-from awnlib.logs import log_to
-from awnlib.schemas import read_provenance, read_table
+from awnlib.jobs.logs import log_to
+from awnlib.papers.any_width_networks import tables
+from awnlib.results.schemas import read_provenance, read_table
+from awnlib.studies.widths.config import parse_study
 
 log_to(snakemake.log[0])
 name = snakemake.rule

@@ -1,9 +1,9 @@
 """Read a data set from its source and keep it as one file."""
 
-from awnlib.config import parse_study
-from awnlib.logs import log_to
-from awnlib.prepared import prepare
-from awnlib.source_files import data_folder
+from awnlib.data.prepared import prepare
+from awnlib.data.source_files import data_folder
+from awnlib.jobs.logs import log_to
+from awnlib.studies.widths.config import parse_study
 
 log_to(snakemake.log[0])
 study = parse_study(snakemake.config)

@@ -1,9 +1,9 @@
 """Read a data set of a width-transfer study in one resolution and keep it as one file."""
 
-from awnlib.logs import log_to
-from awnlib.prepared import prepare
-from awnlib.source_files import data_folder
-from awnlib.width_transfer.study import parse_transfer_study
+from awnlib.data.prepared import prepare
+from awnlib.data.source_files import data_folder
+from awnlib.jobs.logs import log_to
+from awnlib.studies.transfer.config import parse_transfer_study
 
 log_to(snakemake.log[0])
 study = parse_transfer_study(snakemake.config)

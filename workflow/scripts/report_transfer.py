@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from awnlib.base_study import study_yaml
-from awnlib.logs import log_to
-from awnlib.schemas import read_provenance, read_table
-from awnlib.width_transfer.report import write_transfer_report
-from awnlib.width_transfer.study import parse_transfer_study
+from awnlib.jobs.logs import log_to
+from awnlib.report.transfer_report import write_transfer_report
+from awnlib.results.schemas import read_provenance, read_table
+from awnlib.studies.base import study_yaml
+from awnlib.studies.transfer.config import parse_transfer_study
 
 log_to(snakemake.log[0])
 study = parse_transfer_study(snakemake.config)

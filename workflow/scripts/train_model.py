@@ -4,11 +4,11 @@ from pathlib import Path
 
 import torch
 
-from awnlib.config import parse_study
-from awnlib.logs import log_to
-from awnlib.memory import keep_freed_memory
-from awnlib.stages import train_model
-from awnlib.study import find_run
+from awnlib.jobs.logs import log_to
+from awnlib.jobs.memory import keep_freed_memory
+from awnlib.studies.widths.cells import find_run
+from awnlib.studies.widths.config import parse_study
+from awnlib.studies.widths.jobs import train_model
 
 log_to(snakemake.log[0])
 keep_freed_memory()

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from awnlib.logs import log_to
-from awnlib.memory import keep_freed_memory
-from awnlib.width_transfer.stages import train_transferred
-from awnlib.width_transfer.study import parse_transfer_study
+from awnlib.jobs.logs import log_to
+from awnlib.jobs.memory import keep_freed_memory
+from awnlib.studies.transfer.config import parse_transfer_study
+from awnlib.studies.transfer.jobs import train_transferred
 
 log_to(snakemake.log[0])
 keep_freed_memory()

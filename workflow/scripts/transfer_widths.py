@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from awnlib.logs import log_to
-from awnlib.width_transfer.stages import transfer_widths
-from awnlib.width_transfer.study import parse_transfer_study
+from awnlib.jobs.logs import log_to
+from awnlib.studies.transfer.config import parse_transfer_study
+from awnlib.studies.transfer.jobs import transfer_widths
 
 log_to(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)

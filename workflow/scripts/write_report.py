@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from awnlib.base_study import study_yaml
-from awnlib.config import parse_study
-from awnlib.logs import log_to
-from awnlib.report import write_report
-from awnlib.schemas import read_provenance, read_table
+from awnlib.jobs.logs import log_to
+from awnlib.report.study_report import write_report
+from awnlib.results.schemas import read_provenance, read_table
+from awnlib.studies.base import study_yaml
+from awnlib.studies.widths.config import parse_study
 
 log_to(snakemake.log[0])
 study = parse_study(snakemake.config)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 if "AWN_TRACE" in os.environ and any("train_model" in argument for argument in sys.orig_argv):
-    from awnlib.train import _Training
+    from awnlib.training.engine import _Training
 
     folder = Path(os.environ["AWN_TRACE"])
     pause = float(os.environ["AWN_STEP_S"])

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from awnlib.columns import TABLES
-from awnlib.width_transfer import claims
-from awnlib.width_transfer.panels import decisive_rows, place_of
-from awnlib.width_transfer.study import parse_transfer_study
+from awnlib.papers.width_transfer import claims
+from awnlib.papers.width_transfer.panels import decisive_rows, place_of
+from awnlib.results.columns import TABLES
+from awnlib.studies.transfer.config import parse_transfer_study
 from tests.unit.width_transfer.transfer_tables import DEFAULTS, similarity_row
 
 AXIS = {"model": "resnet18", "dataset": "small"}

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from awnlib.channels import Channels
-from awnlib.cost import cost
+from awnlib.model_cost import cost
 from awnlib.models import create_model
 from awnlib.width_transfer.costs import LayerCost, layer_costs, total_macs
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from awnlib.cost import cost
+from awnlib.model_cost import cost
 from awnlib.models import create_model
 from awnlib.width_transfer.costs import layer_costs, total_macs
 from awnlib.width_transfer.extrapolation import (

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from matplotlib.collections import QuadMesh
 
-from awnlib.columns import TABLES
-from awnlib.figures.style import save_figure
-from awnlib.width_transfer.figures import draw, similarity_matrix, style_of
+from awnlib.papers.width_transfer.figures import draw, similarity_matrix, style_of
+from awnlib.results.columns import TABLES
+from awnlib.results.style import save_figure
 from tests.unit.width_transfer.transfer_tables import similarity_rows, transfer_rows, widths_rows
 
 EMPTY = {name: pd.DataFrame(columns=TABLES[name].names) for name in ("transfer", "widths", "similarity")}

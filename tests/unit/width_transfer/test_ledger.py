@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from awnlib.channels import Channels
-from awnlib.cost import cost
+from awnlib.model_cost import cost
 from awnlib.models import create_model
-from awnlib.width_transfer.compound import COMPOUND, compound_table
+from awnlib.studies.transfer.compound import COMPOUND, compound_table
 from awnlib.width_transfer.costs import LayerCost, layer_costs, total_macs
 from awnlib.width_transfer.ledger import (
     ALL_GRADIENTS,
@@ -183,7 +183,7 @@ def test_the_resnet_of_a_projection_is_the_original_but_for_its_multipliers():
 
 @pytest.mark.slow
 def test_the_table_is_printed():
-    command = [sys.executable, "-m", "awnlib.width_transfer.compound"]
+    command = [sys.executable, "-m", "awnlib.studies.transfer.compound"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "### MobileNetV2" in result.stdout
     assert "(1.414 / 0.707)² x 2 / 1 x (320 / 160)² x 100 % / 10 % = 320.0" in result.stdout

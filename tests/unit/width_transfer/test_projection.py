@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from awnlib.cost import cost
 from awnlib.data import ImageData
 from awnlib.data.config import DatasetConfig
+from awnlib.model_cost import cost
 from awnlib.models import ModelSpec, create_model
 from awnlib.settings import ConfigError, parse
 from awnlib.width_transfer.projection import Projection

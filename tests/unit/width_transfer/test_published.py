@@ -7,17 +7,14 @@ import pytest
 import yaml
 from PIL import Image
 
-from awnlib.base_study import study_yaml
-from awnlib.columns import TABLES
-from awnlib.config import load_study
-from awnlib.publish import PublishError, publish
-from awnlib.records import Record, write_record
-from awnlib.results_page import load_any_study, write_page
-from awnlib.schemas import read_table, write_table
-from awnlib.width_transfer.departures import departures
-from awnlib.width_transfer.layout import markdown
-from awnlib.width_transfer.published import contents
-from awnlib.width_transfer.study import (
+from awnlib.jobs.records import Record, write_record
+from awnlib.report.publish import PublishError, publish
+from awnlib.report.results_page import load_any_study, write_page
+from awnlib.report.transfer_published import contents
+from awnlib.results.columns import TABLES
+from awnlib.results.schemas import read_table, write_table
+from awnlib.studies.base import study_yaml
+from awnlib.studies.transfer.config import (
     UNIFORM,
     TransferStudy,
     load_transfer_study,
@@ -25,6 +22,9 @@ from awnlib.width_transfer.study import (
     retraining_record,
     search_record,
 )
+from awnlib.studies.transfer.departures import departures
+from awnlib.studies.transfer.layout import markdown
+from awnlib.studies.widths.config import load_study
 from tests.unit.width_transfer.transfer_tables import DEFAULTS
 
 ORIGIN = {"device": "cpu", "cpu": "A & B", "num_cpus": "4", "threads": "1", "torch": "2.13.0", "awnlib": "0.1.0"}

@@ -7,12 +7,12 @@ import signal
 import pytest
 import torch
 
-from awnlib import hardware, resumable
-from awnlib.checkpoint import CheckpointError, load_tensors, save_tensors
+from awnlib.jobs import hardware, resumable
+from awnlib.jobs.checkpoint import CheckpointError, load_tensors, save_tensors
+from awnlib.jobs.progress import Progress
+from awnlib.jobs.records import DivergedError
 from awnlib.models import ModelSpec, create_model
-from awnlib.progress import Progress
-from awnlib.records import DivergedError
-from awnlib.schemas import read_table
+from awnlib.results.schemas import read_table
 from awnlib.seeding import rng
 from awnlib.settings import ConfigError
 from awnlib.width_transfer import autoslim, optimizer

@@ -6,14 +6,14 @@ from PIL import Image
 
 from awnlib.data import ImageIndex, prepare_dataset
 from awnlib.data.config import DatasetConfig
+from awnlib.jobs.records import read_record
 from awnlib.models import ModelSpec
-from awnlib.records import read_record
 from awnlib.seeding import rng
-from awnlib.width_transfer.collect import collect_transfer, retraining_record, search_record
+from awnlib.studies.transfer.collect import collect_transfer, retraining_record, search_record
+from awnlib.studies.transfer.config import parse_transfer_study
 from awnlib.width_transfer.search import search
 from awnlib.width_transfer.settings import parse_settings
 from awnlib.width_transfer.splits import subset
-from awnlib.width_transfer.study import parse_transfer_study
 from tests.unit.width_transfer.test_tables import run_all
 
 PETS = {"source": "image_folder", "path": "pets", "image_size": 16, "stream": True, "augment": "resized_crop"}

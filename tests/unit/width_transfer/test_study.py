@@ -6,16 +6,16 @@ import re
 import pytest
 import yaml
 
-from awnlib.base_study import study_yaml
-from awnlib.run import RunConfig
 from awnlib.settings import ConfigError
-from awnlib.width_transfer.checks import check_networks
-from awnlib.width_transfer.study import (
+from awnlib.studies.base import study_yaml
+from awnlib.studies.transfer.checks import check_networks
+from awnlib.studies.transfer.config import (
     Configuration,
     configuration_title,
     load_transfer_study,
     parse_transfer_study,
 )
+from awnlib.training.run import RunConfig
 
 STUDY = {
     "study": "tiny",

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from awnlib.columns import TABLES
 from awnlib.files import sha256
-from awnlib.records import read_record, write_record
-from awnlib.schemas import read_provenance, read_table
-from awnlib.width_transfer.collect import collect_transfer, retraining_record, search_record
-from awnlib.width_transfer.layout import datasets_rows, markdown, similarity_bounds, summarise_transfer
-from awnlib.width_transfer.report import findings, write_transfer_report
-from awnlib.width_transfer.stages import check_macs, search_widths, train_transferred, transfer_widths
-from awnlib.width_transfer.study import parse_transfer_study
+from awnlib.jobs.records import read_record, write_record
+from awnlib.report.transfer_report import findings, write_transfer_report
+from awnlib.results.columns import TABLES
+from awnlib.results.schemas import read_provenance, read_table
+from awnlib.studies.transfer.collect import collect_transfer, retraining_record, search_record
+from awnlib.studies.transfer.config import parse_transfer_study
+from awnlib.studies.transfer.jobs import check_macs, search_widths, train_transferred, transfer_widths
+from awnlib.studies.transfer.layout import datasets_rows, markdown, similarity_bounds, summarise_transfer
 from awnlib.width_transfer.vector import WidthVector
 from tests.unit.width_transfer.transfer_tables import similarity_rows, transfer_rows, widths_rows
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from awnlib.columns import TABLES
+from awnlib.results.columns import TABLES
 
 DEFAULTS = {
     "axis": "width",

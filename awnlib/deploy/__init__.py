@@ -1,0 +1,1 @@
+"""What leaves the laboratory: a width as a plain network, answers that widen while time is left."""

@@ -1,0 +1,100 @@
+"""The code that each job of a study runs: what its result depends on, besides its inputs and its settings.
+
+An edit of anything that a job's function reaches makes its results stale (`awnlib.jobs.digest`); an edit of anything
+else does not. What an extension adds by name (a model, a source) is no name in that code, and comes on top.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from awnlib.jobs.digest import code_digest
+
+STORED_TABLES = (
+    "results.columns",
+    "results.schemas",
+)  # for jobs of seconds: to train again is not worth the words of a column
+JOBS: dict[str, tuple[str, ...]] = {
+    # Both kinds of study
+    "prepare_data": ("data.prepared.prepare",),
+    # Widths
+    "train_model": ("studies.widths.jobs.train_model",),
+    "recalibrate_bn": ("studies.widths.jobs.recalibrate_model",),
+    "sweep_widths": ("studies.widths.jobs.sweep_model",),
+    "collect_results": ("studies.widths.collect.collect", *STORED_TABLES),
+    "table1": (
+        "papers.any_width_networks.tables.make_table1",
+        "papers.any_width_networks.tables.write_exhibit_table",
+        *STORED_TABLES,
+    ),
+    "table2": (
+        "papers.any_width_networks.tables.make_table2",
+        "papers.any_width_networks.tables.write_exhibit_table",
+        *STORED_TABLES,
+    ),
+    "figure2": ("papers.any_width_networks.figures.figure2", "papers.any_width_networks.figures.save_figure"),
+    "figure4": ("papers.any_width_networks.figures.figure4", "papers.any_width_networks.figures.save_figure"),
+    "figure5": ("papers.any_width_networks.figures.figure5", "papers.any_width_networks.figures.save_figure"),
+    "figure5_macs": ("papers.any_width_networks.figures.figure5_macs", "papers.any_width_networks.figures.save_figure"),
+    "figure6": ("papers.any_width_networks.figures.figure6", "papers.any_width_networks.figures.save_figure"),
+    "report": ("report.study_report.write_report", "studies.base.study_yaml"),
+    # Width transfer
+    "search_widths": ("studies.transfer.jobs.search_widths",),
+    "transfer_widths": ("studies.transfer.jobs.transfer_widths",),
+    "train_transferred": ("studies.transfer.jobs.train_transferred",),
+    "collect_transfer": ("studies.transfer.collect.collect_transfer", *STORED_TABLES),
+    "draw_transfer": ("papers.width_transfer.figures.draw", "results.style.save_figure"),
+    "report_transfer": ("report.transfer_report.write_transfer_report", "studies.base.study_yaml"),
+    # What a resume point is of: what a job does with the outcome is not in it
+    "train": ("training.engine.train",),
+    "search": ("width_transfer.search.search",),
+}
+VALUES = {
+    "studies.base",
+    "studies.widths.config",
+    "data.config",
+    "results.exhibits",
+    "methods.yaml",
+    "training.run",
+    "studies.widths.cells",
+    "studies.transfer.config",
+}
+"""What makes the settings of each job, which are compared on their own."""
+
+SETTINGS = {"training.methods", "width_transfer.settings"}
+"""The classes of those settings that can do something."""
+
+CANNOT_CHANGE_RESULTS = {
+    "studies.widths.checks",
+    "results.columns",
+    "jobs.digest",
+    "files",
+    "jobs.hardware",
+    "jobs.interrupt",
+    "jobs.code",
+    "jobs.logs",
+    "jobs.memory",
+    "jobs.progress",
+    "jobs.provenance",
+    "jobs.records",
+    "results.schemas",
+    "settings",
+    "jobs.start",
+    "jobs.verdict",
+}
+"""Where, when and how visibly a job works, what it refuses, in which form it stores what it found, and its origin."""
+
+
+@cache
+def job_code(stage: str, *, model: str | None = None, source: str | None = None) -> str:
+    """Return the digest of the code that a job runs, with that of its model or the source of its images.
+
+    Raises
+    ------
+    ValueError
+        If there is no such stage, model or source.
+    """
+    if stage not in JOBS:
+        raise ValueError(f"no job is called '{stage}' (allowed: {', '.join(JOBS)})")
+    extensions = [f"models.{model}"] if model else [f"data.sources.{source}"] if source else []
+    return code_digest(*JOBS[stage], *extensions, values=VALUES, settings=SETTINGS, leave_out=CANNOT_CHANGE_RESULTS)

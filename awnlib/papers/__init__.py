@@ -1,0 +1,1 @@
+"""The papers, a folder each: tables and figures, numbers, claims."""

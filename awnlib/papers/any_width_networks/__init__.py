@@ -1,0 +1,1 @@
+"""Vu, Eder, Price and Frahm: Any-Width Networks (2020)."""

@@ -1,0 +1,1 @@
+"""Chin, Marculescu and Morcos: Width Transfer (2021)."""

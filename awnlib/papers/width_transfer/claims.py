@@ -1,0 +1,423 @@
+"""What the Width Transfer paper claims beside what was measured: one function a claim, over rows of the tables.
+
+A function is given what one optimiser reached on one axis and returns None where its claim does not apply. Means count
+as different if they lie further apart than the standard deviations over their seeds together; one seed has none, and
+every difference counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from awnlib.papers.any_width_networks.claims import Finding, Verdict, above, all_hold
+from awnlib.papers.width_transfer.panels import (
+    axes_of,
+    decisive_rows,
+    difference,
+    direct_row,
+    found_rows,
+    kind_of,
+    panels_of,
+    place_of,
+    small_datasets,
+    source_rows,
+    title_of,
+    top1_text,
+    uniform_row,
+)
+from awnlib.results.titles import display_name
+from awnlib.studies.transfer.config import COMPARISON, TransferStudy, configuration_title
+
+NEAR = 0.5  # percentage points; the largest loss that the paper has words for is 0.4 (section 4.1)
+REDUCTION = 320  # times, section 4.5
+NO_SPREAD = 0.0  # of what is the same for all seeds
+MUCH_DEEPER = 3  # depth multiplier of a ResNet18 from which DMCP gains nothing in table 1 of appendix C
+PLACES = {
+    "width": "Section 4.1, Figure 3",
+    "depth": "Section 4.2, Figure 3",
+    "resolution": "Section 4.3, Figure 5",
+    "data": "Section 4.4, Figure 5",
+    "compound": "Section 4.5, Figure 6",
+}
+SOURCES = {
+    "width": "narrower networks",
+    "depth": "shallower networks",
+    "resolution": "smaller images",
+    "data": "fewer images",
+    "compound": "compound projections",
+}
+KEPT = {"width": 96, "depth": 75, "resolution": 75, "data": 90}
+"""By kind of axis, how much of the search may be saved (%) so that accuracy is still that of direct optimisation."""
+STILL_BETTER = {"width": 96, "resolution": 96, "data": 95}
+"""The same so that widths still beat uniform ones."""
+MOBILENET_SAVED = 83  # of the width, section 4.1, both ways
+ROUNDING = 1  # percentage points: the paper saves what the multipliers say, the ledger what they cost
+Check = Callable[[pd.DataFrame], Finding | None]
+
+
+def paper_findings(study: TransferStudy, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, Finding]]:
+    """Check every claim of the paper that the tables of a study can decide.
+
+    Parameters
+    ----------
+    study
+        Says which optimiser a row of `optimizers` is. Rows with folds are not the paper's and are left out.
+    tables
+        "transfer", "widths" and "similarity", and "datasets" if the study has it.
+
+    Returns
+    -------
+    list
+        (title of the panel, finding) pairs.
+    """
+    labels = {row: study.label(row) for row in study.transfer.optimizers if not _has_folds(study, row)}
+    panels = panels_of(decisive_rows(study, tables["transfer"]), labels)
+    found = [(panel, check(rows)) for panel, rows in panels for check in CHECKS]
+    if "widths" in tables:
+        found += _widths_findings(study, tables["widths"], labels)
+    if "similarity" in tables:
+        found += _similarity_findings(tables["similarity"], labels)
+    if "datasets" in tables:
+        found += _datasets_findings(tables["datasets"], labels, small_datasets(study))
+    return [(panel, finding) for panel, finding in found if finding]
+
+
+def own_findings(study: TransferStudy, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, Finding]]:
+    """Check on every axis whether a search with folds finds better widths than the same search without."""
+    axes = list(axes_of(decisive_rows(study, tables["transfer"])))
+    found = [(panel, folds_help(rows, row, other)) for row, other in _folded_rows(study) for panel, rows in axes]
+    return [(panel, finding) for panel, finding in found if finding]
+
+
+def direct_beats_uniform(rows: pd.DataFrame) -> Finding | None:
+    """Figures 3, 5 and 6: directly optimised widths beat uniform ones of the same MACs; not in a very deep ResNet18."""
+    kind, direct, uniform = kind_of(rows), direct_row(rows), uniform_row(rows)
+    if kind not in PLACES or direct is None or uniform is None:
+        return None
+    numbers = f"direct {top1_text(direct)}, uniform {top1_text(uniform)} ({difference(direct, uniform):+.2f})"
+    if direct["model"] == "resnet18" and direct["target_depth_mult"] >= MUCH_DEEPER:
+        claim = f"{direct['label']} gains at most {NEAR:g} points over uniform widths in a much deeper ResNet18"
+        return Finding("Section 4.2, Figure 3", claim, _not_below(uniform, direct), numbers)
+    claim = f"{direct['label']}'s directly optimised widths beat uniform ones"
+    return Finding(PLACES[kind], claim, _above(direct, uniform), numbers)
+
+
+def sources_keep_accuracy(rows: pd.DataFrame) -> Finding | None:
+    """Sections 4.1 to 4.4: widths from cheaper sources, up to a limit, are as good as those of direct optimisation."""
+    kind, direct, sources = kind_of(rows), direct_row(rows), _sources_within(rows, KEPT)
+    if direct is None or not sources or _is_morphnets_exception(direct):
+        return None
+    if kind == "data" and direct["algorithm"] != "dmcp":
+        return None
+    claim = f"{direct['label']}'s widths from {SOURCES[kind]} are at most {NEAR:g} points below direct optimisation"
+    verdict = joined([_not_below(source, direct) for source in sources])
+    return Finding(PLACES[kind], claim, verdict, f"direct {top1_text(direct)}; {_compared(sources, direct)}")
+
+
+def sources_beat_uniform(rows: pd.DataFrame) -> Finding | None:
+    """Sections 4.1, 4.3 and 4.4: widths from cheaper sources, up to a limit, beat uniform ones of the same MACs."""
+    kind, uniform, sources = kind_of(rows), uniform_row(rows), _sources_within(rows, STILL_BETTER)
+    if uniform is None or not sources or _is_morphnets_exception(sources[0]):
+        return None
+    claim = f"{sources[0]['label']}'s widths from {SOURCES[kind]} still beat uniform ones"
+    verdict = joined([_above(source, uniform) for source in sources])
+    return Finding(PLACES[kind], claim, verdict, f"uniform {top1_text(uniform)}; {_compared(sources, uniform)}")
+
+
+def morphnet_needs_resolution(rows: pd.DataFrame) -> Finding | None:
+    """Section 4.3: MorphNet's widths for ResNet18 from the smallest images are worse than direct optimisation."""
+    direct, sources = direct_row(rows), source_rows(rows)
+    if direct is None or not sources or not _is_morphnets_exception(direct):
+        return None
+    cheapest = sources[-1]
+    claim = f"{direct['label']}'s widths for ResNet18 from the smallest images are worse than direct optimisation"
+    numbers = f"direct {top1_text(direct)}; {_compared([cheapest], direct)}"
+    return Finding(PLACES["resolution"], claim, _above(direct, cheapest), numbers)
+
+
+def stackings_alike(rows: pd.DataFrame) -> Finding | None:
+    """Section 4.2, Figure 4: stack-average-block and stack-last-block perform similarly."""
+    found = {(source["source"], source["extrapolation"]): source for source in source_rows(rows)}
+    averages = [
+        found[source, how] for source, how in found if how == "average_block" and (source, "last_block") in found
+    ]
+    if not averages:
+        return None
+    pairs = [(average, found[average["source"], "last_block"]) for average in averages]
+    claim = f"{averages[0]['label']}: stack-average-block and stack-last-block are within {NEAR:g} points"
+    numbers = [
+        f"from {place_of(average)}: average {top1_text(average)}, last {top1_text(last)}" for average, last in pairs
+    ]
+    return Finding("Section 4.2, Figure 4", claim, joined([_near(*pair) for pair in pairs]), "; ".join(numbers))
+
+
+def compound_reduction(rows: pd.DataFrame) -> Finding | None:
+    """Section 4.5: with DMCP a compound projection costs 320 times less and stays close to direct optimisation.
+
+    The paper's number is a product of ratios (`ratio_of_costs`), and is compared with one.
+    """
+    direct, sources = direct_row(rows), source_rows(rows)
+    if kind_of(rows) != "compound" or direct is None or direct["algorithm"] != "dmcp" or not sources:
+        return None
+    verdicts = [_not_below(source, direct) for source in sources]
+    kept = [source for source, verdict in zip(sources, verdicts, strict=True) if verdict == "holds"]
+    claim = (
+        f"{direct['label']}'s overhead falls by up to {REDUCTION} times, and widths stay at most {NEAR:g} points below "
+        "direct optimisation"
+    )
+    verdict: Verdict = "undecided" if "undecided" in verdicts else "does not hold"
+    if kept:
+        verdict = "holds" if max(source["cost_ratio"] for source in kept) >= REDUCTION else "holds in part"
+    most = _reduction(kept[-1]) if kept else "no reduction"
+    numbers = f"{most} with that accuracy, {_reduction(sources[-1])} from the cheapest source (paper: {REDUCTION})"
+    return Finding(PLACES["compound"], claim, verdict, numbers)
+
+
+def last_layer_widens(rows: pd.DataFrame, label: str) -> Finding | None:
+    """Section 4.1, Figure A1: the last layers of optimised networks have far more channels than the un-optimised one.
+
+    The paper's last layers (512 channels in ResNet18, 1280 in MobileNetV2) are the first of the widest dimensions.
+
+    Parameters
+    ----------
+    rows
+        Rows of "widths" of one optimiser, for one target of an axis over the width.
+    label
+        The optimiser's name.
+    """
+    if rows.empty:
+        return None
+    full = (rows["count"] / rows["multiplier"]).round()
+    last = rows[rows["position"] == rows.loc[full == full.max(), "position"].min()]
+    times = last["multiplier"]
+    spread = f" ± {times.std():.2f}" if len(times) > 1 else ""
+    numbers = f"{last['channels'].iloc[0]}: {times.mean():.2f}{spread} times as many"
+    paper = "(paper, all optimisers together: 1300 in place of 512 in ResNet18, 3785 of 1280 in MobileNetV2)"
+    claim = f"{label}'s last layers have more channels than uniform ones"
+    verdict = above(times.mean() - 1, times.std(), NO_SPREAD)
+    return Finding("Section 4.1, Figure A1", claim, verdict, f"{numbers} {paper}")
+
+
+def overfits(rows: pd.DataFrame) -> Finding | None:
+    """Appendix C, table 1: on a small data set directly optimised widths are worse than uniform ones."""
+    targets = [(direct_row(target), uniform_row(target)) for _, target in rows.groupby("target", sort=False)]
+    pairs = [(direct, uniform) for direct, uniform in targets if direct is not None and uniform is not None]
+    if kind_of(rows) != COMPARISON or not pairs:
+        return None
+    claim = f"{pairs[0][0]['label']} overfits a small data set: its widths are worse than uniform ones"
+    numbers = [
+        f"{configuration_title(direct['target'])}: direct {top1_text(direct)}, uniform {top1_text(uniform)} "
+        f"({difference(direct, uniform):+.2f})"
+        for direct, uniform in pairs
+    ]
+    verdict = joined([_above(uniform, direct) for direct, uniform in pairs])
+    return Finding("Appendix C, Table 1", claim, verdict, f"{'; '.join(numbers)} (paper: -0.4 to 0.0 on CIFAR-100)")
+
+
+def alike_between_sources(rows: pd.DataFrame, label: str) -> Finding | None:
+    """Appendix D, Figure A2: widths of one optimiser are alike, whatever their source; more than with uniform ones.
+
+    Parameters
+    ----------
+    rows
+        Rows of "similarity" whose first vector is of one optimiser, for one target.
+    label
+        The optimiser's name.
+    """
+    same = rows["one_optimizer"] == rows["other_optimizer"]
+    for key in ("dataset", "target"):
+        same &= rows[f"one_{key}"] == rows[f"other_{key}"]
+    other_source = rows["one_source"] != rows["other_source"]
+    between = rows.loc[same & other_source, "cosine"]
+    floor = rows.loc[rows["relation"] == "uniform", "cosine"]
+    seeds = rows.loc[same & (rows["relation"] == "seeds"), "cosine"]
+    if between.empty or floor.empty:
+        return None
+    distance = between.mean() - floor.mean()
+    verdict = above(distance, between.std(), floor.std())
+    numbers = f"cosine between sources {_cosine(between)}, with uniform {_cosine(floor)}"
+    if not seeds.empty:
+        numbers += f", between seeds {_cosine(seeds)}"
+    claim = f"{label}'s widths from different sources are more alike than they are like uniform ones"
+    return Finding("Appendix D, Figure A2", claim, verdict, numbers)
+
+
+def alike_between_datasets(rows: pd.DataFrame) -> Finding | None:
+    """Appendix C, table 1: widths of two data sets are more alike than with uniform ones.
+
+    Parameters
+    ----------
+    rows
+        Rows of "datasets" of one comparison and optimiser, whose accuracies are on the comparison's first data set.
+    """
+    found = rows.dropna(subset=["cosine_datasets", "cosine_uniform"])
+    if found.empty:
+        return None
+    sets = " and ".join(map(display_name, [found["dataset"].iloc[0], *found["other_dataset"].unique()]))
+    claim = f"{found['label'].iloc[0]}'s widths for {sets} are more alike than they are like uniform ones"
+    numbers = [
+        f"{configuration_title(row['configuration'])}: cosine between data sets {row['cosine_datasets']:.3f}, "
+        f"with uniform {row['cosine_uniform']:.3f}"
+        for _, row in found.iterrows()
+    ]
+    paper = "(paper: 0.91 to 0.96, with uniform 0.88 to 0.93)"
+    verdict = all_hold(found["cosine_datasets"] > found["cosine_uniform"])
+    return Finding("Appendix C, Table 1", claim, verdict, f"{'; '.join(numbers)} {paper}")
+
+
+def folds_help(rows: pd.DataFrame, row: str, other: str) -> Finding | None:
+    """Our question: from the same source, a search with folds finds better widths than the same search without.
+
+    Appendix C calls for cross-validation where widths overfit.
+
+    Parameters
+    ----------
+    rows
+        All rows of one axis.
+    row, other
+        Rows of `optimizers`, with folds and without.
+    """
+    folded, plain = (
+        {(cell["source"], cell["extrapolation"]): cell for _, cell in found_rows(rows, name).iterrows()}
+        for name in (row, other)
+    )
+    pairs = [(cell, plain[key]) for key, cell in folded.items() if key in plain]
+    if not pairs:
+        return None
+    folds, single = (cell["label"] for cell in pairs[0])
+    numbers = [
+        f"{place_of(cell)}: {folds} {top1_text(cell)}, {single} {top1_text(without)} ({difference(cell, without):+.2f})"
+        for cell, without in pairs
+    ]
+    verdict = joined([_above(*pair) for pair in pairs])
+    return Finding("awnlib", f"{folds} finds better widths than {single}", verdict, "; ".join(numbers))
+
+
+CHECKS: tuple[Check, ...] = (
+    direct_beats_uniform,
+    sources_keep_accuracy,
+    sources_beat_uniform,
+    morphnet_needs_resolution,
+    stackings_alike,
+    compound_reduction,
+    overfits,
+)
+
+
+def joined(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict on a claim that joins several statements, from theirs; what fails weighs most."""
+    found = set(verdicts)
+    if "does not hold" in found:
+        return "holds in part" if found & {"holds", "holds in part"} else "does not hold"
+    if "undecided" in found:
+        return "undecided"
+    return "holds in part" if "holds in part" in found else "holds"
+
+
+def _has_folds(study: TransferStudy, row: str) -> bool:
+    return bool(study.row_settings(row)[1]["folds"] > 1)
+
+
+def _folded_rows(study: TransferStudy) -> list[tuple[str, str]]:
+    """Return pairs of rows of `optimizers` that differ in nothing but folds: the one that has them, and the other."""
+    rows = list(study.transfer.optimizers)
+    plain = {row: _without_folds(study, row) for row in rows if not _has_folds(study, row)}
+    return [
+        (row, other)
+        for row in rows
+        if row not in plain
+        for other, settings in plain.items()
+        if settings == _without_folds(study, row)
+    ]
+
+
+def _without_folds(study: TransferStudy, row: str) -> tuple[str, dict[str, Any]]:
+    optimizer, settings = study.row_settings(row)
+    return optimizer, {**settings, "folds": 1}
+
+
+def _widths_findings(
+    study: TransferStudy, widths: pd.DataFrame, labels: Mapping[str, str]
+) -> list[tuple[str, Finding | None]]:
+    found = []
+    for axis in study.axes():
+        if axis.kind == "width":
+            target, sources = axis.target, [task.configuration.name for task in axis.sources]
+            here = widths[
+                (widths["model"] == target.model)
+                & (widths["dataset"] == target.dataset)
+                & (widths["target"] == target.configuration.name)
+                & widths["source"].isin(sources)
+            ]
+            panel = title_of(target.model, target.dataset, target.configuration.name)
+            found += [(panel, last_layer_widens(here[here["optimizer"] == row], labels[row])) for row in labels]
+    return found
+
+
+def _similarity_findings(similarity: pd.DataFrame, labels: Mapping[str, str]) -> list[tuple[str, Finding | None]]:
+    keys = ["model", "one_dataset", "one_target", "one_optimizer"]
+    groups = [(list(map(str, key)), rows) for key, rows in similarity.groupby(keys, sort=False)]
+    return [
+        (title_of(*place), alike_between_sources(rows, labels[row])) for (*place, row), rows in groups if row in labels
+    ]
+
+
+def _datasets_findings(
+    datasets: pd.DataFrame, labels: Mapping[str, str], small: Mapping[str, str]
+) -> list[tuple[str, Finding | None]]:
+    here = datasets[datasets["dataset"] == datasets["comparison"].map(small)]
+    groups = here[here["optimizer"].isin(labels)].groupby(["comparison", "model", "optimizer"], sort=False)
+    return [(display_name(str(model)), alike_between_datasets(rows)) for (_, model, _), rows in groups]
+
+
+def _sources_within(rows: pd.DataFrame, limits: Mapping[str, float]) -> list[pd.Series]:
+    """Return the sources that save no more than the paper speaks of; none if it does not speak of this kind of axis."""
+    kind = kind_of(rows)
+    if kind not in limits:
+        return []
+    on_mobilenet = kind == "width" and rows["model"].iloc[0] == "mobilenet_v2"
+    limit = (MOBILENET_SAVED if on_mobilenet else limits[kind]) + ROUNDING
+    return [source for source in source_rows(rows) if not source["overhead_saved_pct"] > limit]
+
+
+def _reduction(source: pd.Series) -> str:
+    """Return by how much a source is cheaper in the ledger, and by its multipliers: ``271.0 (320.0) times``."""
+    return f"{source['overhead_factor']:.1f} (by its multipliers {source['cost_ratio']:.1f}) times"
+
+
+def _is_morphnets_exception(row: pd.Series) -> bool:
+    """Whether the paper excepts these widths from what it says of all others (section 4.3)."""
+    return (row["kind"], row["algorithm"], row["model"]) == ("resolution", "morphnet", "resnet18")
+
+
+def _above(first: pd.Series, second: pd.Series) -> Verdict:
+    return above(difference(first, second), first["std_pct"], second["std_pct"])
+
+
+def _not_below(first: pd.Series, second: pd.Series) -> Verdict:
+    """Return whether the first mean is at most `NEAR` below the second."""
+    if difference(first, second) >= -NEAR:
+        return "holds"
+    return above(difference(first, second), first["std_pct"], second["std_pct"])
+
+
+def _near(first: pd.Series, second: pd.Series) -> Verdict:
+    """Return whether two means are at most `NEAR` apart."""
+    return _not_below(*sorted((first, second), key=lambda row: float(row["top1_pct"])))
+
+
+def _compared(sources: Sequence[pd.Series], reference: pd.Series) -> str:
+    """Return each source with its difference to a reference: ``from 0.5x wide 75.00 (+0.10, 4.0 times cheaper)``."""
+    return "; ".join(
+        f"from {place_of(source)} {top1_text(source)} ({difference(source, reference):+.2f}"
+        + ("" if pd.isna(source["overhead_factor"]) else f", {source['overhead_factor']:.1f} times cheaper")
+        + ")"
+        for source in sources
+    )
+
+
+def _cosine(values: pd.Series) -> str:
+    return f"{values.mean():.3f}" + (f" ± {values.std():.3f}" if len(values) > 1 else "")

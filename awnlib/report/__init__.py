@@ -1,0 +1,1 @@
+"""What readers get: reports, published results, the pages of the documentation that are generated."""

@@ -1,0 +1,121 @@
+"""What all figures share: a colour for each method, the canvas, the note on missing results, and saving."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from awnlib.files import atomic_path
+from awnlib.results.exhibits import PanelConfig
+from awnlib.results.titles import panel_title
+from awnlib.results.variants import recalibration_points
+from awnlib.training.methods import Method
+
+WIDTH_LABEL = "width (fraction of full width)"
+ACCURACY_LABEL = "test accuracy (%)"
+DOTTED, SHORT_DASHED, DASHED, DASH_DOTTED = (0, (1, 1)), (0, (2, 1)), (0, (4, 1.5)), (0, (5, 1.5, 1, 1.5))
+GREY = "0.35"
+LINE = 1.4  # points
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a method is drawn in every figure."""
+
+    color: str
+    linestyle: Any = "-"
+    marker: str = "o"
+
+
+# Colours told apart by colour-blind readers (after Okabe and Ito); line styles tell them apart in print.
+STYLES = {
+    "awn": Style("#0072b2"),
+    "awn_rs": Style("#009e73", DASHED),
+    "awn_all": Style("#1b1f5e", DOTTED),
+    "awn_plain_width": Style("#6a8fd8", SHORT_DASHED),
+    "s_net": Style("#d55e00", marker="s"),
+    "us_net": Style("#7b2d78"),
+    "us_net_hard": Style("#dd1c77"),
+    "shared_bn": Style("#8a6d00", DASH_DOTTED, "v"),
+    "i_net": Style("#000000", marker="x"),
+    "awn_2w": Style("#e69f00", DASHED),
+    "awn_3w": Style("#cc79a7", DASH_DOTTED),
+    "full_width_triangular": Style("#56b4e9", SHORT_DASHED),
+    "full_width_dense": Style("#7f7f7f"),
+}
+VARIANT_STYLES = ((DOTTED, "o"), (DASHED, "s"), ("-", "^"))
+
+
+def style_of(methods: Mapping[str, Method], method: str, variant: str) -> Style:
+    """Return the style of a method's evaluation; methods of the study's own share out further colours in order."""
+    others = [name for name in methods if name not in STYLES]
+    palette = sns.color_palette("husl", max(len(others), 1)).as_hex()
+    style = STYLES.get(method) or Style(palette[others.index(method)], DASHED)
+    if recalibration_points(variant) is None:
+        return style
+    variants = [f"recal{points}" for points in methods[method].recalibration]
+    rank = variants.index(variant)
+    shades = sns.light_palette(style.color, 2 * len(variants)).as_hex()[-len(variants) :]
+    linestyle, marker = VARIANT_STYLES[rank % len(VARIANT_STYLES)]
+    return replace(style, color=shades[rank], linestyle=linestyle, marker=marker)
+
+
+def theme() -> AbstractContextManager[None]:
+    """Return the context that every figure is drawn in."""
+    settings = {
+        **sns.axes_style("ticks"),
+        **sns.plotting_context("paper"),
+        "axes.grid": True,
+        "grid.color": "0.92",
+        "axes.titlelocation": "left",
+        "legend.frameon": False,
+        "legend.fontsize": 7.5,
+        "legend.title_fontsize": 7.5,
+        "legend.columnspacing": 1.2,
+        "legend.handlelength": 2.4,
+        "axes.titlesize": 9,
+        "axes.labelsize": 8.5,
+        "xtick.labelsize": 7.5,
+        "ytick.labelsize": 7.5,
+    }
+    return mpl.rc_context(settings)
+
+
+def canvas(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure that pyplot knows nothing of, and its axes by row; ``size`` is one axes' in inches."""
+    figure = Figure(figsize=(columns * size[0], rows * size[1]))
+    figure.set_layout_engine("constrained", h_pad=0.08, w_pad=0.08)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    sns.despine(figure)
+    return figure, [list(row) for row in axes]
+
+
+def say_empty(axes: Axes) -> None:
+    """Say in the middle of empty axes that there is nothing to draw."""
+    axes.text(0.5, 0.5, "no results", transform=axes.transAxes, ha="center", va="center", color=GREY)
+    axes.set(xticks=[], yticks=[])
+
+
+def note_missing(figure: Figure, methods: Mapping[str, Method], missing: Sequence[tuple[PanelConfig, str]]) -> None:
+    """Name the (panel, method) pairs that could not be drawn in small print below the figure."""
+    if missing:
+        names = [f"{methods[method].label} ({panel_title(panel.model, panel.dataset)})" for panel, method in missing]
+        text = textwrap.fill("missing: " + "; ".join(names), width=int(14 * figure.get_figwidth()))
+        figure.supxlabel(text, fontsize=7.5, color=GREY, x=0.01, ha="left", fontstyle="italic")
+
+
+def save_figure(figure: Figure, stem: str | Path) -> None:
+    """Write ``<stem>.png`` (150 dots per inch) and ``<stem>.svg``; the same figure gives the same bytes."""
+    with theme(), mpl.rc_context({"svg.hashsalt": "awnlib"}):
+        for suffix, options in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
+            with atomic_path(f"{stem}.{suffix}") as temporary:
+                figure.savefig(temporary, format=suffix, **options)

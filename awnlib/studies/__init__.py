@@ -1,0 +1,1 @@
+"""Studies: a configuration, its cells and jobs, the tables they leave; a folder for each kind."""

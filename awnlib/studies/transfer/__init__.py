@@ -1,0 +1,1 @@
+"""Studies of width transfer: search, carry over, train again."""

@@ -1,0 +1,156 @@
+"""The jobs of a width-transfer study, from files to files: search widths, carry them over, retrain.
+
+Each function does the work of one workflow rule and writes a status record (`awnlib.jobs.records`) beside its files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from awnlib.data import DataSet, all_test_batches, load_dataset
+from awnlib.evaluation.sweep import sweep_widths
+from awnlib.jobs.records import Record, recorded_file, run_job
+from awnlib.model_cost import cost
+from awnlib.models import ModelSpec, SlimmableModel, create_model, save_model
+from awnlib.results.schemas import write_table
+from awnlib.studies.transfer.config import Retraining, Search, Task, TransferStudy
+from awnlib.studies.widths.jobs import HISTORY, MODEL, choose_device, job_provenance
+from awnlib.training.engine import build_model, train
+from awnlib.width_transfer.extrapolation import extrapolate
+from awnlib.width_transfer.projection import Projection
+from awnlib.width_transfer.search import search
+from awnlib.width_transfer.settings import parse_settings
+from awnlib.width_transfer.vector import Network, WidthVector
+
+WIDTHS = "widths.json"
+TEST_BATCH = 250  # images
+
+
+def network_spec(study: TransferStudy, task: Task, input_shape: tuple[int, int, int], num_classes: int) -> ModelSpec:
+    """Return what the un-optimised network of a task is built from: sliced, all layers following the width.
+
+    Width Transfer, section 3.4: "The width multiplier method applies to all the layers".
+    """
+    return ModelSpec(
+        name=task.model,
+        input_shape=input_shape,
+        num_classes=num_classes,
+        layer="sliced",
+        base_width_mult=task.configuration.width_mult,
+        depth_mult=task.configuration.depth_mult,
+        min_width_mult=1.0,
+        slim_last=True,
+        stem=study.transfer.stem,
+    )
+
+
+def search_widths(study: TransferStudy, cell: Search, data: Path, record: Path, *, checkpoint: Path) -> Record:
+    """Run a width optimiser in one training configuration; leave its widths, ledger and course beside the record."""
+    device = choose_device(study.device)
+    optimizer, options = study.search_settings(cell)
+
+    def work(folder: Path) -> Mapping[str, Any]:
+        images = _chosen(load_dataset(data), cell.task, cell.seed)
+        spec = network_spec(study, cell.task, images.image_shape, images.num_classes)
+        settings = parse_settings(optimizer, options)
+        result = search(images, spec, settings, seed=cell.seed, device=device, checkpoint=checkpoint)
+        result.save(folder)
+        spent = {"search_macs": result.ledger.total, "search_time_s": result.seconds}
+        return {**spent, "num_images": len(images.train_labels)}
+
+    about = {"search": cell.name, "optimizer": optimizer, "settings": options}
+    return run_job(record, "search_widths", work, cell=about, provenance=job_provenance(study.study, device))
+
+
+def transfer_widths(study: TransferStudy, cell: Retraining, data: Path, searched: Path, record: Path) -> Record:
+    """Carry the widths of a search over to the target: the missing blocks, then the MACs of the un-optimised target.
+
+    Leaves the vector. Fails with both numbers if the MACs cannot be matched within the study's tolerance.
+    """
+
+    def work(folder: Path) -> Mapping[str, Any]:
+        vector = WidthVector.load(recorded_file(searched, WIDTHS))
+        target = _target(study, cell, load_dataset(data))
+        stacking, tolerance = cell.stacking or "average_block", study.transfer.macs_tolerance
+        match = extrapolate(vector, target, stacking=stacking, tolerance=tolerance)
+        match.vector.save(folder / WIDTHS)
+        return {"macs": match.macs, "target_macs": match.target_macs, "alpha": match.alpha}
+
+    origin = job_provenance(study.study, torch.device("cpu"))
+    about = {"transfer": cell.name}
+    return run_job(record, "transfer_widths", work, cell=about, needs=[searched], provenance=origin)
+
+
+def train_transferred(
+    study: TransferStudy, cell: Retraining, data: Path, transferred: Path | None, record: Path, *, checkpoint: Path
+) -> Record:
+    """Train the target with a transfer's widths, or with its own (None), from scratch and test it.
+
+    Leaves the widths, the model and its training history. Fails with both numbers if the network's MACs are further
+    from the un-optimised target's than the study allows.
+    """
+    device = choose_device(study.device)
+    origin = job_provenance(study.study, device)
+
+    def work(folder: Path) -> Mapping[str, Any]:
+        everything = load_dataset(data)
+        target = _target(study, cell, everything)
+        vector = _uniform(target) if transferred is None else WidthVector.load(recorded_file(transferred, WIDTHS))
+        vector.check_fits(target)
+        run = study.run_config(cell, vector.counts)
+        model = build_model(run, everything.image_shape, everything.num_classes)
+        check_macs(cost(model).macs, cost(target).macs, study.transfer.macs_tolerance)
+        images = _chosen(everything, cell.target, cell.seed)
+        result = train(run, images, device=device, checkpoint=checkpoint)
+        tested = evaluate(result.model, images, device, run.train.num_workers)
+        vector.save(folder / WIDTHS)
+        save_model(folder / MODEL, result.model, run=run.model_dump())
+        names = {"dataset": run.dataset, "model": run.model, "method": cell.origin, "label": study.label(_row(cell))}
+        history = [{**names, "seed": cell.seed, **row} for row in result.history]
+        write_table(folder / HISTORY, "history", history, origin)
+        times = {"train_time_s": result.train_time_s, "num_steps": result.num_steps, "resumed": result.resumed}
+        return {**tested, **times, "target_macs": cost(target).macs}
+
+    needs = [] if transferred is None else [transferred]
+    about = {"retraining": cell.name, "run": study.run_config(cell).training_settings()}
+    return run_job(record, "train_transferred", work, cell=about, needs=needs, provenance=origin)
+
+
+def check_macs(found: int, target: int, tolerance: float) -> None:
+    """Raise a ValueError with the numbers if MACs are further from the target than a fraction of it."""
+    error = found / target - 1
+    if abs(error) > tolerance:
+        raise ValueError(
+            f"the network has {found:,} MACs, {100 * error:+.2f} % from the target's {target:,}; at most "
+            f"{100 * tolerance:g} % are allowed (transfer.macs_tolerance)"
+        )
+
+
+def evaluate(model: SlimmableModel, images: DataSet, device: torch.device, num_workers: int = 0) -> dict[str, Any]:
+    """Return test accuracy and loss, MACs and parameters at full width."""
+    batches = all_test_batches(images, TEST_BATCH, device, num_workers)
+    (row,) = sweep_widths(model, batches, [1.0])
+    return {name: row[name] for name in ("test_top1_pct", "test_loss", "num_images", "macs", "params")}
+
+
+def _row(cell: Retraining) -> str:
+    return cell.origin if cell.search is None else cell.search.optimizer
+
+
+def _target(study: TransferStudy, cell: Retraining, images: DataSet) -> SlimmableModel:
+    spec = network_spec(study, cell.target, images.image_shape, images.num_classes)
+    return create_model(**spec.model_dump())
+
+
+def _uniform(target: SlimmableModel) -> WidthVector:
+    network = Network.of(target)
+    return WidthVector(network=network, multipliers=dict.fromkeys(network.counts, 1.0))
+
+
+def _chosen(images: DataSet, task: Task, seed: int) -> DataSet:
+    """Return the share of the training images that a task asks for."""
+    return Projection(data_share=task.configuration.data_share).choose_images(images, seed)

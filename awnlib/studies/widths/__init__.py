@@ -1,0 +1,1 @@
+"""Studies of networks of selectable width: train, recalibrate, sweep."""

@@ -1,0 +1,85 @@
+"""The run table of a study: which training runs and evaluations its tables and figures need.
+
+A *run* is one training: (dataset, model, method, seed), and the width for individually trained networks. An
+*evaluation* is one dense width sweep of a run: as trained, or with BN recalibrated at a number of widths.
+Both are named by a path, ``dataset/model/method/seed0`` and ``dataset/model/method/seed0/recal10``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from awnlib.results.variants import AS_TRAINED, recalibration_points
+from awnlib.studies.widths.config import StudyConfig
+from awnlib.training.methods import Method
+from awnlib.training.run import ModelConfig, RunConfig
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One dense width sweep of a trained run."""
+
+    run: RunConfig
+    variant: str  # "as_trained" or "recal<number of widths>"
+
+    @property
+    def name(self) -> str:
+        """The evaluation's path: the run's path and the variant."""
+        return f"{self.run.name}/{self.variant}"
+
+    @property
+    def label(self) -> str:
+        """The name in tables and figures, as the papers write it: US-Net(10w)."""
+        points = recalibration_points(self.variant)
+        return self.run.method_settings.label + (f"({points}w)" if points else "")
+
+
+def runs(study: StudyConfig) -> list[RunConfig]:
+    """Return every training run of a study."""
+    return [run for cell in study.cells() for seed in study.seeds for run in _cell_runs(study, *cell, seed)]
+
+
+def evaluations(run_table: Iterable[RunConfig]) -> list[Evaluation]:
+    """Return every dense sweep of the given runs."""
+    return [Evaluation(run, variant) for run in run_table for variant in _variants(run.method_settings)]
+
+
+def _cell_runs(study: StudyConfig, model: str, dataset: str, method: str, seed: int) -> Iterator[RunConfig]:
+    cell = {"model": model, "dataset": dataset, "method": method}
+    settings = study.resolved_methods()[method]
+    widths = study.width_settings(**cell)
+    for individual_width in widths if settings.individual else [None]:
+        yield RunConfig(
+            dataset=dataset,
+            augment=study.datasets[dataset].augment,
+            model=model,
+            model_settings=study.models.get(model, ModelConfig()),
+            method=method,
+            method_settings=settings,
+            widths=widths,
+            individual_width=individual_width,
+            seed=seed,
+            train=study.train_settings(**cell),
+            track=study.track,
+        )
+
+
+def _variants(method: Method) -> list[str]:
+    return [f"recal{points}" for points in method.recalibration] or [AS_TRAINED]
+
+
+def find_run(study: StudyConfig, name: str) -> RunConfig:
+    """Return the run of this name; raise a ValueError if the study has none."""
+    for run in runs(study):
+        if run.name == name:
+            return run
+    raise ValueError(f"study {study.study} has no run '{name}'")
+
+
+def find_evaluation(study: StudyConfig, name: str) -> Evaluation:
+    """Return the evaluation of this name; raise a ValueError if the study has none."""
+    for evaluation in evaluations(runs(study)):
+        if evaluation.name == name:
+            return evaluation
+    raise ValueError(f"study {study.study} has no evaluation '{name}'")

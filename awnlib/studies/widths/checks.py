@@ -1,0 +1,55 @@
+"""What a study cannot know without building its networks: checked before any job starts, with torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from awnlib.models import create_structure
+from awnlib.settings import ConfigError
+from awnlib.studies.widths.cells import runs
+from awnlib.studies.widths.config import StudyConfig
+from awnlib.training.base_counts import check_dimensions
+from awnlib.training.engine import model_spec
+from awnlib.training.run import RunConfig
+from awnlib.training.tracking import StatisticsTracker
+
+ANY_SHAPE = (3, 64, 64)  # colours, and the side of images that are used as they are stored
+
+
+def check_networks(study: StudyConfig, *, origin: str = "config") -> None:
+    """Build every network of a study without its weights, and compare it with what the study says of it.
+
+    Raises
+    ------
+    ConfigError
+        If the images are too small for a network, or a `width_vector` or `track.layer` names what it does not have.
+    """
+    one_seed = study.model_copy(update={"seeds": study.seeds[:1]})
+    problems = [line for run in runs(one_seed) for line in _run_problems(study, run)]
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)), origin)
+
+
+def shape_of_images(image_size: int | None) -> tuple[int, int, int]:
+    """Return colours, height and width of the images of a data set; of stored ones a shape that suits every network."""
+    channels, *sides = ANY_SHAPE
+    height, width = [image_size or side for side in sides]
+    return channels, height, width
+
+
+def _run_problems(study: StudyConfig, run: RunConfig) -> Iterator[str]:
+    spec = model_spec(run, shape_of_images(study.datasets[run.dataset].image_size), num_classes=10)
+    try:
+        model = create_structure(**spec.model_dump())
+    except ValueError as error:
+        yield f"datasets.{run.dataset} with {run.model}: {error}"
+        return
+    try:
+        if run.method_settings.width_vector:
+            check_dimensions(run.method_settings.width_vector, model)
+    except ValueError as error:
+        yield f"methods.{run.method}: {error}"
+    try:
+        StatisticsTracker(model, study.track.layer, steps=range(1), width_mults=run.widths)
+    except ValueError as error:
+        yield str(error)

@@ -1,0 +1,123 @@
+"""From the records of all jobs to the tables of a study.
+
+One parquet table of each kind for the whole study; what a failed job should have added is missing from them, and its
+row in `runs` or `evaluations` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from awnlib.jobs.provenance import merge_provenance
+from awnlib.jobs.records import Record, read_record, recorded_file
+from awnlib.results.columns import COLLECTED
+from awnlib.results.schemas import read_table, write_table
+from awnlib.studies.widths.cells import Evaluation, evaluations, runs
+from awnlib.studies.widths.config import StudyConfig
+from awnlib.training.run import RunConfig
+
+_FROM_RUNS = ("history", "bn_statistics", "bn_drift")
+
+
+def run_record(results: Path, run: RunConfig) -> Path:
+    """Return where a training run's record is, below the results of its study."""
+    return results / "runs" / run.name / "record.json"
+
+
+def sweep_record(results: Path, evaluation: Evaluation) -> Path:
+    """Return where an evaluation's record is, below the results of its study."""
+    return results / "sweeps" / evaluation.name / "record.json"
+
+
+def collect(study: StudyConfig, results: Path, tables: Path) -> None:
+    """Write the study-wide tables `runs`, `evaluations`, `sweep`, `history`, `bn_statistics` and `bn_drift`.
+
+    Parameters
+    ----------
+    study
+        Says which records there must be.
+    results
+        Folder with `runs/` and `sweeps/`.
+    tables
+        Folder for `<table>.parquet`.
+
+    Raises
+    ------
+    RecordError
+        If a record, or a file that it names, is missing or damaged.
+    """
+    collect_runs(runs(study), results, tables, study=study.study)
+
+
+def collect_runs(run_table: Sequence[RunConfig], results: Path, tables: Path, *, study: str) -> None:
+    """Write the tables of `collect` for some runs and all their evaluations, of a study that is not finished say."""
+    trained = [(run, run_record(results, run)) for run in run_table]
+    swept = [(evaluation, sweep_record(results, evaluation)) for evaluation in evaluations(run_table)]
+    records = {path: read_record(path) for _, path in [*trained, *swept]}
+    # Labels as they are now: to rename a method trains nothing.
+    labels = {path: cell.label for cell, path in swept} | {path: run.method_settings.label for run, path in trained}
+    origin = merge_provenance([record.provenance for record in records.values()], study=study)
+    rows = {
+        "runs": [_run_row(run, records[path]) for run, path in trained],
+        "evaluations": [_evaluation_row(evaluation, records[path]) for evaluation, path in swept],
+    }
+    for name in rows:
+        write_table(tables / f"{name}.parquet", name, rows[name], origin)
+    for name in COLLECTED[2:]:
+        paths = [path for _, path in (trained if name in _FROM_RUNS else swept) if records[path].state == "ok"]
+        frames = [read_table(recorded_file(path, f"{name}.parquet")).assign(label=labels[path]) for path in paths]
+        write_table(tables / f"{name}.parquet", name, _joined(frames), origin)
+
+
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame | list[Mapping[str, Any]]:
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else []
+
+
+def _cell(run: RunConfig) -> dict[str, Any]:
+    return {"dataset": run.dataset, "model": run.model, "method": run.method, "seed": run.seed}
+
+
+def _run_row(run: RunConfig, record: Record) -> dict[str, Any]:
+    measured = ("num_steps", "train_time_s", "params_stored", "params_full", "resumed")
+    threads = record.provenance.get("threads")
+    return {
+        **_cell(run),
+        "label": run.method_settings.label,
+        "individual_width": run.individual_width,
+        "state": record.state,
+        "error": record.error,
+        "num_epochs": run.train.num_epochs,
+        "batch_size": run.train.batch_size,
+        "lr": run.train.lr,
+        "weight_decay": run.train.weight_decay,
+        "num_widths": record.measured.get("num_widths"),
+        "device": record.provenance.get("device"),
+        "threads": int(threads) if threads else None,
+        **{name: record.measured.get(name) for name in measured},
+    }
+
+
+def _evaluation_row(evaluation: Evaluation, record: Record) -> dict[str, Any]:
+    measured = (
+        "auc_pct",
+        "min_width_mult",
+        "max_width_mult",
+        "num_widths",
+        "num_switches",
+        "params_stored",
+        "sweep_time_s",
+        "recalibration_time_s",
+    )
+    return {
+        **_cell(evaluation.run),
+        "label": evaluation.label,
+        "variant": evaluation.variant,
+        "state": record.state,
+        "error": record.error,
+        **{name: record.measured.get(name) for name in measured},
+    }

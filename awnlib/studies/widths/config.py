@@ -1,0 +1,257 @@
+"""The configuration of a study, checked before any job starts.
+
+``load_study`` and ``parse_study`` return a frozen ``StudyConfig``; every field says what it means. Hyper-parameters
+come from ``train`` and are changed for single cells by ``overrides``: data, not code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from awnlib.channels import check_apart
+from awnlib.models import model_names
+from awnlib.results.exhibits import ExhibitConfig
+from awnlib.results.paper_values import paper_datasets
+from awnlib.settings import ConfigError, Settings, parse, read_yaml
+from awnlib.studies.base import BaseStudy, name_problems, unknown_names
+from awnlib.training.methods import Method, load_methods
+from awnlib.training.run import ModelConfig, TrackConfig, TrainConfig
+
+TABLES = ("table1", "table2")
+FIGURES = ("figure2", "figure4", "figure5", "figure6")
+
+
+def _check_widths(widths: list[float]) -> list[float]:
+    if len(widths) < 1 or sorted(set(widths), reverse=True) != widths:
+        raise ValueError(f"widths must fall strictly from 1.0, found {widths}")
+    check_apart(widths)
+    if widths[0] != 1.0 or widths[-1] <= 0:
+        raise ValueError(f"widths must start at 1.0 and stay above 0, found {widths}")
+    return widths
+
+
+class RecalibrationConfig(Settings):
+    """How BN statistics are computed after training (US-Nets, section 3.2)."""
+
+    averaging: Literal["exact", "moving"] = Field(
+        default="exact", description="mean over all batches, or the moving average of training"
+    )
+    num_images: int = Field(default=1024, ge=2, description="training images used, drawn by the run's seed")
+    batch_size: int = Field(default=128, ge=2, description="images per batch")
+
+
+class SweepConfig(Settings):
+    """How the dense width sweep is run."""
+
+    batch_size: int = Field(default=250, ge=1, description="test images per batch")
+    most_widths: int | None = Field(
+        default=None,
+        ge=2,
+        description="evaluate about so many evenly chosen widths of networks that need a pass for each; null: all",
+    )
+    between_switches: Literal["next_larger", "interpolated"] = Field(
+        default="next_larger",
+        description="BN statistics of widths without their own, in S-Nets and US-Nets: of the next larger width "
+        "(Any-Width Networks, section 5.1), or interpolated between the two neighbours",
+    )
+
+
+class OverrideConfig(Settings):
+    """Settings for the cells that match; of two matching overrides the later one wins."""
+
+    model: str | None = Field(default=None, description="only cells of this model; null: any")
+    dataset: str | None = Field(default=None, description="only cells of this data set; null: any")
+    method: str | None = Field(default=None, description="only cells of this method; null: any")
+    widths: list[float] | None = Field(default=None, description="fixed widths of these cells")
+    train: dict[str, Any] = Field(default_factory=dict, description="keys of `train` with their values here")
+
+    @field_validator("widths")
+    @classmethod
+    def _falling_widths(cls, value: list[float] | None) -> list[float] | None:
+        return value if value is None else _check_widths(value)
+
+    def matches(self, *, model: str, dataset: str, method: str) -> bool:
+        """Whether the override speaks of this cell; a key that is not given matches everything."""
+        return self.model in (None, model) and self.dataset in (None, dataset) and self.method in (None, method)
+
+
+class StudyConfig(BaseStudy):
+    """A whole study: every table and figure, and through them every training run."""
+
+    models: dict[str, ModelConfig] = Field(default_factory=dict, description="options of models, by model")
+    widths: list[float] = Field(
+        default_factory=lambda: [1.0, 0.75, 0.5, 0.25],
+        description="fixed widths; the last is the smallest allowed",
+    )
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict, description="changed and added methods")
+    train: TrainConfig = Field(default_factory=TrainConfig, description="hyper-parameters of every cell")
+    overrides: list[OverrideConfig] = Field(default_factory=list, description="changes for some cells")
+    recalibration: RecalibrationConfig = Field(
+        default_factory=RecalibrationConfig, description="BN statistics after training"
+    )
+    sweep: SweepConfig = Field(default_factory=SweepConfig, description="dense width sweeps")
+    track: TrackConfig = Field(default_factory=TrackConfig, description="BN statistics during training")
+    tables: dict[Literal["table1", "table2"], ExhibitConfig] = Field(default_factory=dict, description="tables to make")
+    figures: dict[Literal["figure2", "figure4", "figure5", "figure6"], ExhibitConfig] = Field(
+        default_factory=dict, description="figures to draw"
+    )
+
+    _widths = field_validator("widths")(_check_widths)
+
+    @property
+    def exhibits(self) -> dict[str, ExhibitConfig]:
+        """Tables and figures by name."""
+        return dict([*self.tables.items(), *self.figures.items()])
+
+    @property
+    def asks_of_networks(self) -> bool:
+        """Whether only a network can tell if it fits: names of its dimensions or layers, the size of its images."""
+        methods = self.resolved_methods()
+        return self.track.layer is not None or any(
+            methods[method].width_vector or self.datasets[dataset].image_size for _, dataset, method in self.cells()
+        )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> StudyConfig:
+        if not self.exhibits:
+            raise ValueError(f"ask for at least one of tables ({', '.join(TABLES)}) or figures ({', '.join(FIGURES)})")
+        methods = self.resolved_methods()
+        problems = [problem for name in [*methods, *self.datasets] for problem in name_problems(name)]
+        problems += self._unknown_names(methods)
+        problems += [problem for index in range(len(self.overrides)) for problem in self._override_problems(index)]
+        if not problems:
+            problems = [problem for cell in self.cells() for problem in self._cell_problems(methods, *cell)]
+        if problems:
+            raise ConfigError(list(dict.fromkeys(problems)))
+        return self
+
+    def _unknown_names(self, methods: Mapping[str, Method]) -> list[str]:
+        """Return a line for each name that nothing has."""
+        selectable = [*self.exhibits, *self.datasets, *model_names()]
+        named: list[tuple[str, Iterable[str], Iterable[str]]] = [
+            ("models", self.models, model_names()),
+            ("only", self.only, selectable),
+        ]
+        for kind, exhibits in (("tables", self.tables), ("figures", self.figures)):
+            for name, exhibit in exhibits.items():
+                named.append((f"{kind}.{name}.methods", exhibit.methods, methods))
+                for index, panel in enumerate(exhibit.panels):
+                    where = f"{kind}.{name}.panels.{index}"
+                    named += [
+                        (f"{where}.dataset", [panel.dataset], self.datasets),
+                        (f"{where}.model", [panel.model], model_names()),
+                    ]
+                    if panel.paper_dataset is not None:
+                        named.append((f"{where}.paper_dataset", [panel.paper_dataset], paper_datasets()))
+        for index, override in enumerate(self.overrides):
+            for key, known in (("method", methods), ("dataset", self.datasets), ("model", model_names())):
+                value = getattr(override, key)
+                named.append((f"overrides.{index}.{key}", [] if value is None else [value], known))
+        return [problem for where, names, known in named for problem in unknown_names(where, names, sorted(known))]
+
+    def _override_problems(self, index: int) -> list[str]:
+        """Return what is wrong with the hyper-parameters of one override on its own."""
+        train = {**self.train.model_dump(), **self.overrides[index].train}
+        try:
+            parse(TrainConfig, train, prefix=f"overrides.{index}.train")
+        except ConfigError as error:
+            return error.problems
+        return []
+
+    def _cell_problems(self, methods: Mapping[str, Method], model: str, dataset: str, name: str) -> list[str]:
+        """Return what is wrong with one cell once its overrides are applied."""
+        cell = {"model": model, "dataset": dataset, "method": name}
+        try:
+            train = self.train_settings(**cell)
+        except ConfigError as error:
+            return error.problems
+        problems = []
+        train_size = self.datasets[dataset].train_size
+        if train_size is not None and train_size < train.batch_size:
+            problems.append(
+                f"train.batch_size, with overrides: must be at most datasets.{dataset}.train_size ({train_size}), "
+                f"found {train.batch_size}"
+            )
+        method, widths = methods[name], self.width_settings(**cell)
+        if train.compile and method.draws_widths and not method.is_any_width:
+            problems.append(
+                f"train.compile: {name} draws its widths, and each would be compiled anew, for {model} on {dataset} "
+                "(allowed: any-width methods, and others of fixed widths)"
+            )
+        if len(widths) == 1 and (method.widths != "fixed" or method.recalibration):
+            problems.append(f"widths: {name} needs a range of widths, found {widths} for {model} on {dataset}")
+        return problems
+
+    def cells(self) -> list[tuple[str, str, str]]:
+        """Return the (model, data set, method) triples that the tables and figures show, without repeats."""
+        shown = [
+            (panel.model, panel.dataset, method)
+            for exhibit in self.exhibits.values()
+            for panel in exhibit.panels
+            for method in exhibit.methods
+        ]
+        return list(dict.fromkeys(shown))
+
+    def resolved_methods(self) -> dict[str, Method]:
+        """Return every method that the study may name."""
+        return load_methods(self.methods)
+
+    def train_settings(self, *, model: str, dataset: str, method: str) -> TrainConfig:
+        """Return the hyper-parameters of one cell, overrides applied in order."""
+        settings = self.train.model_dump()
+        for override in self._matching(model=model, dataset=dataset, method=method):
+            settings.update(override.train)
+        return parse(TrainConfig, settings, prefix=f"train, with overrides for {model}/{dataset}/{method},")
+
+    def width_settings(self, *, model: str, dataset: str, method: str) -> list[float]:
+        """Return the fixed widths of one cell, largest first; the last one is the smallest width allowed."""
+        widths = self.widths
+        for override in self._matching(model=model, dataset=dataset, method=method):
+            widths = override.widths or widths
+        return widths
+
+    def _matching(self, **cell: str) -> Iterable[OverrideConfig]:
+        return (override for override in self.overrides if override.matches(**cell))
+
+
+def parse_study(data: dict[str, Any], *, origin: str = "config") -> StudyConfig:
+    """Validate plain data as a study; raises ``ConfigError`` with every problem found.
+
+    Exhibits and panels that ``only`` leaves out are gone from what is returned, and so is ``only``.
+    """
+    return _selected(parse(StudyConfig, data, origin=origin), origin)
+
+
+def load_study(path: str | Path) -> StudyConfig:
+    """Read and validate the YAML file of a study."""
+    path = Path(path)
+    return parse_study(read_yaml(path), origin=str(path))
+
+
+def _selected(study: StudyConfig, origin: str) -> StudyConfig:
+    """Return a study with those exhibits and panels that its ``only`` leaves."""
+    if not study.only:
+        return study
+    named = [set(study.exhibits), set(study.datasets), set(model_names())]
+    exhibits, datasets, models = (names & set(study.only) or names for names in named)
+
+    def left(some: Mapping[Any, ExhibitConfig]) -> dict[str, ExhibitConfig]:
+        chosen = {
+            name: [panel for panel in exhibit.panels if panel.dataset in datasets and panel.model in models]
+            for name, exhibit in some.items()
+            if name in exhibits
+        }
+        return {name: some[name].model_copy(update={"panels": kept}) for name, kept in chosen.items() if kept}
+
+    exhibits_left = {"tables": left(study.tables), "figures": left(study.figures)}
+    selected = study.model_copy(update={**exhibits_left, "only": []})
+    if not selected.exhibits:
+        raise ConfigError([f"only: no table or figure shows {' and '.join(study.only)}"], origin)
+    return selected
+
+
+__all__ = ["ConfigError", "StudyConfig", "load_study", "parse_study"]

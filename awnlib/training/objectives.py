@@ -1,0 +1,154 @@
+"""What one training step asks of the network: which widths, and which loss at each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from awnlib.channels import evenly_spaced
+from awnlib.models import SlimmableModel
+from awnlib.training.methods import Method
+
+
+def fixed_widths(method: Method, widths: Sequence[float], distinct: Sequence[float] = ()) -> list[float]:
+    """Return the widths that a method trains in every step, largest first.
+
+    All of the study's `widths`, or `num_widths` of them evenly spaced from the largest to the smallest when that
+    number differs (Any-Width Networks, figure 4); for sampled widths only the ends.
+
+    Parameters
+    ----------
+    method
+        Its settings.
+    widths
+        The study's fixed widths, largest first.
+    distinct
+        Every distinct width of the model, needed for a method that trains all of them.
+    """
+    if method.widths == "all":
+        return sorted(distinct, reverse=True)
+    if method.widths == "random":
+        return []
+    if method.widths == "sandwich":
+        return [widths[0], widths[-1]]
+    count = method.num_widths or len(widths)
+    if count == len(widths):
+        return list(widths)
+    return evenly_spaced(widths[0], widths[-1], count)
+
+
+def sample_widths(
+    method: Method, widths: Sequence[float], generator: torch.Generator, distinct: Sequence[float] = ()
+) -> list[float]:
+    """Return the widths of one step, largest first where the method has the largest.
+
+    Parameters
+    ----------
+    method
+        `widths: fixed` gives always the same; `sandwich` the largest, the smallest and `num_widths - 2` drawn
+        uniformly between them (US-Nets, section 4.1; Any-Width Networks, Algorithm 1); `random` `num_widths`
+        uniform draws; `all` every distinct width.
+    widths
+        The study's fixed widths, largest first. The ends are the range of random widths; their number is the
+        default of `num_widths`.
+    generator
+        Source of the random widths.
+    distinct
+        As in `fixed_widths`.
+    """
+    always = fixed_widths(method, widths, distinct)
+    if not method.draws_widths:
+        return always
+    count = (method.num_widths or len(widths)) - len(always)
+    low, high = widths[-1], widths[0]
+    drawn = low + (high - low) * torch.rand(max(count, 0), generator=generator, dtype=torch.float64)
+    return always + drawn.tolist()
+
+
+def loss_weights(method: Method, widths: Sequence[float], trained: Sequence[float]) -> list[float]:
+    """Return the factor of each trained width's loss.
+
+    One for every width, except when all widths are trained: then the weights sum to `num_widths`, so that one learning
+    rate fits both. With emphasis "uniform" they are equal; with "ends" the largest and the smallest weigh one each, and
+    all share the rest, which is what the sandwich rule does on average.
+
+    Parameters
+    ----------
+    method, widths
+        As in `fixed_widths`.
+    trained
+        The widths of a step, largest first.
+    """
+    if method.widths != "all":
+        return [1.0] * len(trained)
+    total = method.num_widths or len(widths)
+    ends = 1.0 if method.emphasis == "ends" else 0.0
+    inner = (total - 2 * ends) / len(trained)
+    return [inner + ends * (index in (0, len(trained) - 1)) for index in range(len(trained))]
+
+
+def inplace_distillation(logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """Return the mean cross-entropy between the widest network's output and a narrower one's.
+
+    Parameters
+    ----------
+    logits, teacher_logits
+        `[N, classes]`; no gradient reaches the teacher.
+
+    References
+    ----------
+    US-Nets, section 4.2.
+    """
+    return F.cross_entropy(logits, teacher_logits.detach().softmax(dim=1))
+
+
+def backward_widths(
+    model: SlimmableModel,
+    images: Tensor,
+    labels: Tensor,
+    widths: Sequence[float | Mapping[str, float]],
+    *,
+    distillation: bool = False,
+    label_smoothing: float = 0.0,
+    forward: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Add the gradients of the unweighted sum of the losses of several widths, one pass for each.
+
+    Parameters
+    ----------
+    model
+        In training mode; its width is that of the last pass afterwards.
+    images, labels
+        One batch, `[N, C, H, W]` and `[N]`.
+    widths
+        The widths of the step: width multipliers or width vectors. With distillation the first one is the teacher.
+    distillation
+        All but the first width learn from the first one's output instead of the labels (US-Nets, Algorithm 1).
+    label_smoothing
+        Share of every label that is spread evenly over all classes; a teacher's output is used as it is.
+    forward
+        What to call instead of `model` (its compiled form, say).
+
+    Returns
+    -------
+    losses, corrects
+        `[len(widths)]` each: the loss, and how many images were classified correctly. No gradient.
+    """
+    forward = model if forward is None else forward
+    losses, corrects = [], []
+    teacher_logits: Tensor | None = None
+    for width in widths:
+        model.set_width(width)
+        logits = forward(images)
+        if distillation and teacher_logits is not None:
+            loss = inplace_distillation(logits, teacher_logits)
+        else:
+            loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+            teacher_logits = logits.detach()
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
+        corrects.append((logits.detach().argmax(dim=1) == labels).sum())
+    return torch.stack(losses), torch.stack(corrects)

@@ -1,0 +1,142 @@
+"""One training run: everything it depends on, apart from the images themselves."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from awnlib.settings import Settings
+from awnlib.training.methods import Method
+
+
+class TrainConfig(Settings):
+    """Hyper-parameters of one training run. Defaults: Any-Width Networks, section 5.1, LeNet-3C1L."""
+
+    num_epochs: int = Field(default=20, ge=1, description="passes over the training images")
+    batch_size: int = Field(
+        default=128, ge=2, description="images per step; an epoch's last, smaller batch is left out"
+    )
+    lr: float = Field(default=0.01, gt=0, description="learning rate at the start")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of SGD")
+    nesterov: bool = Field(default=False, description="Nesterov's momentum")
+    weight_decay: float = Field(default=0.0, ge=0, description="weight decay (the factor in the gradient)")
+    weight_decay_on: Literal["all", "weights"] = Field(
+        default="all", description="every parameter, or convolution and linear weights only"
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="share of a label that is spread over all classes"
+    )
+    schedule: Literal["multistep", "linear", "cosine", "constant"] = Field(
+        default="multistep",
+        description="lr falls at the milestones, in every step down to 0 (evenly, or as half a cosine), or never",
+    )
+    warmup_epochs: int = Field(default=0, ge=0, description="epochs at the start in which lr rises linearly from 0")
+    milestones: list[float] = Field(
+        default_factory=lambda: [0.5, 0.75],
+        description="multistep: fractions of the training at which lr falls",
+    )
+    gamma: float = Field(default=0.1, gt=0, le=1, description="multistep: factor of the learning rate at a milestone")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="bfloat16: autocast of the forward passes; far slower on a CPU without instructions for it, which "
+        "is said before training",
+    )
+    compile: bool = Field(
+        default=False,
+        description="torch.compile; one graph for any-width networks, one for each width of others, whose widths must "
+        "be fixed",
+    )
+    num_processes: int = Field(
+        default=1,
+        ge=1,
+        description="processes that share every batch, on a GPU a device for each; BN sees their shares",
+    )
+    num_workers: int = Field(
+        default=0, ge=0, description="processes that read the images of a streamed data set, for each training process"
+    )
+
+    @field_validator("milestones")
+    @classmethod
+    def _rising_fractions(cls, value: list[float]) -> list[float]:
+        if sorted(set(value)) != value or any(not 0 < fraction < 1 for fraction in value):
+            raise ValueError(f"milestones must rise within (0, 1), found {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> TrainConfig:
+        if self.warmup_epochs >= self.num_epochs:
+            raise ValueError(
+                f"warmup_epochs must be less than num_epochs ({self.num_epochs}), found {self.warmup_epochs}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _processes_share_a_batch(self) -> TrainConfig:
+        if self.batch_size % self.num_processes or self.batch_size < 2 * self.num_processes:
+            raise ValueError(
+                f"num_processes must divide batch_size ({self.batch_size}) into equal shares of 2 images or more, "
+                f"found {self.num_processes}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> TrainConfig:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class ModelConfig(Settings):
+    """Options of a model, whatever the method."""
+
+    divisor: int = Field(default=1, ge=1, description="active channel counts are multiples of this")
+    base_width_mult: float = Field(
+        default=1.0, gt=0, description="channel counts relative to the plain network; the method's factor comes on top"
+    )
+    stem: Literal["by_size", "small", "large"] = Field(
+        default="by_size",
+        description="deep networks: whether the first layers keep the resolution, as for small images; by_size: up to "
+        "64 pixels",
+    )
+
+
+class TrackConfig(Settings):
+    """What figure 2 needs: BN statistics of one layer during training."""
+
+    layer: str | None = Field(default=None, description="name of the norm layer; null: the model's last one")
+    num_points: int = Field(default=100, ge=1, description="about how many iterations to record in a run")
+
+
+class RunConfig(Settings):
+    """Everything that one training run depends on, apart from the images themselves."""
+
+    dataset: str
+    augment: str
+    model: str
+    model_settings: ModelConfig
+    method: str
+    method_settings: Method
+    widths: list[float] = Field(description="fixed widths, largest first; the last one is the smallest allowed")
+    individual_width: float | None = Field(default=None, description="the one width of an individually trained network")
+    seed: int
+    train: TrainConfig
+    track: TrackConfig
+    counts: dict[str, int] | None = Field(default=None, description="channels by name, in place of the model's own")
+    depth_mult: int = Field(default=1, ge=1, description="blocks in each stage relative to the plain network")
+
+    @property
+    def name(self) -> str:
+        """The run's path below ``runs/``: dataset/model/method/seed."""
+        width = "" if self.individual_width is None else f"@{self.individual_width!r}"
+        return f"{self.dataset}/{self.model}/{self.method}{width}/seed{self.seed}"
+
+    def training_settings(self) -> dict[str, Any]:
+        """Return the settings that decide what is trained: not a method's name in figures, nor who reads images."""
+        unseen = {"method_settings": {"label", "source", "recalibration"}, "train": {"num_workers"}}
+        unset = {key: True for key in ("counts", "depth_mult") if getattr(self, key) == _default(key)}
+        return self.model_dump(exclude={**unseen, **unset})
+
+
+def _default(key: str) -> Any:
+    return RunConfig.model_fields[key].default
