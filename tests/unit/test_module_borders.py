@@ -2,8 +2,10 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,24 @@ WITHOUT_TORCH = [
 ]
 
 
+LEVELS = [
+    ["report"],
+    ["papers"],
+    ["studies"],
+    ["width_transfer"],
+    ["results"],
+    ["training"],
+    ["evaluation", "deploy"],
+    ["model_cost", "one_pass", "budget"],
+    ["models"],
+    ["data"],
+    ["layers"],
+    ["jobs"],
+    ["channels", "settings", "files", "seeding", "lazy", "torchvision_shim"],
+]
+"""Each line imports only what stands below it or in it. A type may be named from anywhere."""
+
+
 def imported(path):
     """Return the top-level names of all modules that a file imports, wherever."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
@@ -72,6 +92,51 @@ def imported(path):
 @pytest.mark.parametrize("name", MODULES)
 def test_package_knows_neither_workflow_nor_cluster(name):
     assert imported(MODULES[name]).isdisjoint({"snakemake", "submitit", "workflow", "tests"})
+
+
+def inner_imports(name):
+    """Yield the modules of the package that a module imports, wherever, but for those of types alone."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    types = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "awnlib" and id(node) not in types:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in MODULES else node.module
+
+
+def level(module):
+    room = module.split(".")[1]
+    return next(index for index, rooms in enumerate(LEVELS) if room in rooms)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - {"awnlib"}))
+def test_nothing_is_imported_upward(name):
+    assert [other for other in inner_imports(name) if other != "awnlib" and level(other) < level(name)] == []
+
+
+def test_nothing_is_imported_in_a_circle():
+    graph = {name: {other for other in inner_imports(name) if other != name} for name in MODULES}
+    list(TopologicalSorter(graph).static_order())  # raises a CycleError that names the circle
+
+
+def test_the_map_of_the_readme_is_that_of_the_borders(repository):
+    section = (
+        (repository / "README.md").read_text(encoding="utf-8").split("each line imports only")[1].split("plugins/")[0]
+    )
+    named = re.findall(r"^      ((?:\w+(?:/|\.py) )*\w+(?:/|\.py))  ", section, re.MULTILINE)
+    assert [re.findall(r"(\w+)(?:/|\.py)", rooms) for rooms in named] == LEVELS
+    rooms = {name.split(".")[1] for name in MODULES if name != "awnlib"}
+    assert rooms == {room for rooms in LEVELS for room in rooms}
+
+
+def test_few_files_lie_flat():
+    assert len(list(PACKAGE.glob("*.py"))) <= 10
 
 
 def test_scripts_are_adapters(repository):
@@ -139,7 +204,7 @@ print(json.dumps([key for key in before if before[key] != after[key]]))
 
 def test_nothing_happens_at_import(tmp_path):
     """No output, no file, no seed, no thread count, no logging, no style of figures, no environment variable."""
-    names = sorted(name for name in MODULES if name.count(".") <= 2)
+    names = sorted(MODULES)
     result = probe(QUIET, names, tmp_path)
     assert result.stderr == ""
     assert json.loads(result.stdout) == []
