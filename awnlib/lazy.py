@@ -1,10 +1,28 @@
-"""Names of a package that are imported on first use, so that listing what there is imports no torch."""
+"""Names of a package that are imported on first use, so that listing what there is imports no torch.
+
+A package lists them once, as imports for type checkers::
+
+    if TYPE_CHECKING:
+        from awnlib.channels import Channels as Channels
+
+    NAMES = names_for_types(__file__)
+    __getattr__ = lazy_names(__name__, NAMES)
+"""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
+
+
+def names_for_types(file: str) -> dict[str, str]:
+    """Return what a file imports under `if TYPE_CHECKING:`, as the module of each name."""
+    blocks = [node for node in ast.parse(Path(file).read_text(encoding="utf-8")).body if isinstance(node, ast.If)]
+    imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: str(node.module) for node in imports for alias in node.names}
 
 
 def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:

@@ -8,47 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from awnlib.lazy import lazy_names
+from awnlib.lazy import lazy_names, names_for_types
 
 if TYPE_CHECKING:
-    from awnlib.data.access import all_test_batches, chosen_training_batches, training_images
-    from awnlib.data.batches import TrainingImages, epoch_order, evaluation_batches
-    from awnlib.data.image_data import ImageData
-    from awnlib.data.image_index import DataSet, ImageIndex, load_dataset
-    from awnlib.data.prepare import prepare_dataset
-    from awnlib.data.raw import DataError
-    from awnlib.data.source_files import data_folder
+    from awnlib.data.access import all_test_batches as all_test_batches
+    from awnlib.data.access import chosen_training_batches as chosen_training_batches
+    from awnlib.data.access import training_images as training_images
+    from awnlib.data.batches import TrainingImages as TrainingImages
+    from awnlib.data.batches import epoch_order as epoch_order
+    from awnlib.data.batches import evaluation_batches as evaluation_batches
+    from awnlib.data.image_data import ImageData as ImageData
+    from awnlib.data.image_index import DataSet as DataSet
+    from awnlib.data.image_index import ImageIndex as ImageIndex
+    from awnlib.data.image_index import load_dataset as load_dataset
+    from awnlib.data.prepare import prepare_dataset as prepare_dataset
+    from awnlib.data.raw import DataError as DataError
+    from awnlib.data.source_files import data_folder as data_folder
 
-__all__ = [
-    "DataError",
-    "DataSet",
-    "ImageData",
-    "ImageIndex",
-    "TrainingImages",
-    "all_test_batches",
-    "chosen_training_batches",
-    "data_folder",
-    "epoch_order",
-    "evaluation_batches",
-    "load_dataset",
-    "prepare_dataset",
-    "training_images",
-]
-
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "DataError": "awnlib.data.raw",
-        "DataSet": "awnlib.data.image_index",
-        "ImageData": "awnlib.data.image_data",
-        "ImageIndex": "awnlib.data.image_index",
-        "TrainingImages": "awnlib.data.batches",
-        "all_test_batches": "awnlib.data.access",
-        "chosen_training_batches": "awnlib.data.access",
-        "epoch_order": "awnlib.data.batches",
-        "evaluation_batches": "awnlib.data.batches",
-        "load_dataset": "awnlib.data.image_index",
-        "prepare_dataset": "awnlib.data.prepare",
-        "training_images": "awnlib.data.access",
-    },
-)
+__getattr__ = lazy_names(__name__, names_for_types(__file__))

@@ -10,39 +10,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from awnlib.lazy import lazy_names
+from awnlib.lazy import lazy_names, names_for_types
 
 if TYPE_CHECKING:
-    from awnlib.models._base import SlimmableModel, StageBlocks
-    from awnlib.models._files import load_model, save_model
-    from awnlib.models._spec import ModelSpec, Width
-    from awnlib.models._weights import load_torchvision_weights
+    from awnlib.models._base import SlimmableModel as SlimmableModel
+    from awnlib.models._base import StageBlocks as StageBlocks
+    from awnlib.models._files import load_model as load_model
+    from awnlib.models._files import save_model as save_model
+    from awnlib.models._spec import ModelSpec as ModelSpec
+    from awnlib.models._spec import Width as Width
+    from awnlib.models._weights import load_torchvision_weights as load_torchvision_weights
 
-__all__ = [
-    "ModelSpec",
-    "SlimmableModel",
-    "StageBlocks",
-    "Width",
-    "create_model",
-    "create_structure",
-    "load_model",
-    "load_torchvision_weights",
-    "model_names",
-    "save_model",
-]
-
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "ModelSpec": "awnlib.models._spec",
-        "SlimmableModel": "awnlib.models._base",
-        "StageBlocks": "awnlib.models._base",
-        "Width": "awnlib.models._spec",
-        "load_model": "awnlib.models._files",
-        "load_torchvision_weights": "awnlib.models._weights",
-        "save_model": "awnlib.models._files",
-    },
-)
+__getattr__ = lazy_names(__name__, names_for_types(__file__))
 
 
 def model_names() -> list[str]:
