@@ -5,8 +5,15 @@ BIN := .venv/bin
 STUDY ?= config.yaml
 PLUGIN := plugins/snakemake-executor-plugin-submitit
 SOURCES := awnlib benchmarks workflow/scripts tests $(PLUGIN)
+# Tests that convolve: layers, models, training and searches.
+LAYERS := conv linear batchnorm skip_zeros strided triangle invariance
+MODELS := models lenet_3c1l mobilenet_v2 resnet18 extract anytime
+TRAINING := objectives one_pass train recalibrate sweep drift
+SEARCHES := autoslim dmcp morphnet search
+CONVOLVING := $(patsubst %,tests/unit/test_%.py,$(LAYERS) $(MODELS) $(TRAINING)) \
+	$(patsubst %,tests/unit/width_transfer/test_%.py,$(SEARCHES))
 
-.PHONY: demo test test-slurm lint report publish bench clean
+.PHONY: demo test test-avx2 test-slurm lint report publish bench clean
 
 demo: .venv/installed  ## the Any-Width Networks paper in miniature, on 5,000 MNIST digits
 	$(BIN)/snakemake --cores $(CORES)
@@ -14,6 +21,9 @@ demo: .venv/installed  ## the Any-Width Networks paper in miniature, on 5,000 MN
 
 test: .venv/installed  ## the whole test suite, the one-minute study included
 	$(BIN)/pytest --numprocesses $(CORES) --dist loadfile
+
+test-avx2: .venv/installed  ## the tests of layers, models, training and searches, as on a CPU without AVX-512
+	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/pytest --numprocesses $(CORES) --dist loadfile $(CONVOLVING)
 
 test-slurm: .venv/installed  ## the workflow on a private SLURM, installed first (root, Debian); MOMENTS=30 for a long test
 	AWN_SLURM=install $(BIN)/pytest tests/slurm
