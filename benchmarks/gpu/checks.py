@@ -29,12 +29,12 @@ def run(name: str, settings: Settings, folder: Path) -> int:
         print("pytest is not installed: nothing was checked")
         return INCOMPLETE
     file = folder / "checks.json"
-    done: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    done: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for name, arguments in _groups(settings).items():
         if done.get(name, {}).get("status") != 0:
             done[name] = _call(arguments)
             with atomic_path(file) as temporary:
-                temporary.write_text(json.dumps(done, indent=2) + "\n")
+                temporary.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
     return int(any(group["status"] for group in done.values()))
 
 
@@ -45,7 +45,9 @@ def _groups(settings: Settings) -> dict[str, list[str]]:
     unit = {f"test_{name}": [str(UNIT / f"test_{name}.py")] for name in FILES}
     if settings.device == "cpu":
         return unit
-    files = [path for path in sorted((REPOSITORY / UNIT).rglob("test_*.py")) if MARK in path.read_text()]
+    files = [
+        path for path in sorted((REPOSITORY / UNIT).rglob("test_*.py")) if MARK in path.read_text(encoding="utf-8")
+    ]
     return {f"{path.stem} on the GPU": ["-m", "cuda", str(path.relative_to(REPOSITORY))] for path in files} | unit
 
 

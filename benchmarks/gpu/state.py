@@ -37,12 +37,12 @@ class State:
     def load(cls, folder: Path) -> State:
         """Return the state of the part with this folder."""
         file = folder / "part.json"
-        return cls(**json.loads(file.read_text())) if file.exists() else cls()
+        return cls(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else cls()
 
     def save(self, folder: Path) -> None:
         """Write the state of the part with this folder."""
         with atomic_path(folder / "part.json") as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n")
+            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
 
 def outcome_of(status: int, *, stopped: bool) -> str:

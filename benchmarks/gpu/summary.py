@@ -17,7 +17,7 @@ from benchmarks.gpu.state import State
 def write_summary(out: Path) -> None:
     """Write `summary.md` from what the parts left: machine, outcomes with wall times, and their tables."""
     with atomic_path(out / "summary.md") as temporary:
-        temporary.write_text("\n\n".join(_sections(out)) + "\n")
+        temporary.write_text("\n\n".join(_sections(out)) + "\n", encoding="utf-8")
 
 
 def _sections(out: Path) -> Iterator[str]:
@@ -47,7 +47,7 @@ def _origins(out: Path) -> Iterator[dict[str, str]]:
     for file in sorted(out.glob("*/*/tables/runs.parquet")):
         yield read_provenance(file)
     if (out / "checks" / "checks.json").exists():
-        for group in json.loads((out / "checks" / "checks.json").read_text()).values():
+        for group in json.loads((out / "checks" / "checks.json").read_text(encoding="utf-8")).values():
             yield group["provenance"]
 
 
@@ -62,13 +62,13 @@ def _parts(out: Path) -> str:
 def _body(folder: Path) -> Iterator[str]:
     """Yield what there is of a part's results, whatever its kind."""
     if (folder / "checks.json").exists():
-        groups = json.loads((folder / "checks.json").read_text())
+        groups = json.loads((folder / "checks.json").read_text(encoding="utf-8"))
         yield "\n".join(f"- {name}: {group['result']} ({group['wall_s']:.0f} s)" for name, group in groups.items())
     if (folder / "benchmarks.md").exists():
-        yield (folder / "benchmarks.md").read_text().strip()
+        yield (folder / "benchmarks.md").read_text(encoding="utf-8").strip()
     for table in sorted(folder.glob("*/tables/table2.md")):
         yield f"Study `{table.parents[1].name}`."
-        yield table.read_text().strip()
+        yield table.read_text(encoding="utf-8").strip()
         yield _times(table.with_name("runs.parquet"))
 
 

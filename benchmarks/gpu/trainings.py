@@ -37,7 +37,7 @@ def run(model: str, settings: Settings, folder: Path) -> int:
     print(*problems, sep="\n", flush=True)
     results = folder / study.study
     with atomic_path(results / "study.yaml") as temporary:
-        temporary.write_text(study_yaml(study))
+        temporary.write_text(study_yaml(study), encoding="utf-8")
     planned = [one for one in sorted(runs(study), key=lambda one: one.seed) if one.dataset in images]
     left = [one for one in planned if not is_finished(results, one)]
     if _work(left, settings.at_a_time, study, images, results):

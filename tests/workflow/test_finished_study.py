@@ -182,6 +182,8 @@ def test_how_images_are_swept_changes_no_result(finished_workflow, study):
 
 
 def test_other_images(finished_workflow, study):
+    """What they do again follows from their content, which is known when they are prepared (test_stale.py)."""
     study["datasets"]["mnist5k"]["train_size"] = 300
     planned = finished_workflow.planned(study)
-    assert (planned["prepare_data"], planned["train_model"], planned["sweep_widths"]) == (1, 10, 12)
+    assert planned["prepare_data"] == 1
+    assert planned.keys() <= {"prepare_data", "report", "check_study", "all"}
