@@ -53,7 +53,9 @@ def _groups(settings: Settings) -> dict[str, list[str]]:
 
 def _call(arguments: list[str]) -> dict[str, Any]:
     command, started = [sys.executable, "-m", "pytest", *OPTIONS, *arguments], time.monotonic()
-    result = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    result = subprocess.run(
+        command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8"
+    )
     print(result.stdout, result.stderr, flush=True)
     last = (result.stdout.strip().splitlines() or [""])[-1]
     seconds = round(time.monotonic() - started, 1)

@@ -33,7 +33,7 @@ tables = {name: pd.DataFrame(columns=TABLES[name].names) for name in ("evaluatio
 write_report(folder / "report.html", study=study, tables={}, figures={}, provenance={}, **tables)
 write_table_files(folder / "runs", "runs", tables["runs"], {"cpu": study.description}, study.description)
 write_record(folder / "record.json", Record("train_model", "failed", study.description, {}))
-print(read_record(folder / "record.json").error, code_digest("train", "width_transfer.compound"))
+print(read_record(folder / "record.json").error, code_digest("training.engine", "studies.transfer.compound"))
 print(study.description, file=sys.stderr)
 """
 
