@@ -97,7 +97,7 @@ def test_every_rule_takes_its_code_from_the_table(repository):
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match=r"no job is called 'trian' \(allowed: prepare_data, train_model"):
-        job_code("trian")
+    with pytest.raises(ValueError, match=r"no job is called 'learn' \(allowed: prepare_data, train_model"):
+        job_code("learn")
     with pytest.raises(ValueError, match=r"no module or definition 'models.lenet'"):
         job_code("train", model="lenet")

@@ -25,10 +25,10 @@ def test_importing_and_listing_imports_no_torch():
 
 
 def test_names_that_are_none_are_attribute_errors():
-    with pytest.raises(AttributeError, match="module awnlib has no attribute trian"):
-        awnlib.trian  # noqa: B018
-    with pytest.raises(ImportError, match="cannot import name 'trian'"):
-        from awnlib import trian  # noqa: F401
+    with pytest.raises(AttributeError, match="module awnlib has no attribute fit"):
+        awnlib.fit  # noqa: B018
+    with pytest.raises(ImportError, match="cannot import name 'fit'"):
+        from awnlib import fit  # noqa: F401
 
 
 def test_examples_of_the_readme_use_public_names_alone(repository):
