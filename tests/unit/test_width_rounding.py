@@ -17,7 +17,7 @@ from tests.reference import float64, small_lenet
 
 S_NET = {"layer": "sliced", "norm": "switchable", "switches": [1.0, 0.6, 0.3]}
 US_NET = {"layer": "sliced", "norm": "switchable", "switches": [1.0, 0.25], "affine": "shared"}
-NOISY = [0.1 + 0.2, np.float32(0.3), np.float32(0.6), 0.6 - 9e-7, 1 + 9e-7]
+NOISY = [0.1 + 0.2, float(np.float32(0.3)), torch.tensor(0.6).item(), 0.6 - 9e-7, 1 + 9e-7]
 IMAGES, LABELS = torch.randn(7, 1, 16, 16, dtype=torch.float64), torch.arange(7) % 3
 
 
