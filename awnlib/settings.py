@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import types
 import typing
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -29,9 +30,38 @@ class ConfigError(ValueError):
 
 
 class Settings(BaseModel):
-    """Frozen, strictly typed settings that refuse unknown keys."""
+    """Frozen, strictly typed settings that refuse unknown keys.
+
+    Attributes
+    ----------
+    FIRST_DEFAULTS
+        For fields whose default was changed since: the first one, which is what `chosen` leaves out.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    FIRST_DEFAULTS: ClassVar[dict[str, Any]] = {}
+
+    def chosen(self, leave_out: Collection[str] = ()) -> dict[str, Any]:
+        """Return the settings that are not the first default, as plain data: what digests and resume points compare.
+
+        So a new field makes no finished result stale, whereas a changed default does.
+        """
+        values = {name: value for name, value in self if name not in leave_out}
+        return {name: _plain(value) for name, value in values.items() if value != self._first_default(name)}
+
+    @classmethod
+    def _first_default(cls, name: str) -> Any:
+        field = cls.model_fields[name]
+        return cls.FIRST_DEFAULTS.get(name, field.get_default(call_default_factory=True))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a field as plain data, with what was chosen of other settings in it."""
+    if isinstance(value, Settings):
+        return value.chosen()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def parse(kind: type[S], data: Any, *, origin: str = "config", prefix: str = "") -> S:

@@ -38,7 +38,7 @@ class DatasetConfig(Settings):
 
     def prepare_settings(self) -> dict[str, Any]:
         """Return the settings that decide which images a data set has; how they are augmented is not one."""
-        return self.model_dump(exclude={"augment"})
+        return self.chosen({"augment"})
 
     @field_validator("source")
     @classmethod

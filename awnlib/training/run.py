@@ -133,10 +133,6 @@ class RunConfig(Settings):
 
     def training_settings(self) -> dict[str, Any]:
         """Return the settings that decide what is trained: not a method's name in figures, nor who reads images."""
-        unseen = {"method_settings": {"label", "source", "recalibration"}, "train": {"num_workers"}}
-        unset = {key: True for key in ("counts", "depth_mult") if getattr(self, key) == _default(key)}
-        return self.model_dump(exclude={**unseen, **unset})
-
-
-def _default(key: str) -> Any:
-    return RunConfig.model_fields[key].default
+        method = self.method_settings.chosen({"label", "source", "recalibration"})
+        train = self.train.chosen({"num_workers"})
+        return self.chosen({"method_settings", "train"}) | {"method_settings": method, "train": train}

@@ -7,6 +7,7 @@ checkpoint to the same bits (same machine, same number of threads).
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -170,7 +171,8 @@ class _Search:
     @cached_property
     def identity(self) -> list[str]:
         """Everything that the search depends on: a checkpoint with another one is of another search."""
-        problem, settings = self.optimizer.problem, self.settings.model_dump_json(exclude={"num_workers"})
+        problem = self.optimizer.problem
+        settings = json.dumps(self.settings.chosen({"num_workers"}), sort_keys=True)
         goal = f"{problem.spec.model_dump_json()}, budget {problem.budget}, seed {self.optimizer.seed}"
         return run_identity(problem.data.training_digest(), "search", problem.spec.name, settings, goal)
 

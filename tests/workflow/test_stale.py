@@ -169,6 +169,12 @@ TABLE = {
     "another method": (edit("training/methods.yaml", "\ns_net:", "\ns_net2:\n  base: s_net\n\ns_net:"), set()),
     "template of the report": (edit("report/report.html.jinja", "{# The page", "{# A page"), REPORTED),
     # settings
+    "a new setting": (
+        edit(
+            "training/run", "    nesterov: bool", '    new: int = Field(default=1, description="")\n    nesterov: bool'
+        ),
+        REPORTED,
+    ),
     "label of a method": (setting(methods={"awn": {"label": "Any"}}), AFTER),
     "batch size of sweeps": (setting(sweep={"batch_size": 10}), REPORTED),
     "widths of sweeps": (setting(sweep={"most_widths": 4}), {"sweep_widths", *AFTER}),

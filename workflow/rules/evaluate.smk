@@ -17,7 +17,7 @@ rule recalibrate_bn:
         runtime=60,
         gpu=int(ON_GPU),
     params:
-        settings=STUDY.recalibration.model_dump(),
+        settings=STUDY.recalibration.chosen(),
         images=run_images("training"),
         code=lambda wildcards: job_code("recalibrate_bn"),
     message:
@@ -42,7 +42,7 @@ rule sweep_widths:
         runtime=60,
         gpu=int(ON_GPU),
     params:
-        settings=STUDY.sweep.model_dump(exclude={"batch_size"}),
+        settings=STUDY.sweep.chosen({"batch_size"}),
         images=run_images("test"),
         code=lambda wildcards: job_code("sweep_widths"),
     message:

@@ -3,6 +3,7 @@ from awnlib.studies.widths.config import ConfigError
 from awnlib.jobs.hardware import check_gpus, wants_gpu, warn_of_slow_bfloat16
 from awnlib.jobs.code import job_code
 from awnlib.studies.transfer.config import parse_transfer_study
+from awnlib.width_transfer.settings import parse_settings
 
 try:
     STUDY = parse_transfer_study(config, origin=ORIGIN)
@@ -62,9 +63,14 @@ def transferred_of(wildcards):
 def search_settings(wildcards):
     """What a search depends on, in a fixed order: a change here searches again."""
     optimizer, settings = STUDY.search_settings(SEARCHES[wildcards.search])
-    unseen = {"num_workers"}  # who reads the images
-    seen = {key: settings[key] for key in sorted(settings) if key not in unseen}
-    return {"optimizer": optimizer, "stem": STUDY.transfer.stem, **seen}
+    chosen = parse_settings(optimizer, settings).chosen(
+        {"num_workers"}
+    )  # not who reads
+    return {
+        "optimizer": optimizer,
+        "stem": STUDY.transfer.stem,
+        **{key: chosen[key] for key in sorted(chosen)},
+    }
 
 
 def search_readers(wildcards):
