@@ -33,7 +33,7 @@ lint: .venv/installed  ## the checks that pre-commit and CI run
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
-	$(BIN)/codespell awnlib benchmarks workflow plugins tests docs configs profiles README.md CHANGELOG.md CITATION.cff config.yaml Snakefile
+	$(BIN)/codespell awnlib benchmarks workflow plugins tests docs configs profiles README.md CONTRIBUTING.md CHANGELOG.md CITATION.cff config.yaml Snakefile
 	$(BIN)/snakemake --lint
 
 report: .venv/installed  ## only the tables, figures and report of STUDY (a config file), training what is missing
