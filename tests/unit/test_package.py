@@ -1,5 +1,6 @@
 """What the package says of itself: its version, the versions of others that it needs, and how it is cited."""
 
+import itertools
 import re
 import subprocess
 import sys
@@ -7,6 +8,8 @@ import tomllib
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 WITHOUT_METADATA = """
 import importlib.metadata, sys
@@ -26,6 +29,20 @@ def test_the_workflow_asks_for_the_snakemake_that_the_package_does(repository):
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (wanted,) = re.findall(r'min_version\("(.+)"\)', (repository / "Snakefile").read_text(encoding="utf-8"))
     assert project["optional-dependencies"]["workflow"] == [f"snakemake>={wanted}"]
+
+
+@pytest.mark.parametrize("folder", [".", "plugins/snakemake-executor-plugin-submitit"])
+def test_what_is_installed_has_one_version_that_is_allowed(folder, repository):
+    data = tomllib.loads((repository / folder / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = data["project"].get("optional-dependencies", {}).values()
+    wanted = [*data["build-system"]["requires"], *data["project"]["dependencies"], *itertools.chain(*extras)]
+    lines = (repository / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    versions = {canonicalize_name(name): version for name, version in pins.items()}
+    for requirement in map(Requirement, wanted):
+        version = versions.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement} has no version in constraints.txt"
+        assert version in requirement.specifier, f"{requirement}: {version} in constraints.txt"
 
 
 @pytest.fixture
