@@ -6,6 +6,7 @@ The rows are in ``methods.yaml``; a study's config adds or changes rows without 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,7 +108,7 @@ def load_methods(changes: Mapping[str, Mapping[str, Any]] | None = None) -> dict
     ConfigError
         If a row names an unknown base, derives from itself, or does not validate.
     """
-    rows = {name: dict(row) for name, row in read_yaml(BUILT_IN).items()}
+    rows = {name: dict(row) for name, row in _built_in().items()}
     for name, row in (changes or {}).items():
         rows[name] = {**rows.get(name, {}), **row}
     methods, problems = {}, []
@@ -119,6 +120,12 @@ def load_methods(changes: Mapping[str, Mapping[str, Any]] | None = None) -> dict
     if problems:
         raise ConfigError(problems)
     return methods
+
+
+@cache
+def _built_in() -> dict[str, dict[str, Any]]:
+    """Return the rows of the file, read once: a job asks for its study's methods again for every cell."""
+    return read_yaml(BUILT_IN)
 
 
 def _resolve(name: str, rows: Mapping[str, Mapping[str, Any]], seen: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from awnlib.settings import ConfigError
+from awnlib.training import methods
 from awnlib.training.methods import Method, load_methods
 
 PLAIN = {"label": "x", "layer": "sliced", "norm": "shared"}
@@ -74,6 +75,15 @@ def test_a_change_touches_its_fields_only_and_rows_derived_from_it():
     assert after["awn_rs"].base_width_mult == 1.5  # awn_rs says only how it differs from awn
     assert after["s_net"] == before["s_net"]
     assert load_methods()["awn"] == before["awn"]
+
+
+def test_the_file_is_read_once_and_what_is_returned_shares_nothing(monkeypatch):
+    before = load_methods()
+    before["us_net"].recalibration.append(3)
+    del before["awn"]
+    monkeypatch.setattr(methods, "read_yaml", lambda path: pytest.fail(f"{path} is read again"))
+    assert load_methods()["us_net"].recalibration == [4, 10, 20]
+    assert "awn" in load_methods({"mine": PLAIN})
 
 
 def test_new_rows_from_a_base_and_from_nothing():
