@@ -9,7 +9,8 @@ import pandas as pd
 
 from awnlib.papers.any_width_networks.findings import model_sizes, orders, worst_drift
 from awnlib.report.page import format_time, link, load_picture, write_page
-from awnlib.results.layout import HOLE, Block, blocks
+from awnlib.results.layout import Block, blocks
+from awnlib.results.numbers import HOLE, number
 from awnlib.results.titles import display_name, panel_title
 from awnlib.studies.base import study_yaml
 from awnlib.studies.widths.config import StudyConfig
@@ -153,11 +154,11 @@ def size_rows(evaluations: pd.DataFrame, runs: pd.DataFrame) -> list[list[str]]:
         [
             panel_title(row["model"], row["dataset"]),
             row["label"],
-            _number(row["num_switches"], ".0f"),
-            _number(row["params_stored"], ",.0f"),
-            _number(row["extra_pct"], "+.1f", " %"),
-            _number(row["paper_extra_pct"], "+.0f", " %"),
-            _number(row["auc_pct"], ".2f"),
+            number(row["num_switches"], ".0f"),
+            number(row["params_stored"], ",.0f"),
+            number(row["extra_pct"], "+.1f", " %"),
+            number(row["paper_extra_pct"], "+.0f", " %"),
+            number(row["auc_pct"], ".2f"),
         ]
         for _, row in model_sizes(evaluations, runs).iterrows()
     ]
@@ -166,10 +167,6 @@ def size_rows(evaluations: pd.DataFrame, runs: pd.DataFrame) -> list[list[str]]:
 
 def _small(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _number(value: float, spec: str, unit: str = "") -> str:
-    return HOLE if pd.isna(value) else format(value, spec) + unit
 
 
 def _failures(frame: pd.DataFrame, kind: str) -> list[list[str]]:

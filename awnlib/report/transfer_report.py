@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from awnlib.report.page import format_time, link, load_picture, write_page
+from awnlib.results.numbers import HOLE
 from awnlib.results.titles import display_name, panel_title
 from awnlib.studies.base import study_yaml
 from awnlib.studies.transfer.config import COMPARISON, UNIFORM, TransferStudy, configuration_title
 from awnlib.studies.transfer.layout import (
-    HOLE,
     datasets_rows,
     similarity_rows,
     summarise_transfer,

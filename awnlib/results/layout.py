@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from awnlib.results.numbers import HOLE, with_spread
 from awnlib.results.titles import display_name, panel_title
 
-HOLE = "—"
 METRICS = {"train_top1_pct": "Training accuracy", "test_top1_pct": "Test accuracy"}
 
 
@@ -84,9 +84,9 @@ def _cell(row: pd.Series, is_best: bool) -> Cell:
     paper = "" if pd.isna(row["paper_pct"]) else f"paper {row['paper_pct']:.2f}"
     if pd.isna(row["value_pct"]):
         return Cell(HOLE, paper)
-    spread = "" if pd.isna(row["std_pct"]) else f" ± {row['std_pct']:.2f}"
     difference = "" if pd.isna(row["difference_pct"]) else f", {row['difference_pct']:+.2f}"
-    return Cell(f"{row['value_pct']:.2f}{spread}{'†' if row['missing'] else ''}", paper + difference, is_best)
+    ours = with_spread(row["value_pct"], row["std_pct"]) + ("†" if row["missing"] else "")
+    return Cell(ours, paper + difference, is_best)
 
 
 def _notes(frame: pd.DataFrame) -> list[str]:

@@ -18,6 +18,7 @@ import pandas as pd
 from awnlib.papers.any_width_networks.findings import model_sizes, worst_drift
 from awnlib.papers.any_width_networks.tables import make_table2
 from awnlib.results.layout import row_title
+from awnlib.results.numbers import mean_with_spread, with_spread
 from awnlib.results.paper_values import paper_value
 from awnlib.results.titles import panel_title
 from awnlib.results.variants import recalibration_points
@@ -230,10 +231,10 @@ def larger_auc(rows: pd.DataFrame, method: str, other: str) -> Finding | None:
         return None
     pairs = aucs[method] - aucs[other]
     label, other_label = (good.loc[good["method"] == name, "label"].iloc[0] for name in (method, other))
-    means = f"{label} {_mean(aucs[method])}, {other_label} {_mean(aucs[other])}"
+    means = f"{label} {mean_with_spread(aucs[method])}, {other_label} {mean_with_spread(aucs[other])}"
     numbers = (
-        f"{means}; difference {_mean(pairs, '+.2f')} over {_count(len(pairs), 'seed')}, above in {sum(pairs > 0)}: "
-        + ", ".join(f"{pair:+.2f} (seed {seed})" for seed, pair in pairs.items())
+        f"{means}; difference {mean_with_spread(pairs, '+.2f')} over {_count(len(pairs), 'seed')}, "
+        f"above in {sum(pairs > 0)}: " + ", ".join(f"{pair:+.2f} (seed {seed})" for seed, pair in pairs.items())
     )
     verdict: Verdict = "undecided" if 0 < sum(pairs > 0) < len(pairs) else all_hold(pairs > 0)
     return Finding("awnlib", f"{label} has a larger AUC than {other_label}", verdict, numbers)
@@ -366,13 +367,8 @@ def _worst(points: pd.Series) -> str:
 
 def _auc(row: pd.Series) -> str:
     """Return one AUC in words: ``AWN 90.42 ± 0.10 (paper 90.67, -0.25)``."""
-    spread = "" if pd.isna(row["std_pct"]) else f" ± {row['std_pct']:.2f}"
     paper = "" if pd.isna(row["paper_pct"]) else f" (paper {row['paper_pct']:.2f}, {row['difference_pct']:+.2f})"
-    return f"{row['label']} {row['value_pct']:.2f}{spread}{paper}"
-
-
-def _mean(values: pd.Series, spec: str = ".2f") -> str:
-    return f"{values.mean():{spec}}" + (f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else "")
+    return f"{row['label']} {with_spread(row['value_pct'], row['std_pct'])}{paper}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -28,6 +28,7 @@ from awnlib.papers.width_transfer.panels import (
     top1_text,
     uniform_row,
 )
+from awnlib.results.numbers import mean_with_spread
 from awnlib.results.titles import display_name
 from awnlib.studies.transfer.config import COMPARISON, TransferStudy, configuration_title
 
@@ -193,8 +194,7 @@ def last_layer_widens(rows: pd.DataFrame, label: str) -> Finding | None:
     full = (rows["count"] / rows["multiplier"]).round()
     last = rows[rows["position"] == rows.loc[full == full.max(), "position"].min()]
     times = last["multiplier"]
-    spread = f" ± {times.std():.2f}" if len(times) > 1 else ""
-    numbers = f"{last['channels'].iloc[0]}: {times.mean():.2f}{spread} times as many"
+    numbers = f"{last['channels'].iloc[0]}: {mean_with_spread(times)} times as many"
     paper = "(paper, all optimisers together: 1300 in place of 512 in ResNet18, 3785 of 1280 in MobileNetV2)"
     claim = f"{label}'s last layers have more channels than uniform ones"
     verdict = above(times.mean() - 1, times.std(), NO_SPREAD)
@@ -238,11 +238,10 @@ def alike_between_sources(rows: pd.DataFrame, label: str) -> Finding | None:
         return None
     distance = between.mean() - floor.mean()
     verdict = above(distance, between.std(), floor.std())
-    numbers = f"cosine between sources {_cosine(between)}, with uniform {_cosine(floor)}"
-    if not seeds.empty:
-        numbers += f", between seeds {_cosine(seeds)}"
+    groups = {"between sources": between, "with uniform": floor, "between seeds": seeds}
+    means = [f"{name} {mean_with_spread(found, '.3f')}" for name, found in groups.items() if not found.empty]
     claim = f"{label}'s widths from different sources are more alike than they are like uniform ones"
-    return Finding("Appendix D, Figure A2", claim, verdict, numbers)
+    return Finding("Appendix D, Figure A2", claim, verdict, f"cosine {', '.join(means)}")
 
 
 def alike_between_datasets(rows: pd.DataFrame) -> Finding | None:
@@ -417,7 +416,3 @@ def _compared(sources: Sequence[pd.Series], reference: pd.Series) -> str:
         + ")"
         for source in sources
     )
-
-
-def _cosine(values: pd.Series) -> str:
-    return f"{values.mean():.3f}" + (f" ± {values.std():.3f}" if len(values) > 1 else "")

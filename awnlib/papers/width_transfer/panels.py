@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
+from awnlib.results.numbers import with_spread
 from awnlib.results.titles import panel_title
 from awnlib.studies.transfer.config import UNIFORM, TransferStudy, configuration_title, ratio_of_costs
 from awnlib.studies.transfer.layout import summarise_transfer
@@ -105,4 +106,4 @@ def place_of(row: pd.Series) -> str:
 
 def top1_text(row: pd.Series) -> str:
     """Return an accuracy in words: ``75.00 ± 1.41``."""
-    return f"{row['top1_pct']:.2f}" + ("" if pd.isna(row["std_pct"]) else f" ± {row['std_pct']:.2f}")
+    return with_spread(row["top1_pct"], row["std_pct"])

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from awnlib.results.numbers import number, with_spread
 from awnlib.results.titles import display_name
 from awnlib.studies.transfer.config import COMPARISON, NONE, UNIFORM, configuration_title
 
-HOLE = "—"
 KEYS = ["axis", "kind", "model", "dataset", "target", "source", "optimizer", "label", "extrapolation", "is_direct"]
 
 
@@ -83,12 +83,12 @@ def transfer_rows(transfer: pd.DataFrame) -> pd.DataFrame:
                 "network, data set": f"{display_name(row['model'])}, {display_name(row['dataset'])}",
                 "target": configuration_title(row["target"]),
                 "widths from": _origin(row),
-                "top-1, %": _with_spread(row["top1_pct"], row["std_pct"]) + ("†" if row["missing"] else ""),
-                "over uniform": _number(row["gain_pct"], "+.2f") if row["optimizer"] != UNIFORM else "",
-                "overhead saved, %": _number(row["overhead_saved_pct"], ".1f"),
-                "factor": _number(row["overhead_factor"], ".1f"),
-                "search MACs": _number(row["search_macs"], ".3g"),
-                "MACs off target, %": _number(row["macs_error_pct"], "+.2f"),
+                "top-1, %": with_spread(row["top1_pct"], row["std_pct"]) + ("†" if row["missing"] else ""),
+                "over uniform": number(row["gain_pct"], "+.2f") if row["optimizer"] != UNIFORM else "",
+                "overhead saved, %": number(row["overhead_saved_pct"], ".1f"),
+                "factor": number(row["overhead_factor"], ".1f"),
+                "search MACs": number(row["search_macs"], ".3g"),
+                "MACs off target, %": number(row["macs_error_pct"], "+.2f"),
             }
         )
     return pd.DataFrame(rows)
@@ -100,8 +100,8 @@ def widths_rows(widths: pd.DataFrame) -> pd.DataFrame:
     keys = ["model", "dataset", "target", "position", "channels"]
     full = widths[widths["optimizer"] == UNIFORM].groupby(keys)["count"].first()
     means = found.pivot_table(index=keys, columns="label", values="multiplier", aggfunc="mean", sort=False)
-    table = means.map(lambda value: _number(value, ".2f"))
-    table.insert(0, "uniform channels", [_number(full.get(key, float("nan")), ".0f") for key in table.index])
+    table = means.map(lambda value: number(value, ".2f"))
+    table.insert(0, "uniform channels", [number(full.get(key, float("nan")), ".0f") for key in table.index])
     return _named(table.reset_index().drop(columns="position").rename_axis(columns=None))
 
 
@@ -109,7 +109,7 @@ def similarity_rows(similarity: pd.DataFrame) -> pd.DataFrame:
     """Return `similarity_bounds` as text."""
     bounds = similarity_bounds(similarity)
     names = {"uniform": "with uniform (floor)", "seeds": "between seeds (ceiling)", "vectors": "between sources"}
-    text = {label: bounds[name].astype(float).map(lambda value: _number(value, ".3f")) for name, label in names.items()}
+    text = {label: bounds[name].astype(float).map(lambda value: number(value, ".3f")) for name, label in names.items()}
     return _named(bounds[["model", "dataset", "target", "optimizer"]]).assign(**text)
 
 
@@ -122,7 +122,7 @@ def datasets_rows(datasets: pd.DataFrame) -> pd.DataFrame:
         "cosine_uniform": ("cosine with uniform", ".3f"),
     }
     text = {
-        label: datasets[name].astype(float).map(lambda value, spec=spec: _number(value, spec))
+        label: datasets[name].astype(float).map(lambda value, spec=spec: number(value, spec))
         for name, (label, spec) in numbers.items()
     }
     return _named(datasets[["configuration", "model", "label", "dataset", "other_dataset"]]).assign(**text)
@@ -143,11 +143,3 @@ def _origin(row: Any) -> str:
     place = "direct" if row["is_direct"] and row["kind"] != COMPARISON else configuration_title(row["source"])
     how = "" if row["extrapolation"] == NONE else f", {row['extrapolation'].replace('_', ' ')}"
     return f"{row['label']}, {place}{how}"
-
-
-def _with_spread(mean: float, std: float) -> str:
-    return _number(mean, ".2f") + ("" if pd.isna(std) else f" ± {std:.2f}")
-
-
-def _number(value: float, spec: str) -> str:
-    return HOLE if pd.isna(value) else format(value, spec)
