@@ -1,7 +1,7 @@
 """Projections: a training configuration made cheaper, for the search of widths only.
 
     projection = Projection(base_width_mult=0.5, depth_mult=1, image_size=16, data_share=0.1)
-    data = projection.choose_images(prepare_dataset(name, projection.dataset(config), folder), seed)
+    data = projection.choose_images(data, seed)
     spec = projection.network(spec)
 
 Each of the four can stand alone; together they are the compound projection of Width Transfer, section 4.5.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from awnlib.data.config import DatasetConfig
 from awnlib.models import ModelSpec
 from awnlib.settings import Settings
 from awnlib.width_transfer.splits import Data, balanced_order, check_classes, subset
@@ -50,10 +49,6 @@ class Projection(Settings):
         if self.depth_mult is not None:
             changes["depth_mult"] = self.depth_mult
         return spec.model_copy(update=changes)
-
-    def dataset(self, config: DatasetConfig) -> DatasetConfig:
-        """Return the data set's settings with the projected resolution, for `awnlib.data.prepare_dataset`."""
-        return config if self.image_size is None else config.model_copy(update={"image_size": self.image_size})
 
     def choose_images(self, data: Data, seed: int) -> Data:
         """Return the data set with its share of the training images: random ones, the same share of each class.

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from awnlib.data import ImageData
-from awnlib.data.config import DatasetConfig
 from awnlib.model_cost import cost
 from awnlib.models import ModelSpec, create_model
 from awnlib.settings import ConfigError, parse
@@ -27,19 +26,16 @@ def numbers(data):
 
 
 def test_nothing_projected_is_the_original():
-    projection, data, config = Projection(), images(), DatasetConfig(source="mnist", image_size=16)
+    projection, data = Projection(), images()
     spec = projection.network(SPEC)
     assert spec.model_copy(update={"stem": "by_size"}) == SPEC
     assert projection.choose_images(data, 0) is data
-    assert projection.dataset(config) is config
 
 
 def test_each_alone():
     assert Projection(base_width_mult=0.2).network(SPEC).base_width_mult == 0.2
     assert Projection(depth_mult=1).network(SPEC).depth_mult == 1
     assert Projection(image_size=24).network(SPEC).input_shape == (3, 24, 24)
-    config = DatasetConfig(source="mnist", image_size=96, train_size=600)
-    assert Projection(image_size=24).dataset(config) == config.model_copy(update={"image_size": 24})
 
 
 def test_compound_networks_cost_less_in_every_way():
