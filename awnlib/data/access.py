@@ -1,4 +1,8 @@
-"""Batches of a data set in either form: in memory (``ImageData``) or streamed (``ImageIndex``)."""
+"""Batches of a data set in either form: in memory (``ImageData``) or streamed (``ImageIndex``).
+
+Nothing else tells the two apart. These are no methods of theirs, or a data set would be prepared again after every edit
+of an augmentation (`awnlib.jobs.code`).
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -66,6 +66,10 @@ class ImageData:
     def num_classes(self) -> int:
         """The number of classes."""
         return len(self.classes)
+
+    def choose_training(self, indices: Tensor) -> ImageData:
+        """Return the data set with these of its training images; mean and std stay as they are."""
+        return replace(self, train_images=self.train_images[indices], train_labels=self.train_labels[indices])
 
     def training_digest(self) -> str:
         """Return a digest of all that training reads; where the images came from does not count."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -85,6 +85,10 @@ class ImageIndex:
         check_choice("split", split, SplitName)
         labels = self.train_labels if split == "train" else self.test_labels
         return int(labels[index])
+
+    def choose_training(self, indices: Tensor) -> ImageIndex:
+        """Return the data set with these of its training images; mean, std and the content of all stay as they are."""
+        return replace(self, train_files=self.train_files[indices], train_labels=self.train_labels[indices])
 
     def training_digest(self) -> str:
         """Return a digest of all that training reads; images as they were when the set was prepared."""

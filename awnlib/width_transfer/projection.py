@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from awnlib.data import DataSet
 from awnlib.models import ModelSpec
 from awnlib.settings import Settings
-from awnlib.width_transfer.splits import Data, balanced_order, check_classes, subset
+from awnlib.width_transfer.splits import balanced_order, check_classes, subset
 
 
 class Projection(Settings):
@@ -50,7 +51,7 @@ class Projection(Settings):
             changes["depth_mult"] = self.depth_mult
         return spec.model_copy(update=changes)
 
-    def choose_images(self, data: Data, seed: int) -> Data:
+    def choose_images(self, data: DataSet, seed: int) -> DataSet:
         """Return the data set with its share of the training images: random ones, the same share of each class.
 
         The images of a smaller share are among those of a larger one. Test images, mean and std stay as they are.

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TypeVar
-
 import torch
 from torch import Tensor
 
-from awnlib.data import DataSet, ImageData
+from awnlib.data import DataSet
 from awnlib.seeding import rng
-
-Data = TypeVar("Data", bound=DataSet)
 
 
 def balanced_order(data: DataSet, seed: int, purpose: str) -> Tensor:
@@ -42,15 +37,12 @@ def check_classes(data: DataSet, indices: Tensor, what: str) -> None:
         )
 
 
-def subset(data: Data, indices: Tensor) -> Data:
+def subset(data: DataSet, indices: Tensor) -> DataSet:
     """Return the data set with some of its training images, in their stored order; mean and std stay as they are."""
-    indices = indices.sort().values
-    images = "train_images" if isinstance(data, ImageData) else "train_files"
-    chosen = {name: getattr(data, name)[indices] for name in (images, "train_labels")}
-    return replace(data, **chosen)
+    return data.choose_training(indices.sort().values)
 
 
-def without_each_fold(data: Data, folds: int, seed: int) -> list[Data]:
+def without_each_fold(data: DataSet, folds: int, seed: int) -> list[DataSet]:
     """Return the data set without each of `folds` parts of its training images in turn; itself for one fold.
 
     Raises
@@ -66,7 +58,7 @@ def without_each_fold(data: Data, folds: int, seed: int) -> list[Data]:
     return [subset(data, torch.cat([*parts[:index], *parts[index + 1 :]])) for index in range(folds)]
 
 
-def hold_out(data: Data, fraction: float, seed: int) -> tuple[Data, Tensor]:
+def hold_out(data: DataSet, fraction: float, seed: int) -> tuple[DataSet, Tensor]:
     """Return the data set without a part of its training images, and the indices of that part.
 
     Every prefix of the indices has all classes in their shares, too.

@@ -213,3 +213,10 @@ def test_nothing_happens_at_import(tmp_path):
 @pytest.mark.parametrize("name", MODULES)
 def test_modules_say_what_they_are(name):
     assert ast.get_docstring(ast.parse(MODULES[name].read_text()))
+
+
+def test_the_two_forms_of_a_data_set_are_told_apart_in_one_place():
+    sources = {path.name: path.read_text() for path in PACKAGE.rglob("*.py")}
+    assert [name for name, text in sources.items() if re.search(r"isinstance\(.*Image(Data|Index)", text)] == [
+        "access.py"
+    ]
