@@ -32,7 +32,7 @@ from awnlib.one_pass import backward_one_pass, channel_counts, is_any_width, wid
 from awnlib.seeding import rng, seeded
 from awnlib.training.methods import Method
 from awnlib.training.objectives import backward_widths, fixed_widths, loss_weights, sample_widths
-from awnlib.training.run import RunConfig, TrainConfig
+from awnlib.training.run import RunConfig, SGDConfig
 from awnlib.training.schedule import learning_rate
 from awnlib.training.tracking import StatisticsTracker
 
@@ -159,7 +159,7 @@ def _trained(method: Method, widths: list[float]) -> list[float]:
     return fixed_widths(method, widths) if method.widths in ("fixed", "sandwich") else widths
 
 
-def create_optimizer(model: nn.Module, settings: TrainConfig) -> torch.optim.SGD:
+def create_optimizer(model: nn.Module, settings: SGDConfig) -> torch.optim.SGD:
     """Return SGD with momentum; with `weight_decay_on: weights` norms and biases do not decay.
 
     So it is in the published code of US-Nets, which spares depthwise convolutions too; the paper does not speak of it.

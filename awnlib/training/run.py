@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from awnlib.settings import Settings
 from awnlib.training.methods import Method
 
+NumEpochs = Annotated[int, Field(ge=1, description="passes over the training images")]
+LearningRate = Annotated[float, Field(gt=0, description="learning rate at the start")]
+Nesterov = Annotated[bool, Field(description="Nesterov's momentum")]
+WeightDecay = Annotated[float, Field(ge=0, description="weight decay (the factor in the gradient)")]
+WeightDecayOn = Annotated[
+    Literal["all", "weights"], Field(description="every parameter, or convolution and linear weights only")
+]
+Schedule = Annotated[
+    Literal["multistep", "linear", "cosine", "constant"],
+    Field(
+        description="lr falls at the milestones, in every step (evenly, or as half a cosine; down to 0, or to `lr_end` "
+        "in a search), or never"
+    ),
+]
 
-class TrainConfig(Settings):
-    """Hyper-parameters of one training run. Defaults: Any-Width Networks, section 5.1, LeNet-3C1L."""
 
-    num_epochs: int = Field(default=20, ge=1, description="passes over the training images")
+class SGDConfig(Settings):
+    """Hyper-parameters of whatever is trained by SGD, a network or the one of a search for widths."""
+
+    num_epochs: NumEpochs = 20
     batch_size: int = Field(
         default=128, ge=2, description="images per step; an epoch's last, smaller batch is left out"
     )
-    lr: float = Field(default=0.01, gt=0, description="learning rate at the start")
+    lr: LearningRate = 0.01
     momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of SGD")
-    nesterov: bool = Field(default=False, description="Nesterov's momentum")
-    weight_decay: float = Field(default=0.0, ge=0, description="weight decay (the factor in the gradient)")
-    weight_decay_on: Literal["all", "weights"] = Field(
-        default="all", description="every parameter, or convolution and linear weights only"
-    )
-    label_smoothing: float = Field(
-        default=0.0, ge=0, lt=1, description="share of a label that is spread over all classes"
-    )
-    schedule: Literal["multistep", "linear", "cosine", "constant"] = Field(
-        default="multistep",
-        description="lr falls at the milestones, in every step down to 0 (evenly, or as half a cosine), or never",
-    )
+    nesterov: Nesterov = False
+    weight_decay: WeightDecay = 0.0
+    weight_decay_on: WeightDecayOn = "all"
+    schedule: Schedule = "multistep"
     warmup_epochs: int = Field(default=0, ge=0, description="epochs at the start in which lr rises linearly from 0")
     milestones: list[float] = Field(
         default_factory=lambda: [0.5, 0.75],
@@ -41,16 +48,6 @@ class TrainConfig(Settings):
         default="float32",
         description="bfloat16: autocast of the forward passes; far slower on a CPU without instructions for it, which "
         "is said before training",
-    )
-    compile: bool = Field(
-        default=False,
-        description="torch.compile; one graph for any-width networks, one for each width of others, whose widths must "
-        "be fixed",
-    )
-    num_processes: int = Field(
-        default=1,
-        ge=1,
-        description="processes that share every batch, on a GPU a device for each; BN sees their shares",
     )
     num_workers: int = Field(
         default=0, ge=0, description="processes that read the images of a streamed data set, for each training process"
@@ -64,12 +61,36 @@ class TrainConfig(Settings):
         return value
 
     @model_validator(mode="after")
-    def _warmup_ends(self) -> TrainConfig:
+    def _warmup_ends(self) -> Self:
         if self.warmup_epochs >= self.num_epochs:
             raise ValueError(
                 f"warmup_epochs must be less than num_epochs ({self.num_epochs}), found {self.warmup_epochs}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class TrainConfig(SGDConfig):
+    """Hyper-parameters of one training run. Defaults: Any-Width Networks, section 5.1, LeNet-3C1L."""
+
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="share of a label that is spread over all classes"
+    )
+    compile: bool = Field(
+        default=False,
+        description="torch.compile; one graph for any-width networks, one for each width of others, whose widths must "
+        "be fixed",
+    )
+    num_processes: int = Field(
+        default=1,
+        ge=1,
+        description="processes that share every batch, on a GPU a device for each; BN sees their shares",
+    )
 
     @model_validator(mode="after")
     def _processes_share_a_batch(self) -> TrainConfig:
@@ -78,12 +99,6 @@ class TrainConfig(Settings):
                 f"num_processes must divide batch_size ({self.batch_size}) into equal shares of 2 images or more, "
                 f"found {self.num_processes}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> TrainConfig:
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs a momentum above 0")
         return self
 
 

@@ -25,6 +25,7 @@ from awnlib.jobs.resumable import Parts, load_point, look, run_identity, run_res
 from awnlib.models import ModelSpec
 from awnlib.results.schemas import write_table
 from awnlib.training.engine import create_optimizer
+from awnlib.training.schedule import learning_rate
 from awnlib.width_transfer.autoslim import AutoSlim
 from awnlib.width_transfer.dmcp import DMCP
 from awnlib.width_transfer.ledger import Ledger
@@ -162,7 +163,7 @@ class _Search:
         self.model = optimizer.model
         workers = self.settings.num_workers
         self.images = training_images(optimizer.train_data, self.settings.augment, optimizer.device, workers)
-        self.sgd = create_optimizer(self.model, self.settings.train_config())
+        self.sgd = create_optimizer(self.model, self.settings)
         self.epoch_steps = len(epoch_order(len(self.images), self.settings.batch_size, seed=optimizer.seed, epoch=0))
         self.total_steps = self.epoch_steps * self.settings.num_epochs
         self.step = 0
@@ -233,7 +234,7 @@ class _Search:
                     parameter.grad /= num_parts
 
     def _lr(self) -> float:
-        return self.settings.learning_rate(self.step / self.total_steps)
+        return learning_rate(self.settings, self.step / self.total_steps, self.settings.lr_end)
 
     def _autocast(self) -> torch.autocast:
         enabled = self.settings.precision == "bfloat16"

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from awnlib.settings import Settings, parse
-from awnlib.training.run import TrainConfig
+from awnlib.training.run import (
+    LearningRate,
+    Nesterov,
+    NumEpochs,
+    Schedule,
+    SGDConfig,
+    WeightDecay,
+    WeightDecayOn,
+)
 
 
 class OptimizerSettings(Settings):
@@ -23,50 +30,38 @@ class OptimizerSettings(Settings):
     )
 
 
-class SupernetSettings(OptimizerSettings):
-    """How the network of a search is trained. Defaults: Width Transfer, appendix A, for smaller batches.
+Enlargement = Annotated[
+    float, Field(ge=1, description="channels of the network in training relative to the un-optimised one")
+]
+MinWidth = Annotated[
+    float, Field(gt=0, le=1, description="smallest count of a dimension relative to the un-optimised one")
+]
+LastRate = Annotated[
+    float, Field(ge=0, le=1, description="linear, cosine: learning rate at the end, relative to the start")
+]
 
-    The learning rate falls from `lr` to `lr_end` times that, in a straight line or along half a cosine, or stays.
-    """
 
-    enlargement: float = Field(
-        default=1.5, ge=1, description="channels of the network in training relative to the un-optimised one"
-    )
-    min_width_mult: float = Field(
-        default=0.1, gt=0, le=1, description="smallest count of a dimension relative to the un-optimised one"
-    )
-    num_epochs: int = Field(default=40, ge=1, description="passes over the training images")
-    batch_size: int = Field(default=128, ge=2, description="images per step; a smaller last batch is left out")
+class SupernetSettings(SGDConfig, OptimizerSettings):
+    """How the network of a search is trained. Defaults: Width Transfer, appendix A, for smaller batches."""
+
+    enlargement: Enlargement = 1.5
+    min_width_mult: MinWidth = 0.1
+    num_epochs: NumEpochs = 40
     images_at_once: int | None = Field(
         default=None,
         ge=2,
         description="images that pass the network together and share BN statistics, a divisor of batch_size, where a "
         "batch does not fit into memory; null: all of a batch",
     )
-    lr: float = Field(default=0.1, gt=0, description="learning rate at the start")
-    lr_end: float = Field(default=0.0, ge=0, le=1, description="learning rate at the end, relative to the start")
-    schedule: Literal["constant", "linear", "cosine"] = Field(default="linear", description="way from lr to lr_end")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of SGD")
-    nesterov: bool = Field(default=True, description="Nesterov's momentum")
-    weight_decay: float = Field(default=1e-4, ge=0, description="weight decay (the factor in the gradient)")
-    weight_decay_on: Literal["all", "weights"] = Field(
-        default="weights", description="every parameter, or convolution and linear weights only"
-    )
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="float32",
-        description="bfloat16: autocast of the forward passes; far slower on a CPU without instructions for it, which "
-        "is said before training",
-    )
+    lr: LearningRate = 0.1
+    lr_end: LastRate = 0.0
+    schedule: Schedule = "linear"
+    nesterov: Nesterov = True
+    weight_decay: WeightDecay = 1e-4
+    weight_decay_on: WeightDecayOn = "weights"
     augment: Literal["none", "crop_flip", "resized_crop", "randaugment"] = Field(
         default="none", description="as of a data set"
     )
-    num_workers: int = Field(default=0, ge=0, description="processes that read the images of a streamed data set")
-
-    @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> Self:
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs a momentum above 0")
-        return self
 
     @model_validator(mode="after")
     def _equal_parts(self) -> Self:
@@ -78,16 +73,6 @@ class SupernetSettings(OptimizerSettings):
         """Return how many of the training images are trained with: all but one fold, if there are several."""
         return num_images - (-(-num_images // self.folds) if self.folds > 1 else 0)
 
-    def learning_rate(self, progress: float) -> float:
-        """Return the learning rate after a fraction of all steps."""
-        left = {"constant": 1.0, "linear": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2}
-        return self.lr * (self.lr_end + (1 - self.lr_end) * left[self.schedule])
-
-    def train_config(self) -> TrainConfig:
-        """Return what `awnlib.training.engine.create_optimizer` needs."""
-        names = ("num_epochs", "batch_size", "lr", "momentum", "nesterov", "weight_decay", "weight_decay_on")
-        return TrainConfig(**{name: getattr(self, name) for name in names})
-
 
 class UniformSettings(OptimizerSettings):
     """One multiplier for all dimensions: nothing to set, no network is trained."""
@@ -97,10 +82,8 @@ class MorphNetSettings(SupernetSettings):
     """MorphNet. The learning rate is constant, because the strength of the regulariser is relative to it."""
 
     enlargement: float = Field(default=1.0, ge=1, description="1: shrink the un-optimised network, then widen it")
-    min_width_mult: float = Field(
-        default=0.05, gt=0, le=1, description="smallest count of a dimension relative to the un-optimised one"
-    )
-    schedule: Literal["constant", "linear", "cosine"] = Field(default="constant", description="way from lr to lr_end")
+    min_width_mult: MinWidth = 0.05
+    schedule: Schedule = "constant"
     strength: float = Field(default=1.0, ge=0, description="lambda: weight of the regulariser over the network's MACs")
     threshold: float = Field(default=0.01, gt=0, description="a channel is alive if a BN scale of it is above this")
 
@@ -112,10 +95,8 @@ class AutoSlimSettings(SupernetSettings):
     4 % of ImageNet; the default is for small data sets.
     """
 
-    min_width_mult: float = Field(
-        default=0.15, gt=0, le=1, description="smallest count of a dimension relative to the un-optimised one"
-    )
-    lr: float = Field(default=0.0625, gt=0, description="learning rate at the start")
+    min_width_mult: MinWidth = 0.15
+    lr: LearningRate = 0.0625
     num_random: int = Field(default=2, ge=0, description="random networks in each step, beside largest and smallest")
     bins: int = Field(default=12, ge=2, description="parts that each dimension of the enlarged network is cut into")
     held_out: float = Field(
@@ -144,12 +125,9 @@ class DMCPSettings(SupernetSettings):
     the authors' code: of a dimension of 16 these are 10, more than `min_width_mult` says.
     """
 
-    min_width_mult: float = Field(
-        default=0.1, gt=0, le=1, description="smallest count of a dimension relative to the un-optimised one"
-    )
-    lr: float = Field(default=0.03125, gt=0, description="learning rate of the weights at the start")
-    lr_end: float = Field(default=0.16, ge=0, le=1, description="learning rate at the end, relative to the start")
-    schedule: Literal["constant", "linear", "cosine"] = Field(default="cosine", description="way from lr to lr_end")
+    lr: LearningRate = 0.03125
+    lr_end: LastRate = 0.16
+    schedule: Schedule = "cosine"
     offset: float = Field(default=0.1, gt=0, description="size of a group relative to the un-optimised channels")
     num_random: int = Field(default=2, ge=0, description="random networks in each step, beside largest and smallest")
     weights_only: float = Field(default=0.5, ge=0, lt=1, description="fraction of the search before the architecture")

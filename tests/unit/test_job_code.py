@@ -61,7 +61,7 @@ TRAINING = {"train", "train_model", "train_transferred"}
         ("training.objectives", "def loss_weights(", "def loss_weights(_=None, *", TRAINING),
         ("training.methods", '("sandwich", "random")', '("random",)', TRAINING),
         ("training.methods", 'default=""', 'default="a paper"', set()),
-        ("training.run", "default=0.01", "default=0.02", set()),
+        ("training.run", "LearningRate = 0.01", "LearningRate = 0.02", set()),
         ("models.lenet_3c1l", "def _pooled(", "def _pooled(_=None, *", {"train", "train_model"}),
         ("studies.transfer.jobs", "TEST_BATCH = 250", "TEST_BATCH = 25", {"train_transferred"}),
         ("width_transfer.dmcp", "def backward(", "def backward(_=None, *", {"search", "search_widths"}),

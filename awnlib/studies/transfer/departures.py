@@ -5,7 +5,7 @@ from __future__ import annotations
 from awnlib.data.config import DatasetConfig
 from awnlib.results.titles import display_name
 from awnlib.studies.transfer.config import COMPARISON, Axis, TransferStudy, configuration_title
-from awnlib.studies.widths.departures import differences, effective
+from awnlib.studies.widths.departures import differences, effective, without_effect
 
 UNSEEN = {"num_workers", "images_at_once", "augment"}
 """Settings of a search that the machine asks for, or that the data set gives."""
@@ -84,7 +84,8 @@ def _searches(study: TransferStudy, paper: TransferStudy) -> list[str]:
     rows: dict[str, list[str]] = {}
     for row in study.transfer.optimizers:
         optimizer, settings = study.row_settings(row)
-        seen = {key: value for key, value in settings.items() if key not in UNSEEN}
+        unseen = UNSEEN | without_effect(settings.get("schedule", ""))
+        seen = {key: value for key, value in settings.items() if key not in unseen}
         for difference in differences(seen, references.get(optimizer, {})):
             rows.setdefault(difference, []).append(study.label(row))
     shared: dict[str, list[str]] = {}

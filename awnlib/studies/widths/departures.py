@@ -82,8 +82,12 @@ def differences(ours: Mapping[str, Any], paper: Mapping[str, Any]) -> Iterator[s
 
 def effective(train: TrainConfig) -> dict[str, Any]:
     """Return the hyper-parameters that have an effect on the result."""
-    unused = set() if train.schedule == "multistep" else {"milestones", "gamma"}
-    return train.model_dump(exclude={"num_workers", *unused})
+    return train.model_dump(exclude={"num_workers", *without_effect(train.schedule)})
+
+
+def without_effect(schedule: str) -> set[str]:
+    """Return the hyper-parameters of other schedules."""
+    return set() if schedule == "multistep" else {"milestones", "gamma"}
 
 
 def _shown(value: Any) -> str:

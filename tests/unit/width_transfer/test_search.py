@@ -15,6 +15,8 @@ from awnlib.models import ModelSpec, create_model
 from awnlib.results.schemas import read_table
 from awnlib.seeding import rng
 from awnlib.settings import ConfigError
+from awnlib.training.run import TrainConfig
+from awnlib.training.schedule import learning_rate
 from awnlib.width_transfer import autoslim, optimizer
 from awnlib.width_transfer import search as module
 from awnlib.width_transfer.autoslim import random_counts, slimmed_counts
@@ -386,8 +388,25 @@ def test_wrong_budgets_and_batches_are_errors_before_training(shapes, name, monk
 )
 def test_learning_rates_by_hand(schedule, quarter, end):
     config = parse_settings("dmcp", {"lr": 0.4, "lr_end": 0.2, "schedule": schedule})
-    rates = [config.learning_rate(progress) for progress in (0.0, 0.25, 1.0)]
+    rates = [learning_rate(config, progress, config.lr_end) for progress in (0.0, 0.25, 1.0)]
     assert rates == pytest.approx([0.4, quarter, end])
+
+
+@pytest.mark.parametrize("schedule", ["multistep", "linear", "cosine", "constant"])
+def test_a_search_has_the_schedule_of_training_with_its_warmup(shapes, monkeypatch, schedule):
+    options = {"num_epochs": 4, "lr": 0.4, "schedule": schedule, "warmup_epochs": 1, "batch_size": 20}
+    rates, step = [], torch.optim.SGD.step
+    monkeypatch.setattr(
+        torch.optim.SGD, "step", lambda sgd: rates.append(float(sgd.param_groups[0]["lr"])) or step(sgd)
+    )
+    search(shapes, LENET, parse_settings("morphnet", options))
+    assert rates == pytest.approx([learning_rate(TrainConfig(**options), number / 20) for number in range(20)])
+    assert rates[:6] == pytest.approx([0, 0.08, 0.16, 0.24, 0.32, 0.4])
+
+
+def test_a_warmup_ends_before_the_search():
+    with pytest.raises(ConfigError, match=r"dmcp: warmup_epochs must be less than num_epochs \(3\), found 3"):
+        parse_settings("dmcp", {"num_epochs": 3, "warmup_epochs": 3})
 
 
 # --- the cost on paper -----------------------------------------------------------------------------------------------
