@@ -15,6 +15,7 @@ from awnlib.studies.transfer import config as study
 from awnlib.studies.widths import config
 from awnlib.training.methods import Method
 from awnlib.training.run import ModelConfig, TrackConfig, TrainConfig
+from awnlib.width_transfer.projection import Projection
 from awnlib.width_transfer.settings import SETTINGS
 
 INTRODUCTION = """\
@@ -67,7 +68,7 @@ SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("`transfer.optimizers.<name>`", study.OptimizerConfig),
     ("`transfer.axes.<name>`", study.AxisConfig),
     ("`target`, `transfer.comparisons.<name>.configurations[]`", study.Configuration),
-    ("`sources[]`", study.SourceConfig),
+    ("`sources[]`", Projection),
     ("`transfer.comparisons.<name>`", study.ComparisonConfig),
     *((f"Settings of a search: {name}", kind) for name, kind in SETTINGS.items() if name != study.UNIFORM),
 )

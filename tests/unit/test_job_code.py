@@ -48,6 +48,7 @@ def digests():
 TABLES = {"collect_results", "table1", "table2", "collect_transfer"}
 FIGURES = {"figure2", "figure4", "figure5", "figure5_macs", "figure6", "draw_transfer"}
 SHOWN = {"table1", "table2", "figure4", "figure5", "figure5_macs", "figure6"}
+TRANSFERS = {"search_widths", "transfer_widths", "train_transferred"}
 TRAINING = {"train", "train_model", "train_transferred"}
 
 
@@ -64,6 +65,13 @@ TRAINING = {"train", "train_model", "train_transferred"}
         ("training.run", "LearningRate = 0.01", "LearningRate = 0.02", set()),
         ("models.lenet_3c1l", "def _pooled(", "def _pooled(_=None, *", {"train", "train_model"}),
         ("studies.transfer.jobs", "TEST_BATCH = 250", "TEST_BATCH = 25", {"train_transferred"}),
+        (
+            "width_transfer.projection",
+            "choose_images(self,",
+            "choose_images(self, _,",
+            {"search_widths", "train_transferred"},
+        ),
+        ("width_transfer.projection", '"base_width_mult": self', '"depth": self', TRANSFERS),
         ("width_transfer.dmcp", "def backward(", "def backward(_=None, *", {"search", "search_widths"}),
         ("jobs.progress", "self.title = title", "self.title = str(title)", set()),
         ("jobs.memory", "M_TRIM_THRESHOLD, KEPT_BYTES", "M_TRIM_THRESHOLD, 1", set()),

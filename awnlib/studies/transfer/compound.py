@@ -28,13 +28,12 @@ from awnlib.width_transfer.ledger import (
     planned_dmcp,
     planned_morphnet,
 )
-from awnlib.width_transfer.projection import Projection
 
 COMPOUND = (
-    Projection(base_width_mult=0.312, depth_mult=1, image_size=64, data_share=0.05),
-    Projection(base_width_mult=0.707, depth_mult=1, image_size=160, data_share=0.1),
-    Projection(base_width_mult=1.0, depth_mult=1, image_size=224, data_share=0.5),
-    Projection(base_width_mult=1.414, depth_mult=2, image_size=320, data_share=1.0),
+    Configuration(width_mult=0.312, depth_mult=1, image_size=64, data_share=0.05),
+    Configuration(width_mult=0.707, depth_mult=1, image_size=160, data_share=0.1),
+    Configuration(width_mult=1.0, depth_mult=1, image_size=224, data_share=0.5),
+    Configuration(width_mult=1.414, depth_mult=2, image_size=320, data_share=1.0),
 )
 """Width Transfer, section 4.5: the last one is the original."""
 IMAGENET_IMAGES, NUM_CLASSES, NUM_EPOCHS = 1_281_167, 1000, 40
@@ -80,12 +79,12 @@ def compound_table(name: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _plans(name: str, projection: Projection) -> tuple[int, float, dict[str, Ledger]]:
+def _plans(name: str, projection: Configuration) -> tuple[int, float, dict[str, Ledger]]:
     """Return MACs of the un-optimised network, images in all epochs, and each optimiser's plan."""
     spec = ModelSpec(
         name=name, input_shape=(3, 224, 224), num_classes=NUM_CLASSES, layer="sliced", stem="large", slim_last=True
     )
-    spec = projection.network(spec)
+    spec = projection.project_network(spec)
     plain, enlarged = _layers(spec), _layers(spec, ENLARGEMENT)
     macs = total_macs(plain, lambda channels: channels.full)
     num_images = NUM_EPOCHS * round(projection.data_share * IMAGENET_IMAGES)
@@ -109,25 +108,20 @@ def _layers(spec: ModelSpec, enlargement: float = 1.0) -> list[LayerCost]:
     return layer_costs(create_structure(**options))
 
 
-def _title(projection: Projection) -> str:
+def _title(projection: Configuration) -> str:
     width, depth, size, share = projection.model_dump().values()
     return f"({width:g}, {depth}, {size}, {100 * share:g} %)"
 
 
-def _product(projection: Projection) -> float:
+def _product(projection: Configuration) -> float:
     """Return the ratio of the original's overhead to a projection's if it were proportional to each multiplier."""
-    return ratio_of_costs(_configuration(COMPOUND[-1]), _configuration(projection))
+    return ratio_of_costs(COMPOUND[-1], projection)
 
 
-def _configuration(projection: Projection) -> Configuration:
-    width, depth, size, share = projection.model_dump().values()
-    return Configuration(width_mult=width, depth_mult=depth, image_size=size, data_share=share)
-
-
-def _arithmetic(projection: Projection) -> str:
+def _arithmetic(projection: Configuration) -> str:
     original = COMPOUND[-1]
     return (
-        f"({original.base_width_mult:g} / {projection.base_width_mult:g})² x "
+        f"({original.width_mult:g} / {projection.width_mult:g})² x "
         f"{original.depth_mult} / {projection.depth_mult} x ({original.image_size} / {projection.image_size})² x "
         f"{100 * original.data_share:g} % / {100 * projection.data_share:g} % = {_product(projection):,.1f}"
     )

@@ -25,6 +25,7 @@ from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.studies.base import BaseStudy, name_problems, unknown_names
 from awnlib.training.methods import load_methods
 from awnlib.training.run import ModelConfig, RunConfig, TrackConfig, TrainConfig
+from awnlib.width_transfer.projection import Projection
 from awnlib.width_transfer.settings import SupernetSettings, parse_settings
 
 Stacking = Literal["average_block", "last_block"]
@@ -47,7 +48,7 @@ FIGURES = tuple(VARIES)
 TABLES = ("transfer", "widths", "similarity", "datasets")
 
 
-class Configuration(Settings):
+class Configuration(Projection):
     """A training configuration: what is multiplied, resized and left out."""
 
     width_mult: float = Field(default=1.0, gt=0, description="width of all layers, relative to the plain network")
@@ -60,6 +61,10 @@ class Configuration(Settings):
         """A part of a path: ``w0.5-d1-r64-s0.1``, the resolution only if one is given."""
         size = "" if self.image_size is None else f"-r{self.image_size}"
         return f"w{self.width_mult:g}-d{self.depth_mult}{size}-s{self.data_share:g}"
+
+    def projected(self, projection: Projection) -> Configuration:
+        """Return the configuration with what a projection has in its place."""
+        return self.model_copy(update=projection.model_dump(exclude_none=True))
 
 
 def configuration_title(name: str) -> str:
@@ -81,19 +86,6 @@ def ratio_of_costs(target: Configuration, source: Configuration) -> float:
     return (target.width_mult / source.width_mult) ** 2 * depth * sides**2 * share
 
 
-class SourceConfig(Settings):
-    """What a source has different from its target; null: nothing."""
-
-    width_mult: float | None = Field(default=None, gt=0, description="width of all layers")
-    depth_mult: int | None = Field(default=None, ge=1, description="blocks in each stage; at most the target's")
-    image_size: int | None = Field(default=None, ge=8, description="resize to this")
-    data_share: float | None = Field(default=None, gt=0, le=1, description="share of the training images")
-
-    def of(self, target: Configuration) -> Configuration:
-        """Return the whole source configuration."""
-        return target.model_copy(update=self.model_dump(exclude_none=True))
-
-
 class AxisConfig(Settings):
     """A sweep over sources for one target, which is always the first source: direct optimisation."""
 
@@ -101,7 +93,7 @@ class AxisConfig(Settings):
     model: str = Field(description="a model of the library, such as resnet18")
     dataset: str = Field(description="a data set of this study")
     target: Configuration = Field(default_factory=Configuration, description="what the widths are for")
-    sources: list[SourceConfig] = Field(min_length=1, description="where widths are searched, besides the target")
+    sources: list[Projection] = Field(min_length=1, description="where widths are searched, besides the target")
     optimizers: list[str] | None = Field(default=None, description="rows of `optimizers`; null: all")
     stackings: list[Stacking] = Field(
         default_factory=lambda: list[Stacking](["average_block"]),
@@ -341,7 +333,7 @@ class TransferStudy(BaseStudy):
         axes = []
         for name, axis in config.axes.items():
             target = self._task(axis.model, axis.dataset, axis.target)
-            sources = [self._task(axis.model, axis.dataset, source.of(axis.target)) for source in axis.sources]
+            sources = [self._task(axis.model, axis.dataset, axis.target.projected(source)) for source in axis.sources]
             optimizers = every if axis.optimizers is None else tuple(axis.optimizers)
             axes.append(Axis(name, axis.kind, target, (target, *sources), optimizers, tuple(axis.stackings)))
         for name, comparison in config.comparisons.items():

@@ -21,7 +21,6 @@ from awnlib.studies.transfer.config import Retraining, Search, Task, TransferStu
 from awnlib.studies.widths.jobs import HISTORY, MODEL, choose_device, job_provenance
 from awnlib.training.engine import build_model, train
 from awnlib.width_transfer.extrapolation import extrapolate
-from awnlib.width_transfer.projection import Projection
 from awnlib.width_transfer.search import search
 from awnlib.width_transfer.settings import parse_settings
 from awnlib.width_transfer.vector import Network, WidthVector
@@ -35,17 +34,16 @@ def network_spec(study: TransferStudy, task: Task, input_shape: tuple[int, int, 
 
     Width Transfer, section 3.4: "The width multiplier method applies to all the layers".
     """
-    return ModelSpec(
+    plain = ModelSpec(
         name=task.model,
         input_shape=input_shape,
         num_classes=num_classes,
         layer="sliced",
-        base_width_mult=task.configuration.width_mult,
-        depth_mult=task.configuration.depth_mult,
         min_width_mult=1.0,
         slim_last=True,
         stem=study.transfer.stem,
     )
+    return task.configuration.project_network(plain)
 
 
 def search_widths(study: TransferStudy, cell: Search, data: Path, record: Path, *, checkpoint: Path) -> Record:
@@ -54,7 +52,7 @@ def search_widths(study: TransferStudy, cell: Search, data: Path, record: Path, 
     optimizer, options = study.search_settings(cell)
 
     def work(folder: Path) -> Mapping[str, Any]:
-        images = _chosen(load_dataset(data), cell.task, cell.seed)
+        images = cell.task.configuration.choose_images(load_dataset(data), cell.seed)
         spec = network_spec(study, cell.task, images.image_shape, images.num_classes)
         settings = parse_settings(optimizer, options)
         result = search(images, spec, settings, seed=cell.seed, device=device, checkpoint=checkpoint)
@@ -104,7 +102,7 @@ def train_transferred(
         run = study.run_config(cell, vector.counts)
         model = build_model(run, everything.image_shape, everything.num_classes)
         check_macs(cost(model).macs, cost(target).macs, study.transfer.macs_tolerance)
-        images = _chosen(everything, cell.target, cell.seed)
+        images = cell.target.configuration.choose_images(everything, cell.seed)
         result = train(run, images, device=device, checkpoint=checkpoint)
         tested = evaluate(result.model, images, device, run.train.num_workers)
         vector.save(folder / WIDTHS)
@@ -149,8 +147,3 @@ def _target(study: TransferStudy, cell: Retraining, images: DataSet) -> Slimmabl
 def _uniform(target: SlimmableModel) -> WidthVector:
     network = Network.of(target)
     return WidthVector(network=network, multipliers=dict.fromkeys(network.counts, 1.0))
-
-
-def _chosen(images: DataSet, task: Task, seed: int) -> DataSet:
-    """Return the share of the training images that a task asks for."""
-    return Projection(data_share=task.configuration.data_share).choose_images(images, seed)

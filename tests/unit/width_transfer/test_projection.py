@@ -27,21 +27,20 @@ def numbers(data):
 
 def test_nothing_projected_is_the_original():
     projection, data = Projection(), images()
-    spec = projection.network(SPEC)
-    assert spec.model_copy(update={"stem": "by_size"}) == SPEC
+    assert projection.project_network(SPEC) == SPEC
     assert projection.choose_images(data, 0) is data
 
 
 def test_each_alone():
-    assert Projection(base_width_mult=0.2).network(SPEC).base_width_mult == 0.2
-    assert Projection(depth_mult=1).network(SPEC).depth_mult == 1
-    assert Projection(image_size=24).network(SPEC).input_shape == (3, 24, 24)
+    assert Projection(width_mult=0.2).project_network(SPEC).base_width_mult == 0.2
+    assert Projection(depth_mult=1).project_network(SPEC).depth_mult == 1
+    assert Projection(image_size=24).project_network(SPEC).input_shape == (3, 24, 24)
 
 
 def test_compound_networks_cost_less_in_every_way():
-    compound = Projection(base_width_mult=0.2, depth_mult=1, image_size=48)
+    compound = Projection(width_mult=0.2, depth_mult=1, image_size=48)
     alone = [Projection(**{name: value}) for name, value in compound.model_dump(exclude={"data_share"}).items()]
-    macs = [cost(create_model(**p.network(SPEC).model_dump())).macs for p in (compound, *alone, Projection())]
+    macs = [cost(create_model(**p.project_network(SPEC).model_dump())).macs for p in (compound, *alone, Projection())]
     assert macs[0] < min(macs[1:4]) < max(macs[1:4]) < macs[4]
 
 
@@ -50,14 +49,21 @@ def test_another_resolution_is_not_another_network(size, stem):
     """48 pixels are a small image, 96 are not: the projection must not keep another resolution than the original."""
     spec = SPEC.model_copy(update={"input_shape": (3, size, size)})
     for projected in (48, 96):
-        assert Projection(image_size=projected).network(spec).stem == stem
+        found = Projection(image_size=projected).project_network(spec)
+        assert (found.input_shape, found.small_stem) == ((3, projected, projected), stem == "small")
+    assert Projection(image_size=size).project_network(spec) == spec
+
+
+def test_images_that_are_not_square_become_so():
+    spec = SPEC.model_copy(update={"input_shape": (3, 96, 48)})
+    assert Projection(image_size=48).project_network(spec).input_shape == (3, 48, 48)
 
 
 def test_counts_given_one_by_one_have_no_width():
     spec = SPEC.model_copy(update={"channels": {"last": 7}})
-    with pytest.raises(ValueError, match="base_width_mult cannot project a network whose channels are given"):
-        Projection(base_width_mult=0.5).network(spec)
-    assert Projection(depth_mult=1).network(spec).channels == {"last": 7}
+    with pytest.raises(ValueError, match="width_mult cannot project a network whose channels are given"):
+        Projection(width_mult=0.5).project_network(spec)
+    assert Projection(depth_mult=1).project_network(spec).channels == {"last": 7}
 
 
 @pytest.mark.parametrize(("share", "counts"), [(0.1, (4, 2, 1)), (0.5, (20, 10, 5)), (0.8, (32, 16, 8))])
@@ -93,9 +99,9 @@ def test_a_share_without_images_of_a_class_is_refused(share, missing):
         ({"data_share": 1.1}, "data_share: .*less than or equal to 1"),
         ({"depth_mult": 0}, "depth_mult: .*greater than or equal to 1"),
         ({"depth_mult": 1.5}, "depth_mult: .*valid integer"),
-        ({"base_width_mult": -1.0}, "base_width_mult: .*greater than 0"),
+        ({"width_mult": -1.0}, "width_mult: .*greater than 0"),
         ({"image_size": 4}, "image_size: .*greater than or equal to 8"),
-        ({"width": 0.5}, "width: unknown key"),
+        ({"base_width_mult": 0.5}, "base_width_mult: unknown key"),
     ],
 )
 def test_wrong_projections_are_refused(data, message):
@@ -104,6 +110,6 @@ def test_wrong_projections_are_refused(data, message):
 
 
 def test_a_network_without_blocks_has_no_depth_to_project():
-    spec = Projection(depth_mult=2).network(ModelSpec(name="lenet_3c1l"))
+    spec = Projection(depth_mult=2).project_network(ModelSpec(name="lenet_3c1l"))
     with pytest.raises(ValueError, match="lenet_3c1l has no blocks to repeat"):
         create_model(**spec.model_dump())
