@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from awnlib.channels import Channels
 from awnlib.layers import SharedBatchNorm2d, SlimmableConv2d, SlimmableLinear, SwitchableBatchNorm2d
-from awnlib.models import SlimmableModel, create_model
+from awnlib.models import SlimmableModel, create_model, create_structure
 
 
 @contextmanager
@@ -37,6 +38,24 @@ def small_lenet(seed: int = 0, **options: Any) -> SlimmableModel:
         shake_norm(module)
     nn.init.normal_(model.classifier.weight)
     return model
+
+
+def small_model(name: str, **options: Any) -> SlimmableModel:
+    """Any model for 16x16 images in colour: its smallest dimension has 4 channels, the others follow; else as above."""
+    torch.manual_seed(0)
+    narrowest = min(channels.full for channels in plain_structure(name).channels.values())
+    sizes = {"input_shape": (3, 16, 16), "num_classes": 3, "base_width_mult": 4 / narrowest}
+    model = create_model(name, **{**sizes, **options})
+    for module in model.modules():
+        shake_norm(module)
+    nn.init.normal_(model.classifier.weight)
+    return model
+
+
+@lru_cache
+def plain_structure(name: str) -> SlimmableModel:
+    """The model as its defaults have it, without weights; not to be changed."""
+    return create_structure(name)
 
 
 @torch.no_grad()
