@@ -1,6 +1,6 @@
 """What every network of the library promises, asked of each file of `awnlib/models/`.
 
-    pytest tests/unit/test_models_conform.py -k my_model
+    pytest tests/unit/test_models_conform.py tests/unit/test_saving.py -k my_model
 
 asks it of one that is new. Nothing here knows a model by its name.
 """
@@ -9,10 +9,14 @@ import copy
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from awnlib.deploy.anytime import AnytimeNetwork
+from awnlib.deploy.extract import extract
+from awnlib.evaluation.recalibrate import recalibrate_bn
 from awnlib.evaluation.sweep import sweep_widths
 from awnlib.layers import SlimmableConv2d, SlimmableLinear, TriangularConv2d
+from awnlib.model_cost import cost, output_positions
 from awnlib.models import create_structure, model_names
 from awnlib.one_pass import backward_one_pass
 from awnlib.training.methods import load_methods
@@ -341,3 +345,54 @@ def test_widening_in_float32(name, channels_last):
     network.start(images)
     for width_mult in (0.25, 0.3, 0.8, 0.5, 1.0):
         close(network.logits(width_mult), answer(model, images, width_mult), 1e-4)
+
+
+# --- networks of every family ----------------------------------------------------------------------------------------
+
+
+def flops(network, images):
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(images)
+    return counter.get_total_flops()
+
+
+@MODELS
+@FAMILIES
+def test_a_width_as_a_plain_network(name, family):
+    """Its outputs are the model's, and nothing of the library is left in it."""
+    large = family["affine"] == "private"
+    model, (images, _) = small_model(name, stem="large" if large else "small", **family).eval(), batch()
+    for width, fold_bn in ((1.0, False), (0.4, True), (uneven(model), large)):
+        network = extract(model, width, fold_bn=fold_bn)
+        close(network(images), answer(model, images, width))
+        assert all(type(module).__module__.startswith("torch.") for module in network.modules())
+        assert not (fold_bn and any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules()))
+        assert not any(module.training for module in network.modules())
+        assert all(tensor.is_contiguous() for tensor in network.state_dict().values())
+        assert "awnlib" not in network.code
+
+
+@MODELS
+@LAYERS
+def test_costs_are_those_of_the_plain_network(name, layer):
+    """Torch counts what is computed; zeros above a staircase are neither MACs nor parameters."""
+    model, (images, _) = small_model(name, layer=layer, divisor=2).eval(), batch(1)
+    positions = output_positions(model)
+    for width in (1.0, 0.4, uneven(model)):
+        network = extract(model, width)
+        model.set_width(width)
+        nonzero = {key: int(network.get_submodule(key).weight.count_nonzero()) for key in positions}
+        others = sum(parameter.numel() for key, parameter in network.named_parameters() if key[:-7] not in positions)
+        width_cost = cost(model, positions)
+        assert 2 * width_cost.macs_dense == flops(network, images)
+        assert width_cost.macs == sum(positions[key] * number for key, number in nonzero.items())
+        assert width_cost.params == sum(nonzero.values()) + others
+
+
+@MODELS
+def test_statistics_can_be_recalibrated_at_any_width(name):
+    model = small_model(name, layer="sliced", norm="switchable", affine="shared", switches=[1.0, 0.35])
+    recalibrate_bn(model, [batch(8)[0]], [1.0, 0.6, 0.35])
+    rows = sweep_widths(model, [batch()], [0.35, 0.5, 1.0])
+    without_norms = not list(model.norms())
+    assert [row["switch_width_mult"] for row in rows] == ([None] * 3 if without_norms else [0.35, 0.6, 1.0])

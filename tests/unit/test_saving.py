@@ -1,4 +1,4 @@
-"""What becomes of models and extracted networks outside of this process, and in torch's own tools."""
+"""What becomes of models and extracted networks outside of this process, and in torch's own tools: of every model."""
 
 import copy
 import multiprocessing
@@ -10,7 +10,9 @@ from torch.func import functional_call, grad, vmap
 
 from awnlib.deploy.anytime import AnytimeNetwork
 from awnlib.deploy.extract import extract
-from awnlib.models import create_model, model_names
+from awnlib.models import create_model, create_structure, load_model, model_names, save_model
+from tests.reference import plain_structure, small_model
+from tests.unit.test_models_conform import FAMILIES, answer, uneven
 
 WIDTH_MULT = 0.6
 ALL_MODELS = pytest.mark.parametrize("name", model_names())
@@ -40,6 +42,44 @@ def close(found, expected):
 def saved_whole(network, folder):
     torch.save(network, folder / "network.pt")
     return torch.load(folder / "network.pt", weights_only=False)
+
+
+@ALL_MODELS
+@FAMILIES
+def test_files_and_views_are_the_same_model(name, family, tmp_path):
+    depth_mult = 2 if plain_structure(name).stage_blocks and family["norm"] == "shared" else 1
+    options = {"divisor": 2, "depth_mult": depth_mult, "stem": "large", "min_width_mult": 0.2, "switches": [0.3, 1.0]}
+    model = small_model(name, **family, **options)
+    model.train()(images_of(4))
+    save_model(tmp_path / "model.safetensors", model.eval(), note="x")
+    loaded, metadata = load_model(tmp_path / "model.safetensors")
+    assert metadata == {"note": "x"}
+    assert (loaded.spec, loaded.stage_blocks) == (model.spec, model.stage_blocks)
+    assert not loaded.training
+    view, images = model.view(), images_of(4)
+    for width in (1.0, 0.4, 0.2, {key: min(width, 0.9) for key, width in uneven(model).items()}):
+        expected = answer(model, images, width)
+        assert torch.equal(answer(loaded, images, width), expected)
+        assert torch.equal(answer(view, images, width), expected)
+
+
+@ALL_MODELS
+@FAMILIES
+def test_a_structure_without_memory_becomes_a_new_model(name, family):
+    options = {"input_shape": (3, 32, 32), "base_width_mult": 0.25, **family}
+    torch.manual_seed(0)
+    expected = create_model(name, **options).eval()
+    structure = create_structure(name, **options)
+    assert all(tensor.is_meta for tensor in structure.parameters())
+    model = structure.to_empty(device="cpu").eval()
+    for tensor in model.state_dict().values():
+        tensor.fill_(7)
+    model.set_width_mult(0.5)
+    torch.manual_seed(0)
+    model.reset_parameters()
+    torch.testing.assert_close(model.state_dict(), expected.state_dict(), rtol=0, atol=0)
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(model(images), answer(expected, images, 0.5))
 
 
 @ALL_MODELS
@@ -110,7 +150,7 @@ def test_anytime_networks_are_pickled_and_copied_without_their_images(name):
     assert torch.equal(network.logits(1.0), expected[1])
 
 
-def answer(networks, images, file):
+def answer_elsewhere(networks, images, file):
     """Runs in another process, to which everything is sent as a pickle."""
     plain, anytime = networks
     anytime.start(images)
@@ -121,7 +161,7 @@ def answer(networks, images, file):
 def test_another_process_computes_the_same(tmp_path):
     model, images = any_width("lenet_3c1l"), images_of()
     networks, file = (extract(model, WIDTH_MULT), AnytimeNetwork(model)), tmp_path / "answers.pt"
-    process = multiprocessing.get_context("spawn").Process(target=answer, args=(networks, images, file))
+    process = multiprocessing.get_context("spawn").Process(target=answer_elsewhere, args=(networks, images, file))
     process.start()
     process.join(120)
     assert process.exitcode == 0

@@ -8,7 +8,7 @@ from torch import nn
 
 from awnlib.channels import Channels, staircase
 from awnlib.layers import SwitchableBatchNorm2d, TriangularConv2d, TriangularLinear
-from awnlib.models import create_model, create_structure, model_names
+from awnlib.models import create_model, create_structure
 from tests.reference import mask_slowly
 
 INS, OUTS = 6, 9
@@ -125,26 +125,6 @@ def test_a_switchable_norm_begins_anew(affine):
         if not isinstance(module, nn.ModuleList):
             module.reset_parameters()
     torch.testing.assert_close(norm.state_dict(), begin, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("name", model_names())
-@pytest.mark.parametrize(
-    "options", [{}, {"norm": "switchable", "affine": "shared"}, {"layer": "sliced", "norm": "switchable"}], ids=str
-)
-def test_a_model_without_memory_becomes_a_new_one(name, options):
-    options = {"input_shape": (3, 32, 32), "base_width_mult": 0.5, **options}
-    torch.manual_seed(0)
-    expected = create_model(name, **options).eval()
-    model = create_structure(name, **options).to_empty(device="cpu").eval()
-    for tensor in model.state_dict().values():
-        tensor.fill_(7)
-    model.set_width_mult(0.5)
-    torch.manual_seed(0)
-    model.reset_parameters()
-    torch.testing.assert_close(model.state_dict(), expected.state_dict(), rtol=0, atol=0)
-    expected.set_width_mult(0.5)
-    images = torch.randn(2, 3, 32, 32)
-    torch.testing.assert_close(model(images), expected(images), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("assign", [False, True])

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from awnlib.layers.batchnorm import batchnorm_statistics
-from awnlib.models import create_model, model_names
 from tests.reference import small_lenet
 
 WIDTHS = [0.25, 0.5, 0.75, 1.0]
@@ -31,15 +30,6 @@ def test_views_in_threads_answer_as_one_model_does_alone(options):
     with ThreadPoolExecutor(len(WIDTHS)) as pool:
         together = list(pool.map(lambda view, width_mult: answers(view, width_mult, times=100), views, WIDTHS))
     assert all(map(torch.equal, together, alone))
-
-
-@pytest.mark.parametrize("name", model_names())
-@pytest.mark.parametrize("layer", ["triangular", "sliced"])
-def test_a_view_of_any_model_is_the_model(name, layer):
-    model = create_model(name, layer=layer, input_shape=(1, 16, 16)).eval()
-    view = model.view()
-    for width_mult in (0.3, 1.0):
-        assert torch.equal(answers(view, width_mult), answers(model, width_mult))
 
 
 def test_a_view_shares_the_weights_and_nothing_else():
