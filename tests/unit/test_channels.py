@@ -215,3 +215,18 @@ def test_repr_names_the_dimension():
 def test_wrong_parameters_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         Channels(**options)
+
+
+@pytest.mark.parametrize(("full", "factor"), [(31, 6), (5, 6), (6, 0)])
+def test_a_factor_divides_the_full_count(full, factor):
+    with pytest.raises(ValueError, match=f"factor must divide full, found {factor} and {full}"):
+        Channels(full, factor=factor)
+
+
+@pytest.mark.parametrize("divisor", [1, 8])
+def test_a_factor_multiplies_every_count_and_step(divisor):
+    base, expanded = Channels(34, divisor=divisor), Channels(204, divisor=divisor, factor=6)
+    for width_mult in (0.01, 0.25, 0.26, 0.5, 0.77, 1.0):
+        assert expanded.count(width_mult) == 6 * base.count(width_mult)
+    assert expanded.steps == tuple((width_mult, 6 * count) for width_mult, count in base.steps)
+    assert staircase(base, expanded) == [limit for limit in staircase(base, base) for _ in range(6)]
