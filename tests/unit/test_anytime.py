@@ -15,7 +15,6 @@ from tests.reference import float64, small_lenet
 from tests.unit.test_extract import SmallResidual, small_residual
 
 WIDTHS = [0.25, 0.5, 0.75, 1.0]
-LAYOUTS = pytest.mark.parametrize("channels_last", [False, True], ids=["nchw", "channels last"])
 MODELS = pytest.mark.parametrize("make", [small_lenet, small_residual])
 
 
@@ -49,14 +48,6 @@ def macs_of(network, width_mult):
     return counter.get_total_flops() / 2
 
 
-@MODELS
-@LAYOUTS
-@pytest.mark.parametrize("dense_base", [False, True], ids=["strict", "dense base"])
-def test_every_width_one_after_another(make, channels_last, dense_base):
-    model = make(dense_base=dense_base)
-    check(model, AnytimeNetwork(model, channels_last=channels_last), images_of(model), model.distinct_width_mults())
-
-
 @given(
     st.lists(st.floats(0.25, 1), min_size=1, max_size=6),
     st.lists(st.integers(1, 20), min_size=3, max_size=3),
@@ -70,14 +61,6 @@ def test_any_widths_in_any_order(widths, counts, divisor, residual):
     check(model, AnytimeNetwork(model), images_of(model), widths)
 
 
-@MODELS
-@LAYOUTS
-def test_float32(make, channels_last):
-    model = make(divisor=2).float()
-    network = AnytimeNetwork(model, channels_last=channels_last)
-    check(model, network, images_of(model).float(), [0.25, 0.3, 0.8, 0.5, 1.0], rtol=2e-5)
-
-
 def test_steps_in_which_some_layers_or_all_gain_nothing():
     model = small_residual(divisor=8, channels={"stem": 8, "hidden": 48, "last": 16})
     counts = [[c.count(width) for c in model.channels.values()] for width in (0.25, 0.5, 0.51, 0.75, 1.0)]
@@ -86,14 +69,6 @@ def test_steps_in_which_some_layers_or_all_gain_nothing():
     check(model, network, images_of(model), [0.25, 0.5, 0.51, 0.75, 0.75, 1.0])
     assert network.macs(0.5, 0.51) == 0
     assert network.macs(0.25, 0.5) > 0
-
-
-@MODELS
-def test_new_images_begin_anew(make):
-    model = make()
-    network = AnytimeNetwork(model)
-    for seed, size in enumerate((4, 4, 1, 7)):
-        check(model, network, images_of(model, size, seed), [0.3, 1.0] if seed % 2 else [0.7, 0.4])
 
 
 @MODELS

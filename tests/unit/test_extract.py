@@ -83,29 +83,6 @@ def close(found, expected):
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
-@torch.no_grad()
-def check_widths(model, widths):
-    images = images_of(model)
-    model.eval()
-    for width in widths:
-        set_width(model, width)
-        expected = model(images)
-        close(extract(model, width)(images), expected)
-        close(extract(model, width, fold_bn=True)(images), expected)
-
-
-@pytest.mark.parametrize("options", FAMILIES)
-def test_outputs_are_those_of_the_model_at_every_width(options):
-    model = small_lenet(**options)
-    check_widths(model, [*model.distinct_width_mults(), VECTOR])
-
-
-@pytest.mark.parametrize("options", FAMILIES)
-def test_depthwise_convolutions_and_residual_sums(options):
-    model = small_residual(**options, divisor=4)
-    check_widths(model, [*model.distinct_width_mults(), {"stem": 0.5, "hidden": 1.0, "last": 0.3}])
-
-
 @pytest.mark.parametrize("width", [0.25, 0.6, 1.0, VECTOR], ids=str)
 @pytest.mark.parametrize("options", FAMILIES)
 def test_it_is_the_network_that_one_would_write_by_hand(options, width):
@@ -124,18 +101,6 @@ def test_it_is_the_network_that_one_would_write_by_hand(options, width):
 
 def numel(network):
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-@pytest.mark.parametrize("make", [small_lenet, small_residual])
-@pytest.mark.parametrize("fold_bn", [False, True])
-def test_nothing_of_the_library_is_left(make, fold_bn):
-    network = extract(make(), 0.5, fold_bn=fold_bn)
-    modules = list(network.modules())
-    assert all(type(module).__module__.startswith("torch.") for module in modules)
-    assert any(isinstance(module, nn.BatchNorm2d) for module in modules) is not fold_bn
-    assert all(tensor.is_contiguous() for tensor in network.state_dict().values())
-    assert not any(module.training for module in modules)
-    assert "awnlib" not in network.code
 
 
 @pytest.mark.parametrize("training", [True, False])

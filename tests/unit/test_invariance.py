@@ -14,9 +14,7 @@ from awnlib.layers import (
     TriangularConv2d,
     TriangularLinear,
 )
-from tests.reference import all_widths, float64, shake_norm, small_lenet
-
-LENET = {"input_shape": (1, 16, 16), "num_classes": 3}
+from tests.reference import all_widths, float64, shake_norm
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -102,58 +100,3 @@ def test_sliced_layers_do_not_have_the_property():
     images, features = torch.randn(2, 6, 4, 4), torch.randn(2, 6)
     assert prefix_errors([SlimmableConv2d(a, b, 3)], lambda w: images[:, : a.count(w)], [a, b]) > [0.1]
     assert prefix_errors([SlimmableLinear(a, b)], lambda w: features[:, : a.count(w)], [a, b]) > [0.1]
-
-
-def features_at(model, images, width_mult):
-    """The output of every layer but the classifier."""
-    outputs = {}
-    hooks = [
-        layer.register_forward_hook(lambda _, __, output, name=name: outputs.update({name: output}))
-        for name, layer in model.named_children()
-        if name != "classifier"
-    ]
-    model.set_width_mult(width_mult)
-    with torch.no_grad():
-        outputs["features"] = model.features(images)
-    for hook in hooks:
-        hook.remove()
-    return outputs
-
-
-def largest_differences(model, images):
-    full = features_at(model, images, 1.0)
-    errors = dict.fromkeys(full, 0.0)
-    for width_mult in model.distinct_width_mults():
-        for name, x in features_at(model, images, width_mult).items():
-            errors[name] = max(errors[name], float((x - full[name][:, : x.shape[1]]).abs().max()))
-    return errors
-
-
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"dense_base": True},
-        {"divisor": 4, "min_width_mult": 0.1},
-        {"channels": {}, "base_width_mult": 2**0.5},  # all 35 widths of the paper's network
-    ],
-)
-def test_every_layer_of_lenet_at_every_width(options, training):
-    model = small_lenet(**{**LENET, **options}).train(training)
-    errors = largest_differences(model, torch.randn(4, 1, 16, 16))
-    assert set(errors) == {"conv1", "norm1", "conv2", "norm2", "conv3", "norm3", "features"}
-    assert max(errors.values()) < 1e-9, errors
-
-
-def test_float32_lenet_is_invariant_up_to_rounding():
-    model = small_lenet().float()
-    errors = largest_differences(model, torch.randn(4, 1, 16, 16, dtype=torch.float32))
-    assert max(errors.values()) < 1e-4, errors
-
-
-@pytest.mark.parametrize("training", [False, True])
-def test_sliced_lenet_is_not_invariant(training):
-    errors = largest_differences(small_lenet(layer="sliced").train(training), torch.randn(4, 1, 16, 16))
-    assert errors["norm1"] < 1e-9  # the image has all its colours at every width
-    assert min(errors[name] for name in ("conv2", "norm2", "conv3", "norm3", "features")) > 0.05

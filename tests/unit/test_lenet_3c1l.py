@@ -6,6 +6,7 @@ from torch import nn
 
 from awnlib.models import create_model
 from tests.reference import float64, plain_lenet, small_lenet
+from tests.unit.test_models_conform import check_prefixes
 
 SQRT2 = 2**0.5
 
@@ -71,11 +72,6 @@ def test_channels_and_distinct_widths(options, channels, num_widths):
     )
 
 
-def test_channels_by_name_replace_the_scaled_ones():
-    model = create_model("lenet_3c1l", channels={"conv2": 7}, base_width_mult=SQRT2)
-    assert [c.full for c in model.channels.values()] == [45, 7, 45]
-
-
 def test_square_weights_are_lower_triangles():
     model = create_model("lenet_3c1l", base_width_mult=SQRT2)
     for conv in (model.conv2, model.conv3):
@@ -85,19 +81,11 @@ def test_square_weights_are_lower_triangles():
     assert bool((model.classifier.weight != 0).all())
 
 
-def test_weights_above_the_staircase_survive_training_as_zeros():
-    torch.manual_seed(0)
-    model = small_lenet()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
-    zeros = {name: p == 0 for name, p in model.named_parameters() if name in ("conv2.weight", "conv3.weight")}
-    for width_mult in (1.0, 0.4, 1.0):
-        model.set_width_mult(width_mult)
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(torch.randn(6, 1, 16, 16)), torch.arange(6) % 3).backward()
-        optimizer.step()
-    for name, zero in zeros.items():
-        assert torch.equal(model.get_parameter(name) == 0, zero)
-        assert 0 < zero.sum() < zero.numel()
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("options", [{"channels": {}, "base_width_mult": SQRT2}, {"divisor": 4, "min_width_mult": 0.1}])
+def test_all_widths_of_the_papers_network_have_the_same_features(options, training):
+    model = small_lenet(**options).train(training)
+    check_prefixes(model, torch.randn(4, 1, 16, 16), model.distinct_width_mults())
 
 
 @pytest.mark.parametrize("size", [(15, 28), (28, 15), (1, 1)])

@@ -1,7 +1,5 @@
 """What all models share: names, widths, width vectors, copies and files."""
 
-import copy
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +9,7 @@ from awnlib import models
 from awnlib.evaluation.recalibrate import recalibrate_bn
 from awnlib.models import create_model, load_model, model_names, save_model
 from tests.reference import small_lenet
+from tests.unit.test_models_conform import check_distinct, counts
 
 VECTOR = {"conv1": 0.4, "conv2": 1.0, "conv3": 0.5}
 SWITCHABLE = {"layer": "sliced", "norm": "switchable", "affine": "shared"}
@@ -20,19 +19,8 @@ def active(model):
     return [channels.active for channels in model.channels.values()]
 
 
-def counts(model, width_mult):
-    return tuple(channels.count(width_mult) for channels in model.channels.values())
-
-
 def images(num=4):
     return torch.randn(num, 1, 16, 16)
-
-
-def test_a_structure_is_the_network_without_its_weights():
-    structure, model = models.create_structure("lenet_3c1l", num_classes=7), create_model("lenet_3c1l", num_classes=7)
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
-    assert {name: value.shape for name, value in structure.state_dict().items()} == shapes
-    assert all(parameter.is_meta for parameter in structure.parameters())
 
 
 @pytest.mark.parametrize("layer", ["sliced", "triangular"])
@@ -90,15 +78,6 @@ def test_unknown_names_options_and_values_are_refused(options, message):
         create_model(**{"name": "lenet_3c1l", **options})
 
 
-def test_set_width_mult_sets_every_dimension_once():
-    model = small_lenet()
-    model.set_width_mult(0.5)
-    assert active(model) == [3, 4, 3]
-    assert model.conv1.channels_out is model.norm1.channels is model.conv2.channels_in is model.channels["conv1"]
-    assert model.conv2.channels_out is model.norm2.channels is model.conv3.channels_in is model.channels["conv2"]
-    assert model.conv3.channels_out is model.norm3.channels is model.classifier.channels_in is model.channels["conv3"]
-
-
 def test_a_width_vector_sets_each_dimension():
     model = small_lenet(layer="sliced")
     model.set_widths(VECTOR)
@@ -152,17 +131,6 @@ def test_models_without_replaceable_switches_say_so():
         small_lenet(**{**SWITCHABLE, "affine": "private"}).set_switches([0.5])
 
 
-def check_distinct(model, include=()):
-    """Every network of the range once: ends exact, rising, no count twice, none forgotten."""
-    widths, low = model.distinct_width_mults(include), model.spec.min_width_mult
-    assert widths == sorted(widths)
-    assert widths[0] == low
-    assert widths[-1] == 1.0 or len(widths) == 1
-    assert len({counts(model, width_mult) for width_mult in widths}) == len(widths)
-    every = [low + (1 - low) * i / 997 for i in range(997)]
-    assert {counts(model, width_mult) for width_mult in every} <= {counts(model, width_mult) for width_mult in widths}
-
-
 @given(
     st.lists(st.integers(1, 40), min_size=3, max_size=3),
     st.integers(1, 8),
@@ -195,45 +163,11 @@ def test_included_widths_represent_their_interval():
     assert model.distinct_width_mults([0.1]) == plain
 
 
-def test_a_copy_is_coupled_within_itself_and_to_nothing_else():
-    model = small_lenet()
-    twin = copy.deepcopy(model)
-    twin.set_width_mult(0.5)
-    assert (active(twin), active(model)) == ([3, 4, 3], [5, 8, 6])
-    assert twin.conv1.channels_out is twin.norm1.channels is twin.conv2.channels_in is twin.channels["conv1"]
-    x = images()
-    model.set_width_mult(0.5)
-    assert torch.equal(model.eval()(x), twin.eval()(x))
-    with torch.no_grad():
-        model.conv1.weight.zero_()
-    assert bool((twin.conv1.weight != 0).all())
-
-
 def assert_same(model, loaded, widths, x):
     for width in widths:
         for one in (model.eval(), loaded):
             one.set_widths(width) if isinstance(width, dict) else one.set_width_mult(width)
         assert torch.equal(model(x), loaded(x))
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"layer": "sliced", "min_width_mult": 0.2, "divisor": 2},
-        {"dense_base": True, "norm": "switchable", "affine": "private", "switches": [0.3, 1.0]},
-        SWITCHABLE,
-    ],
-)
-def test_files_give_the_same_model(tmp_path, options):
-    model = small_lenet(**options)
-    model.train()(images())
-    save_model(tmp_path / "model.safetensors", model, note="x")
-    loaded, metadata = load_model(tmp_path / "model.safetensors")
-    assert metadata == {"note": "x"}
-    assert loaded.spec == model.spec
-    assert not loaded.training
-    assert_same(model, loaded, [1.0, 0.4, model.spec.min_width_mult], images())
 
 
 @pytest.mark.parametrize("widths", [[0.3, 0.6, 1.0], VECTOR], ids=["list", "vector"])
