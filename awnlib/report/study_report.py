@@ -53,9 +53,6 @@ def write_report(
     study: StudyConfig,
     tables: Mapping[str, pd.DataFrame],
     figures: Mapping[str, Path],
-    evaluations: pd.DataFrame,
-    runs: pd.DataFrame,
-    bn_drift: pd.DataFrame,
     provenance: Mapping[str, str],
     files: Iterable[Path] = (),
 ) -> None:
@@ -68,11 +65,10 @@ def write_report(
     study
         The configuration, shown in full.
     tables
-        The tidy frames of "table1" and "table2", as far as the study has them.
+        By name: the study's "evaluations", "runs" and "bn_drift", which may be empty, and the tidy frames of "table1"
+        and "table2", as far as it has them.
     figures
         SVG or PNG files by name ("figure5", ...); they are put into the page.
-    evaluations, runs, bn_drift
-        The study's tables of these names; may be empty.
     provenance
         Where the numbers come from.
     files
@@ -84,6 +80,7 @@ def write_report(
         If a figure is neither SVG nor PNG.
     """
     folder = Path(path).parent
+    evaluations, runs = tables["evaluations"], tables["runs"]
     pictures = {name: load_picture(name, Path(file), folder, CAPTIONS) for name, file in sorted(figures.items())}
     main = pictures.pop(MAIN_FIGURE, None) or (pictures.pop(next(iter(pictures))) if pictures else None)
     content = {
@@ -94,7 +91,7 @@ def write_report(
         "pictures": list(pictures.values()),
         "tables": _table_blocks(tables),
         "cells": _cells(runs),
-        "drift": _drift(bn_drift),
+        "drift": _drift(tables["bn_drift"]),
         "sizes": size_rows(evaluations, runs),
         "failures": [*_failures(runs, "training"), *_failures(evaluations, "evaluation")],
         "provenance": {name: value for name, value in provenance.items() if value},

@@ -30,7 +30,7 @@ folder = Path(sys.argv[1])
 log_to(folder / "a.log")
 study = load_study(folder / "study.yaml")
 tables = {name: pd.DataFrame(columns=TABLES[name].names) for name in ("evaluations", "runs", "bn_drift")}
-write_report(folder / "report.html", study=study, tables={}, figures={}, provenance={}, **tables)
+write_report(folder / "report.html", study=study, tables=tables, figures={}, provenance={})
 write_table_files(folder / "runs", "runs", tables["runs"], {"cpu": study.description}, study.description)
 write_record(folder / "record.json", Record("train_model", "failed", study.description, {}))
 print(read_record(folder / "record.json").error, code_digest("training.engine", "studies.transfer.compound"))

@@ -87,20 +87,24 @@ def evaluations(aucs=AUCS):
     )
 
 
+def study_tables():
+    return {
+        "evaluations": evaluations(),
+        "runs": table("runs", [run(method) for method in LABELS]),
+        "bn_drift": table("bn_drift", []),
+    }
+
+
 @pytest.fixture
 def write(tmp_path, study):
     (tmp_path / "figures").mkdir()
     svg, png = tmp_path / "figures" / "figure5.svg", tmp_path / "figures" / "figure6.png"
     svg.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     png.write_bytes(b"not really")
-    evaluated = evaluations()
     content = {
         "study": study,
-        "tables": {"table2": make_table2(study.tables["table2"], evaluated)},
+        "tables": study_tables() | {"table2": make_table2(study.tables["table2"], evaluations())},
         "figures": {"figure6": png, "figure5": svg},
-        "evaluations": evaluated,
-        "runs": table("runs", [run(method) for method in LABELS]),
-        "bn_drift": table("bn_drift", []),
         "provenance": {"awnlib": "1.2.3", "commit": "", "cpu": "A <fast> one"},
         "files": [tmp_path / "tables" / "table2.csv"],
     }
@@ -127,7 +131,7 @@ def test_the_page_holds_its_figures_and_loads_nothing(write, tmp_path):
 
 def test_text_is_escaped_and_complete(write, tmp_path):
     failed = run("s_net", state="failed", error="</td><script>alert(1)</script>")
-    page = write(runs=table("runs", [run("awn"), failed]))
+    page = write(tables=study_tables() | {"runs": table("runs", [run("awn"), failed])})
     raw = (tmp_path / "report" / "index.html").read_text()
     assert "<script" not in raw
     assert "&lt;/td&gt;&lt;script&gt;alert(1)" in raw
@@ -148,7 +152,7 @@ def test_the_papers_numbers_and_the_verdict_are_shown(write):
 
 def test_an_empty_study_still_gives_a_page(write):
     empty = {name: table(name, []) for name in ("evaluations", "runs", "bn_drift")}
-    page = write(tables={}, figures={}, files=[], **empty)
+    page = write(tables=empty, figures={}, files=[])
     assert "could not be checked" in page.text
     assert page.images == []
 

@@ -14,11 +14,8 @@ paths = {Path(path).stem: Path(path) for path in snakemake.input.tables}
 write_report(
     snakemake.output.page,
     study=study,
-    tables={name: read_table(paths[name]) for name in study.tables},
+    tables={name: read_table(paths[name]) for name in ["evaluations", "runs", "bn_drift", *study.tables]},
     figures={Path(path).stem: Path(path) for path in snakemake.input.figures},
-    evaluations=read_table(paths["evaluations"]),
-    runs=read_table(paths["runs"]),
-    bn_drift=read_table(paths["bn_drift"]),
     provenance=read_provenance(paths["runs"]),
     files=map(Path, [*snakemake.input.tables, *snakemake.input.pictures]),
 )
