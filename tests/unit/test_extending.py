@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+SUITES = ("tests/unit/test_models_conform.py", "tests/unit/test_saving.py")
 CHECK = """
 import json
 from pathlib import Path
@@ -39,12 +40,14 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def extended(repository, tmp_path_factory):
-    """A copy of the package with the page's files in their places."""
+    """A copy of the package and its tests with the page's files in their places."""
     folder = tmp_path_factory.mktemp("extended")
-    shutil.copytree(repository / "awnlib", folder / "awnlib", ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("awnlib", "tests"):
+        shutil.copytree(repository / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(repository / "pyproject.toml", folder)
     page = (repository / "docs/extending.md").read_text()
     files = dict(re.findall(r"^`(awnlib/\S+\.py)`:\n\n```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
-    assert files.keys() == {"awnlib/models/tiny_resnet.py", "awnlib/data/sources/stripes.py"}
+    assert sorted(files) == ["awnlib/data/sources/stripes.py", "awnlib/models/tiny_resnet.py"]
     for path, text in files.items():
         (folder / path).write_text(text)
     (study,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
@@ -63,8 +66,15 @@ def test_the_new_model_learns_the_new_data_set(extended):
         assert method["difference"] < 1e-5
 
 
-def test_the_files_pass_the_checks_of_the_project(extended, repository):
-    shutil.copy(repository / "pyproject.toml", extended)
+def test_the_new_model_keeps_what_every_model_promises(extended):
+    """The suites of all models find it by its file: most of their tests run, as for any other model."""
+    call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SUITES, "-k", "tiny_resnet"]
+    result = subprocess.run(call, cwd=extended, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+    assert int(re.search(r"(\d+) passed", result.stdout)[1]) > 50
+
+
+def test_the_files_pass_the_checks_of_the_project(extended):
     for command in (["check"], ["format", "--check"]):
         files = ["awnlib/models/tiny_resnet.py", "awnlib/data/sources/stripes.py"]
         call = [sys.executable, "-m", "ruff", *command, *files]
