@@ -9,7 +9,7 @@ SOURCES := awnlib benchmarks workflow/scripts tests $(PLUGIN)
 LAYERS := conv linear batchnorm skip_zeros strided triangle invariance
 MODELS := models models_conform lenet_3c1l mobilenet_v2 resnet18 extract anytime
 TRAINING := objectives one_pass train recalibrate sweep drift
-SEARCHES := autoslim dmcp morphnet search
+SEARCHES := autoslim dmcp morphnet search optimizers_conform
 CONVOLVING := $(patsubst %,tests/unit/test_%.py,$(LAYERS) $(MODELS) $(TRAINING)) \
 	$(patsubst %,tests/unit/width_transfer/test_%.py,$(SEARCHES))
 

@@ -108,10 +108,3 @@ def test_dead_layers_keep_a_minimum_and_the_rest_is_widened(shapes):
     assert matched["conv1"] / matched["conv2"] == pytest.approx(8 / 3, rel=0.1)
     optimizer.end_epoch(1)
     assert [(row["channels"], row["count"]) for row in optimizer.rows] == [("conv1", 8), ("conv2", 3), ("conv3", 32)]
-
-
-def test_budget_may_be_above_the_network_but_not_below_the_smallest(shapes):
-    plain = Problem(shapes, LENET)
-    assert search(shapes, budget=5 * plain.budget)
-    with pytest.raises(ValueError, match="the budget must be at least"):
-        search(shapes, budget=plain.macs({"conv1": 2, "conv2": 2, "conv3": 2}) - 1)

@@ -1,67 +1,32 @@
-"""Whole searches: budgets, seeds, interruptions, folds, files, cost and wrong use."""
+"""Whole searches: networks, costs, interruptions, folds and wrong use, beside what all optimisers promise."""
 
 import dataclasses
-import json
 import signal
 
 import pytest
 import torch
 
-from awnlib.jobs import hardware, resumable
+from awnlib.jobs import hardware
 from awnlib.jobs.checkpoint import CheckpointError, load_tensors, save_tensors
 from awnlib.jobs.progress import Progress
-from awnlib.jobs.records import DivergedError
 from awnlib.models import ModelSpec, create_model
-from awnlib.results.schemas import read_table
 from awnlib.seeding import rng
 from awnlib.settings import ConfigError
 from awnlib.training.run import TrainConfig
 from awnlib.training.schedule import learning_rate
 from awnlib.width_transfer import autoslim, optimizer
 from awnlib.width_transfer import search as module
-from awnlib.width_transfer.autoslim import random_counts, slimmed_counts
+from awnlib.width_transfer.autoslim import random_counts
 from awnlib.width_transfer.costs import layer_costs
 from awnlib.width_transfer.dmcp import DMCP
 from awnlib.width_transfer.ledger import planned_autoslim, planned_dmcp, planned_morphnet
 from awnlib.width_transfer.optimizer import Problem
 from awnlib.width_transfer.search import search
-from awnlib.width_transfer.settings import SETTINGS, parse_settings
+from awnlib.width_transfer.settings import parse_settings
 from awnlib.width_transfer.splits import balanced_order, without_each_fold
-from awnlib.width_transfer.vector import WidthVector
-
-LENET = ModelSpec(name="lenet_3c1l", input_shape=(1, 16, 16), num_classes=10, base_width_mult=0.5)
-TRAINED = ("morphnet", "autoslim", "dmcp")
-
-
-def settings(name, **options):
-    small = {} if name == "uniform" else {"num_epochs": 2, "batch_size": 20}
-    if name == "autoslim":
-        small |= {"bins": 4, "held_out": 0.3}
-    return parse_settings(name, {**small, **options})
-
-
-def found(result):
-    return result.vector.multipliers, result.rows, result.ledger.entries
-
+from tests.unit.width_transfer.test_optimizers_conform import LENET, found, settings
 
 # --- results ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", SETTINGS)
-@pytest.mark.parametrize("share", [0.5, 1.0])
-def test_budget_is_met(shapes, name, share):
-    problem = Problem(shapes, LENET)
-    budget = int(share * problem.budget)
-    vector = search(shapes, LENET, settings(name), budget=budget).vector
-    macs = problem.macs(vector.counts)
-    assert (1.0 if name != "uniform" else 0.9) * macs <= budget
-    assert macs >= (0.99 if name != "uniform" else 0.9) * budget
-    assert vector.provenance["macs"] == macs
-    assert vector.provenance["budget_macs"] == budget
-    assert vector.provenance["optimizer"] == name
-    assert vector.network.counts == {"conv1": 16, "conv2": 16, "conv3": 16}
-    if name == "uniform":
-        assert len(set(vector.multipliers.values())) == 1
 
 
 def test_residual_and_depthwise_networks(shapes):
@@ -85,48 +50,11 @@ def test_every_count_of_every_dimension_can_be_used(shapes):
             assert one.model.channels[name].active == count
 
 
-@pytest.mark.parametrize("name", TRAINED)
-def test_bfloat16(shapes, name):
-    result = search(shapes, LENET, settings(name, precision="bfloat16"))
-    assert result.vector.provenance["macs"] >= 0.99 * result.vector.provenance["budget_macs"]
-
-
 def test_bfloat16_on_a_cpu_without_it_is_said_before_the_first_step(shapes, monkeypatch, capsys):
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # read by oneDNN when it starts, by us now
     hardware._say_once.cache_clear()
     search(shapes, LENET, settings("morphnet", precision="bfloat16"))
     assert "is far slower than float32 on this CPU" in capsys.readouterr().err.splitlines()[0]
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_training_lowers_the_loss_and_seeds_matter(shapes, name, monkeypatch):
-    losses = []
-    update = Progress.update
-
-    def watch(self, step, **values):
-        losses.extend([values["loss"]] if "loss" in values else [])
-        update(self, step, **values)
-
-    monkeypatch.setattr(Progress, "update", watch)
-    monkeypatch.setattr(resumable, "CHECK_EVERY", 1)
-    long = settings(name, num_epochs=5)
-    first = search(shapes, LENET, long)
-    assert losses[-1] < 0.8 * losses[0]
-    assert found(search(shapes, LENET, long)) == found(first)
-    assert found(search(shapes, LENET, long, seed=1)) != found(first)
-
-
-def test_global_random_state_is_neither_used_nor_changed(shapes):
-    state = torch.get_rng_state()
-    first = search(shapes, LENET, settings("autoslim"))
-    assert torch.equal(torch.get_rng_state(), state)
-    torch.rand(3)
-    assert found(search(shapes, LENET, settings("autoslim"))) == found(first)
-
-
-def test_test_images_are_not_needed(shapes):
-    blind = dataclasses.replace(shapes, test_images=shapes.test_images[:0], test_labels=shapes.test_labels[:0])
-    assert found(search(blind, LENET, settings("autoslim"))) == found(search(shapes, LENET, settings("autoslim")))
 
 
 # --- cost ------------------------------------------------------------------------------------------------------------
@@ -164,59 +92,7 @@ def test_cost_of_random_widths_and_of_slimming_by_hand(shapes):
     assert "evaluation, backward" not in result.ledger.entries
 
 
-@pytest.mark.parametrize("name", TRAINED)
-def test_a_batch_in_parts_has_the_mean_of_their_gradients_and_the_same_cost(shapes, name, monkeypatch):
-    """Each part has its own BN statistics, so that it is not the gradient of the whole batch."""
-    problem, config = Problem(shapes, LENET), settings(name, images_at_once=10)
-    in_parts, slow = (module._Search(module._create(problem, config, 0, torch.device("cpu"))) for _ in range(2))
-    images, labels = next(in_parts.images.batches(20, seed=0, steps=range(1)))
-    gradients = []
-    for part in (slice(0, 10), slice(10, 20)):
-        slow.sgd.zero_grad()
-        slow.optimizer.backward(images[part], labels[part], 0, 0.0)
-        gradients.append([parameter.grad.clone() for parameter in slow.model.parameters()])
-    monkeypatch.setattr(in_parts.sgd, "step", lambda: None)
-    in_parts._take_step(images, labels)
-    for parameter, one, two in zip(in_parts.model.parameters(), *gradients, strict=True):
-        torch.testing.assert_close(parameter.grad, (one + two) / 2)
-    assert in_parts.optimizer.ledger.entries == slow.optimizer.ledger.entries
-
-
-def test_uniform_costs_nothing(shapes):
-    result = search(shapes, LENET, settings("uniform"))
-    assert (result.ledger.total, result.rows) == (0, [])
-
-
 # --- interruptions ---------------------------------------------------------------------------------------------------
-
-
-class StopError(Exception):
-    """What stands for a kill."""
-
-
-@pytest.mark.parametrize("name", TRAINED)
-@pytest.mark.parametrize("stops", [(2, 3, 1), (8,)])
-def test_resumed_search_is_the_uninterrupted_one(shapes, tmp_path, monkeypatch, name, stops):
-    """Stops in both epochs; AutoSlim has six steps and is stopped in its slimming, too."""
-    config = settings(name, augment="crop_flip", slim_to_smallest=True) if name == "autoslim" else settings(name)
-    expected = search(shapes, LENET, config)
-    monkeypatch.setattr(resumable, "CHECK_EVERY", 1)
-    original = Progress.update
-    for stop in stops:
-        calls = iter(range(stop))
-
-        def stopping(self, step, calls=calls, **values):
-            if next(calls, None) is None:
-                raise StopError
-            original(self, step, **values)
-
-        monkeypatch.setattr(Progress, "update", stopping)
-        with pytest.raises(StopError):
-            search(shapes, LENET, config, checkpoint=tmp_path / "c", checkpoint_every_s=0)
-    monkeypatch.setattr(Progress, "update", original)
-    result = search(shapes, LENET, config, checkpoint=tmp_path / "c", checkpoint_every_s=0)
-    assert found(result) == found(expected)
-    assert load_tensors(tmp_path / "c")[1]["step"] == (6 if name == "autoslim" else 10)
 
 
 def test_sigterm_saves_the_search_and_ends_it(shapes, tmp_path, monkeypatch, capsys):
@@ -251,13 +127,6 @@ def test_time_is_that_of_all_attempts_and_folds(shapes, tmp_path, monkeypatch, f
     assert again == pytest.approx(sum(saved))
 
 
-def test_finished_search_is_read_from_its_checkpoint(shapes, tmp_path, monkeypatch):
-    expected = search(shapes, LENET, settings("autoslim"), checkpoint=tmp_path / "c")
-    monkeypatch.setattr(optimizer, "backward_widths", lambda *_, **__: pytest.fail("a step was taken"))
-    monkeypatch.setattr(autoslim.AutoSlim, "error_pct", lambda *_: pytest.fail("a network was evaluated"))
-    assert found(search(shapes, LENET, settings("autoslim"), checkpoint=tmp_path / "c")) == found(expected)
-
-
 @pytest.mark.parametrize("change", ["seed", "budget", "settings", "data"])
 def test_checkpoint_of_another_search_is_not_used(shapes, tmp_path, change):
     path, first = tmp_path / "c", settings("morphnet")
@@ -277,32 +146,6 @@ def test_file_that_is_no_checkpoint_is_an_error(shapes, tmp_path):
     save_tensors(tmp_path / "c", {"a": torch.ones(1)}, {"rows": []})
     with pytest.raises(CheckpointError, match="is no resume point"):
         search(shapes, LENET, settings("dmcp"), checkpoint=tmp_path / "c")
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_divergence_is_found(shapes, name, tmp_path):
-    with pytest.raises(DivergedError, match=r"is (nan|inf|not finite) at iteration .* \(lr\)"):
-        search(shapes, LENET, settings(name, lr=1e30, schedule="constant"), checkpoint=tmp_path / "c")
-    assert not (tmp_path / "c").exists()
-
-
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
-def test_files(shapes, tmp_path):
-    result = search(shapes, LENET, settings("autoslim"), seed=3)
-    result.save(tmp_path)
-    vector = WidthVector.load(tmp_path / "widths.json")
-    assert vector == result.vector
-    assert vector.provenance["settings"]["bins"] == 4
-    assert (vector.provenance["seed"], vector.provenance["data"]["name"]) == (3, "shapes")
-    assert json.loads((tmp_path / "ledger.json").read_text())["total"] == vector.provenance["search_macs"]
-    table = read_table(tmp_path / "width_search.parquet")
-    assert slimmed_counts(table.to_dict("records"), vector.provenance["budget_macs"]) == slimmed_counts(
-        result.rows, vector.provenance["budget_macs"]
-    )
-    search(shapes, LENET, settings("uniform")).save(tmp_path / "uniform")
-    assert sorted(path.name for path in (tmp_path / "uniform").iterdir()) == ["ledger.json", "widths.json"]
 
 
 # --- folds -----------------------------------------------------------------------------------------------------------
@@ -364,18 +207,6 @@ def test_unknown_optimizer_and_settings():
         parse_settings("dmcp", {"momentum": 0.0})
     with pytest.raises(ConfigError, match=r"images_at_once must divide batch_size \(128\), found 100"):
         parse_settings("dmcp", {"images_at_once": 100})
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_wrong_budgets_and_batches_are_errors_before_training(shapes, name, monkeypatch):
-    monkeypatch.setattr(module._Search, "_take_step", lambda *_: pytest.fail("a step was taken"))
-    with pytest.raises(ValueError, match="the budget must be"):
-        search(shapes, LENET, settings(name), budget=100)
-    with pytest.raises(ValueError, match="batch_size 101 is more than"):
-        search(shapes, LENET, settings(name, batch_size=101))
-    if name != "morphnet":
-        with pytest.raises(ValueError, match="the budget must be between"):
-            search(shapes, LENET, settings(name), budget=10**7)
 
 
 @pytest.mark.parametrize(

@@ -36,11 +36,7 @@ def test_all_multipliers_are_equal_and_as_large_as_the_budget_allows(shapes, sha
     assert problem.macs(problem.counts(dict.fromkeys(multipliers, factor + 1e-9))) > problem.budget
 
 
-def test_budget_below_one_channel_each_is_refused(shapes):
-    one = Problem(shapes, LENET).macs({"conv1": 1, "conv2": 1, "conv3": 1})
-    assert Uniform(Problem(shapes, LENET, one))
-    with pytest.raises(ValueError, match=rf"the budget must be at least {one:,} MACs .* found {one - 1:,}"):
-        Uniform(Problem(shapes, LENET, one - 1))
+def test_budget_below_one_channel_each_is_refused():
     with pytest.raises(ValueError, match="a budget of 3 MACs is too small"):
         scale_to_budget({"a": 1.0, "b": 1.0}, FULL, pairs, 3)
 
