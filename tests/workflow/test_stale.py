@@ -170,9 +170,7 @@ TABLE = {
     "template of the report": (edit("report/report.html.jinja", "{# The page", "{# A page"), REPORTED),
     # settings
     "a new setting": (
-        edit(
-            "training/run", "    nesterov: bool", '    new: int = Field(default=1, description="")\n    nesterov: bool'
-        ),
+        edit("training/run", "    compile: bool", '    new: int = Field(default=1, description="")\n    compile: bool'),
         REPORTED,
     ),
     "label of a method": (setting(methods={"awn": {"label": "Any"}}), AFTER),

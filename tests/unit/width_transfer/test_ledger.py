@@ -178,7 +178,7 @@ def test_the_resnet_of_a_projection_is_the_original_but_for_its_multipliers():
     model = create_model("resnet18", input_shape=(3, 64, 64), base_width_mult=0.312, **options)
     macs_of_model = total_macs(layer_costs(model), lambda channels: channels.full)
     assert compound_table("resnet18")["macs"].iloc[0] == macs_of_model
-    assert COMPOUND[0].base_width_mult == 0.312
+    assert COMPOUND[0].width_mult == 0.312
 
 
 @pytest.mark.slow
