@@ -5,7 +5,7 @@
 #   snakemake --cores 2 -n                                     what would be done
 #
 # Results go to results/<study>/. Rules are in workflow/rules, one file a stage; a width-transfer study (a configuration
-# with the key `transfer`) has all of its own in width_transfer*.smk.
+# with the key `transfer`) has its own in width_transfer*.smk, but for the images.
 from os.path import relpath
 
 from snakemake.utils import min_version
@@ -30,6 +30,7 @@ include: "workflow/rules/images.smk"
 if "transfer" in config:
 
     include: "workflow/rules/width_transfer_common.smk"
+    include: "workflow/rules/data.smk"
     include: "workflow/rules/width_transfer.smk"
 
 else:

@@ -21,9 +21,10 @@ import awnlib.report.transfer_published
 from awnlib.files import atomic_path
 from awnlib.jobs.records import read_record
 from awnlib.report.published import Contents
-from awnlib.report.results_page import CAPTIONS, load_any_study, write_page
+from awnlib.report.results_page import CAPTIONS, write_page
 from awnlib.results.columns import TABLES
 from awnlib.studies.base import study_yaml
+from awnlib.studies.kinds import load_any_study
 from awnlib.studies.transfer.config import TransferStudy, load_transfer_study
 from awnlib.studies.widths.config import StudyConfig, load_study
 

@@ -17,9 +17,9 @@ import awnlib.report.transfer_report
 from awnlib.files import atomic_path
 from awnlib.report.page import format_time
 from awnlib.results.schemas import read_table
-from awnlib.settings import read_yaml
-from awnlib.studies.transfer.config import TransferStudy, parse_transfer_study
-from awnlib.studies.widths.config import StudyConfig, parse_study
+from awnlib.studies.kinds import load_any_study
+from awnlib.studies.transfer.config import TransferStudy
+from awnlib.studies.widths.config import StudyConfig
 
 TEMPLATE = Path(__file__).with_name("results_page.md.jinja")
 STEPS = {
@@ -55,12 +55,6 @@ def write_page(to: Path, paper: StudyConfig, transfer_paper: TransferStudy) -> N
     page = environment.get_template(TEMPLATE.name).render(studies=studies)
     with atomic_path(to / "README.md") as temporary:
         temporary.write_text(re.sub(r"\n{3,}", "\n\n", page).strip() + "\n", encoding="utf-8")
-
-
-def load_any_study(path: Path) -> StudyConfig | TransferStudy:
-    """Read and validate the YAML file of a study; one with the key `transfer` is a width-transfer study."""
-    data = read_yaml(path)
-    return parse_transfer_study(data, origin=str(path)) if "transfer" in data else parse_study(data, origin=str(path))
 
 
 def _section(folder: Path, paper: StudyConfig, transfer_paper: TransferStudy) -> dict[str, Any]:

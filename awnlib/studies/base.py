@@ -31,6 +31,10 @@ class BaseStudy(Settings):
         "width-transfer study), data sets and models; empty: all",
     )
 
+    def images(self) -> dict[str, DatasetConfig]:
+        """Return the settings of every data set to prepare, by the name of its file."""
+        return dict(self.datasets)
+
     @field_validator("only", mode="before")
     @classmethod
     def _one_name(cls, value: Any) -> Any:

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from awnlib.report.results_page import load_any_study
 from awnlib.settings import ConfigError
+from awnlib.studies.kinds import load_any_study
 from awnlib.studies.widths.config import load_study, parse_study
 from awnlib.training.run import TrainConfig
 

@@ -24,6 +24,7 @@ WITHOUT_TORCH = [
     "awnlib.width_transfer.settings",
     "awnlib.training.methods",
     "awnlib.models",
+    "awnlib.studies.kinds",
     "awnlib.studies.widths.config",
     "awnlib.studies.widths.cells",
     "awnlib.files",

@@ -13,10 +13,10 @@ from awnlib.jobs.records import Record, write_record
 from awnlib.papers.any_width_networks.tables import make_table2, write_exhibit_table
 from awnlib.report import publish as module
 from awnlib.report.publish import PublishError, main, publish, write_page
-from awnlib.report.results_page import load_any_study
 from awnlib.results.columns import TABLES
 from awnlib.results.schemas import read_table, write_table
 from awnlib.studies.base import study_yaml
+from awnlib.studies.kinds import load_any_study
 from awnlib.studies.transfer.config import parse_transfer_study
 from awnlib.studies.widths.cells import evaluations, runs
 from awnlib.studies.widths.collect import run_record

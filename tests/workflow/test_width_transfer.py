@@ -47,7 +47,7 @@ def study(transfer_study):
 def test_the_plan_of_a_new_study(workflow, study):
     """A width axis of three optimisers and two sources, and a stacking axis that shares one search with it."""
     assert workflow.planned(study) == {
-        "prepare_images": 1,
+        "prepare_data": 1,
         "search_widths": 3 * 2 + 1,
         "transfer_widths": 3 * 2 + 3,
         "train_transferred": 3 * 2 + 3 + 2,

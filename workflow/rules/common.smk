@@ -25,6 +25,7 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
+IMAGES = STUDY.images()
 EVALUATIONS = {evaluation.name: evaluation for evaluation in evaluations(RUNS.values())}
 RECALIBRATED = [
     name for name, evaluation in EVALUATIONS.items() if evaluation.variant != AS_TRAINED

@@ -1,4 +1,4 @@
-# Images: read once from their source, resized and split, then kept as one file for all runs.
+# Images: read once from their source, resized and split, then kept as one file for all jobs; in studies of either kind.
 
 
 checkpoint prepare_data:
@@ -14,12 +14,10 @@ checkpoint prepare_data:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=lambda wildcards: STUDY.datasets[wildcards.dataset].prepare_settings(),
-        files=lambda wildcards: files_of(
-            wildcards.dataset, STUDY.datasets[wildcards.dataset]
-        ),
+        settings=lambda wildcards: IMAGES[wildcards.dataset].prepare_settings(),
+        files=lambda wildcards: files_of(wildcards.dataset, IMAGES[wildcards.dataset]),
         code=lambda wildcards: job_code(
-            "prepare_data", source=STUDY.datasets[wildcards.dataset].source
+            "prepare_data", source=IMAGES[wildcards.dataset].source
         ),
     message:
         "preparing {wildcards.dataset}"

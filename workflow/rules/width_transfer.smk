@@ -9,31 +9,6 @@ localrules:
     report_transfer,
 
 
-# Images: read once from their source and resized, for each resolution that is needed.
-checkpoint prepare_images:
-    output:
-        data="<results>/data/{images}.safetensors",
-        contents="<results>/data/{images}.json",
-    log:
-        "<results>/logs/prepare_images/{images}.log",
-    conda:
-        "../envs/awnlib.yaml"
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=60,
-    params:
-        settings=lambda wildcards: IMAGES[wildcards.images].prepare_settings(),
-        files=lambda wildcards: files_of(wildcards.images, IMAGES[wildcards.images]),
-        code=lambda wildcards: job_code(
-            "prepare_data", source=IMAGES[wildcards.images].source
-        ),
-    message:
-        "preparing {wildcards.images}"
-    script:
-        "../scripts/prepare_images.py"
-
-
 # One job for each search. Its resume points are no declared outputs, so that they survive a killed job.
 rule search_widths:
     input:

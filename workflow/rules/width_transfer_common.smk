@@ -38,7 +38,7 @@ pathvars:
 wildcard_constraints:
     search=r"[^/]+/[^/]+/[^/]+/[^/]+/seed\d+",
     cell=r"[^/]+/[^/]+/[^/]+/.+/seed\d+",
-    images=r"[^/]+",
+    dataset=r"[^/]+",
     table="|".join(TABLE_FILES),
     figure="|".join(FIGURE_FILES),
 

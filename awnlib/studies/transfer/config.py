@@ -358,7 +358,7 @@ class TransferStudy(BaseStudy):
         return {cell.search.name: cell.search for cell in self.retrainings().values() if cell.search is not None}
 
     def images(self) -> dict[str, DatasetConfig]:
-        """Return the settings of every data set in every resolution that is needed, by `Task.images`."""
+        """Return the settings of every data set to prepare, in every resolution that is needed, by `Task.images`."""
         tasks = [task for axis in self.axes() for task in axis.sources]
         return {
             task.images: self.datasets[task.dataset].model_copy(update={"image_size": task.configuration.image_size})

@@ -9,11 +9,12 @@ from PIL import Image
 
 from awnlib.jobs.records import Record, write_record
 from awnlib.report.publish import PublishError, publish
-from awnlib.report.results_page import load_any_study, write_page
+from awnlib.report.results_page import write_page
 from awnlib.report.transfer_published import contents
 from awnlib.results.columns import TABLES
 from awnlib.results.schemas import read_table, write_table
 from awnlib.studies.base import study_yaml
+from awnlib.studies.kinds import load_any_study
 from awnlib.studies.transfer.config import (
     UNIFORM,
     TransferStudy,
