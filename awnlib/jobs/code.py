@@ -61,7 +61,7 @@ VALUES = {
 }
 """What makes the settings of each job, which are compared on their own."""
 
-SETTINGS = {"training.methods", "width_transfer.settings", "width_transfer.projection"}
+SETTINGS = {"training.methods", "width_transfer.options", "width_transfer.projection"}
 """The classes of those settings that can do something."""
 
 CANNOT_CHANGE_RESULTS = {

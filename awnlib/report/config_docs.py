@@ -15,8 +15,8 @@ from awnlib.studies.transfer import config as study
 from awnlib.studies.widths import config
 from awnlib.training.methods import Method
 from awnlib.training.run import ModelConfig, TrackConfig, TrainConfig
+from awnlib.width_transfer.options import SETTINGS
 from awnlib.width_transfer.projection import Projection
-from awnlib.width_transfer.settings import SETTINGS
 
 INTRODUCTION = """\
 # Configuration

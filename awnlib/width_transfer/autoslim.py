@@ -22,7 +22,7 @@ from awnlib.channels import round_channels
 from awnlib.data import chosen_training_batches
 from awnlib.seeding import rng
 from awnlib.width_transfer.optimizer import Counts, Problem, SupernetOptimizer
-from awnlib.width_transfer.settings import AutoSlimSettings
+from awnlib.width_transfer.options import AutoSlimSettings
 from awnlib.width_transfer.splits import hold_out
 
 

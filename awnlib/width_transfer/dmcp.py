@@ -31,7 +31,7 @@ from awnlib.seeding import rng
 from awnlib.width_transfer.costs import total_macs
 from awnlib.width_transfer.ledger import INPUT_GRADIENTS
 from awnlib.width_transfer.optimizer import Batch, Problem, SupernetOptimizer
-from awnlib.width_transfer.settings import DMCPSettings
+from awnlib.width_transfer.options import DMCPSettings
 
 BAND = 0.05
 """Expected MACs up to this fraction below the budget are as good as the budget."""

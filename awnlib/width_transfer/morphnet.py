@@ -29,7 +29,7 @@ from awnlib.models import SlimmableModel
 from awnlib.width_transfer.costs import LayerCost
 from awnlib.width_transfer.ledger import ALL_GRADIENTS
 from awnlib.width_transfer.optimizer import SupernetOptimizer
-from awnlib.width_transfer.settings import MorphNetSettings
+from awnlib.width_transfer.options import MorphNetSettings
 
 
 class MorphNet(SupernetOptimizer):

@@ -20,7 +20,7 @@ from awnlib.seeding import seeded
 from awnlib.training.objectives import backward_widths
 from awnlib.width_transfer.costs import layer_costs, total_macs
 from awnlib.width_transfer.ledger import ALL_GRADIENTS, Ledger
-from awnlib.width_transfer.settings import SupernetSettings
+from awnlib.width_transfer.options import SupernetSettings
 from awnlib.width_transfer.vector import Network
 
 Counts = Mapping[str, int]

@@ -1,6 +1,6 @@
 """The search for a width vector: one engine for every optimiser.
 
-`search` runs one width optimiser from its settings, which `awnlib.width_transfer.settings.parse_settings` makes.
+`search` runs one width optimiser from its settings, which `awnlib.width_transfer.options.parse_settings` makes.
 Everything random follows from the seed and the step alone, so that a search that was killed continues from its last
 checkpoint to the same bits (same machine, same number of threads).
 """
@@ -31,7 +31,7 @@ from awnlib.width_transfer.dmcp import DMCP
 from awnlib.width_transfer.ledger import Ledger
 from awnlib.width_transfer.morphnet import MorphNet
 from awnlib.width_transfer.optimizer import Problem, SupernetOptimizer, WidthOptimizer
-from awnlib.width_transfer.settings import (
+from awnlib.width_transfer.options import (
     AutoSlimSettings,
     DMCPSettings,
     MorphNetSettings,

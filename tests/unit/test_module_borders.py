@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -21,7 +22,7 @@ WITHOUT_TORCH = [
     "awnlib",
     "awnlib.evaluation.auc",
     "awnlib.settings",
-    "awnlib.width_transfer.settings",
+    "awnlib.width_transfer.options",
     "awnlib.training.methods",
     "awnlib.models",
     "awnlib.studies.kinds",
@@ -51,7 +52,7 @@ WITHOUT_TORCH = [
     "awnlib.report.published",
     "awnlib.report.results_page",
     "awnlib.report.publish",
-    "awnlib.width_transfer.settings",
+    "awnlib.width_transfer.options",
     "awnlib.studies.transfer.config",
     "awnlib.studies.transfer.layout",
     "awnlib.papers.width_transfer.figures",
@@ -134,6 +135,13 @@ def test_the_map_of_the_readme_is_that_of_the_borders(repository):
     assert [re.findall(r"(\w+)(?:/|\.py)", rooms) for rooms in named] == LEVELS
     rooms = {name.split(".")[1] for name in MODULES if name != "awnlib"}
     assert rooms == {room for rooms in LEVELS for room in rooms}
+
+
+def test_no_file_name_stands_twice():
+    """But for those of papers and studies, which are found by their names."""
+    paths = [path for path in PACKAGE.rglob("*.py") if not {"papers", "studies"} & set(path.parts)]
+    names = Counter(path.name for path in paths if path.name != "__init__.py")
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_few_files_lie_flat():

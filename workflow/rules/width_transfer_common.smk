@@ -3,7 +3,7 @@ from awnlib.studies.widths.config import ConfigError
 from awnlib.jobs.hardware import check_gpus, wants_gpu, warn_of_slow_bfloat16
 from awnlib.jobs.code import job_code
 from awnlib.studies.transfer.config import parse_transfer_study
-from awnlib.width_transfer.settings import parse_settings
+from awnlib.width_transfer.options import parse_settings
 
 try:
     STUDY = parse_transfer_study(config, origin=ORIGIN)

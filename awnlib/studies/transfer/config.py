@@ -25,8 +25,8 @@ from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.studies.base import BaseStudy, name_problems, unknown_names
 from awnlib.training.methods import load_methods
 from awnlib.training.run import ModelConfig, RunConfig, TrackConfig, TrainConfig
+from awnlib.width_transfer.options import SupernetSettings, parse_settings
 from awnlib.width_transfer.projection import Projection
-from awnlib.width_transfer.settings import SupernetSettings, parse_settings
 
 Stacking = Literal["average_block", "last_block"]
 Kind = Literal["width", "depth", "stacking", "resolution", "data", "compound"]

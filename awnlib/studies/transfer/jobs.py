@@ -21,8 +21,8 @@ from awnlib.studies.transfer.config import Retraining, Search, Task, TransferStu
 from awnlib.studies.widths.jobs import HISTORY, MODEL, choose_device, job_provenance
 from awnlib.training.engine import build_model, train
 from awnlib.width_transfer.extrapolation import extrapolate
+from awnlib.width_transfer.options import parse_settings
 from awnlib.width_transfer.search import search
-from awnlib.width_transfer.settings import parse_settings
 from awnlib.width_transfer.vector import Network, WidthVector
 
 WIDTHS = "widths.json"

@@ -9,7 +9,7 @@ from awnlib.models import ModelSpec
 from awnlib.seeding import rng
 from awnlib.width_transfer.autoslim import AutoSlim, bin_counts, random_counts, slimmed_counts
 from awnlib.width_transfer.optimizer import Problem
-from awnlib.width_transfer.settings import AutoSlimSettings
+from awnlib.width_transfer.options import AutoSlimSettings
 
 LENET = ModelSpec(name="lenet_3c1l", input_shape=(1, 16, 16), num_classes=10, base_width_mult=0.25)
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ from awnlib.models import ModelSpec
 from awnlib.seeding import rng
 from awnlib.width_transfer.dmcp import DMCP, Chain, budget_loss
 from awnlib.width_transfer.optimizer import Problem
-from awnlib.width_transfer.settings import DMCPSettings
+from awnlib.width_transfer.options import DMCPSettings
 
 LENET = ModelSpec(name="lenet_3c1l", input_shape=(1, 16, 16), num_classes=10, base_width_mult=0.5)
 CPU = torch.device("cpu")

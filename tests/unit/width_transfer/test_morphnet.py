@@ -10,7 +10,7 @@ from awnlib.models import ModelSpec, SlimmableModel, create_model
 from awnlib.width_transfer.costs import LayerCost, layer_costs, total_macs
 from awnlib.width_transfer.morphnet import MorphNet, regularizer, tied_scales
 from awnlib.width_transfer.optimizer import Problem
-from awnlib.width_transfer.settings import MorphNetSettings
+from awnlib.width_transfer.options import MorphNetSettings
 
 LENET = ModelSpec(name="lenet_3c1l", input_shape=(1, 16, 16), num_classes=10)
 CPU = torch.device("cpu")

@@ -1,4 +1,4 @@
-"""What every width optimiser promises, asked of each one that has settings (`awnlib.width_transfer.settings.SETTINGS`).
+"""What every width optimiser promises, asked of each one that has settings (`awnlib.width_transfer.options.SETTINGS`).
 
     pytest tests/unit/width_transfer/test_optimizers_conform.py -k my_optimizer
 
@@ -20,8 +20,8 @@ from awnlib.results.schemas import read_table
 from awnlib.width_transfer import search as module
 from awnlib.width_transfer.ledger import Ledger
 from awnlib.width_transfer.optimizer import Problem
+from awnlib.width_transfer.options import SETTINGS, SupernetSettings, parse_settings
 from awnlib.width_transfer.search import search
-from awnlib.width_transfer.settings import SETTINGS, SupernetSettings, parse_settings
 from awnlib.width_transfer.vector import WidthVector
 
 LENET = ModelSpec(name="lenet_3c1l", input_shape=(1, 16, 16), num_classes=10, base_width_mult=0.5)

@@ -21,8 +21,8 @@ from awnlib.width_transfer.costs import layer_costs
 from awnlib.width_transfer.dmcp import DMCP
 from awnlib.width_transfer.ledger import planned_autoslim, planned_dmcp, planned_morphnet
 from awnlib.width_transfer.optimizer import Problem
+from awnlib.width_transfer.options import parse_settings
 from awnlib.width_transfer.search import search
-from awnlib.width_transfer.settings import parse_settings
 from awnlib.width_transfer.splits import balanced_order, without_each_fold
 from tests.unit.width_transfer.test_optimizers_conform import LENET, found, settings
 

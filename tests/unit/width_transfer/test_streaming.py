@@ -11,8 +11,8 @@ from awnlib.models import ModelSpec
 from awnlib.seeding import rng
 from awnlib.studies.transfer.collect import collect_transfer, retraining_record, search_record
 from awnlib.studies.transfer.config import parse_transfer_study
+from awnlib.width_transfer.options import parse_settings
 from awnlib.width_transfer.search import search
-from awnlib.width_transfer.settings import parse_settings
 from awnlib.width_transfer.splits import subset
 from tests.unit.width_transfer.test_tables import run_all
 
