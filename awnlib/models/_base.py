@@ -220,10 +220,10 @@ class SlimmableModel(nn.Module):
             switches = sorted(self.snap(width_mult) for width_mult in width_mults)
         spec = self.spec.model_copy(update={"switches": switches})
         for channels in self.channels.values():
-            channels.trained = tuple(spec.switches_of(channels))
+            channels.trained = tuple(spec.switches_of(channels.name))
         for _, norm in self.norms():
             assert isinstance(norm, SwitchableBatchNorm2d)
-            norm.set_switches(spec.switches_of(norm.channels))
+            norm.set_switches(spec.switches_of(norm.channels.name))
         self.spec = spec
 
     def _check_names(self, names: Mapping[str, float]) -> None:

@@ -103,16 +103,15 @@ class ModelSpec(Settings):
         """Return a BN layer of the asked kind."""
         if self.norm == "shared":
             return SharedBatchNorm2d(channels)
-        return SwitchableBatchNorm2d(channels, self.switches_of(channels), affine=self.affine)
+        return SwitchableBatchNorm2d(channels, self.switches_of(channels.name), affine=self.affine)
 
-    def switches_of(self, channels: Channels) -> list[float]:
+    def switches_of(self, name: str) -> list[float]:
         """Return the widths at which one dimension is trained or has BN statistics."""
-        return [self.switches[channels.name]] if isinstance(self.switches, dict) else self.switches
+        return [self.switches[name]] if isinstance(self.switches, dict) else self.switches
 
     def _make(self, name: str, count: int, *, factor: int, fixed: bool) -> Channels:
         full = self.channels.get(name, factor * self._scaled(count // factor, fixed=fixed))
         factor = factor if full % factor == 0 else 1
-        trained = self.switches if isinstance(self.switches, list) else [self.switches[name]]
         return Channels(
             full,
             name=name,
@@ -121,7 +120,7 @@ class ModelSpec(Settings):
             min_channels=max(1, factor * min(self.divisor, full // factor)),
             factor=factor,
             fixed=fixed,
-            trained=trained,
+            trained=self.switches_of(name),
         )
 
     def _scaled(self, count: int, *, fixed: bool) -> int:
