@@ -6,9 +6,7 @@ panel to panel (MobileNetV2's best is US-Net, LeNet-3C1L's AWN+RS), the claim is
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Literal
@@ -17,6 +15,7 @@ import pandas as pd
 
 from awnlib.papers.any_width_networks.findings import model_sizes, worst_drift
 from awnlib.papers.any_width_networks.tables import make_table2
+from awnlib.results.findings import Finding, Verdict, above, all_hold
 from awnlib.results.layout import row_title
 from awnlib.results.numbers import mean_with_spread, with_spread
 from awnlib.results.paper_values import paper_value
@@ -24,7 +23,6 @@ from awnlib.results.titles import panel_title
 from awnlib.results.variants import recalibration_points
 from awnlib.studies.widths.config import StudyConfig
 
-Verdict = Literal["holds", "holds in part", "does not hold", "undecided"]
 NEAR_PAPER = 1.0  # percentage points; for sizes, percent of the network
 COLLAPSE = 1.0  # percentage points from training to test accuracy; the paper's Table 1 has 2.4 at width 0.5
 NEAR_S_NET = 0.5  # percentage points; the paper's Table 1 has 0.26
@@ -32,29 +30,6 @@ ONE_SET_SERVES = 0.01  # BN drift, pooled standard deviations; 0 by design in tr
 MORE_WIDTHS = ("full_width_triangular", "awn_2w", "awn_3w", "awn")  # trained at 1, 2, 3 and 4 widths
 PLAIN_WIDTH = "awn_plain_width"  # Table 1 and Figure 2 compare networks of equal channel counts
 ORDINARY = ("shared_bn", "s_net", "us_net")  # methods with ordinary, not triangular layers
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One claim, checked.
-
-    Attributes
-    ----------
-    source
-        Where the paper makes the claim ("Table 2"); "awnlib" for a question of our own.
-    claim
-        The claim as a sentence, without a full stop.
-    verdict
-        Whether it holds; "holds in part" if it joins several statements and only some of them do; "undecided" if two
-        methods lie closer together than their seeds do or, where they are compared seed by seed, the seeds disagree.
-    numbers
-        What was measured, and the paper's numbers where there are any.
-    """
-
-    source: str
-    claim: str
-    verdict: Verdict
-    numbers: str
 
 
 Check = Callable[[pd.DataFrame], Finding | None]
@@ -307,28 +282,9 @@ def _rising(source: str, claim: str, ordered: pd.DataFrame) -> Finding | None:
     return Finding(source, claim, all_hold(steps), "; ".join(_auc(row) for _, row in ordered.iterrows()))
 
 
-def all_hold(holds: Iterable[object]) -> Verdict:
-    """Return the verdict on a claim that joins several statements, from whether each is true."""
-    found = [bool(one) for one in holds]
-    if all(found):
-        return "holds"
-    return "holds in part" if any(found) else "does not hold"
-
-
 def _above(first: pd.Series, second: pd.Series) -> Verdict:
     """Compare two AUC rows; apart by less than their standard deviations together, they are not told apart."""
     return above(first["value_pct"] - second["value_pct"], first["std_pct"], second["std_pct"])
-
-
-def above(difference: float, *stds: float) -> Verdict:
-    """Return whether a mean is above another, from their difference; "undecided" if they are not `told_apart`."""
-    return all_hold([difference > 0]) if told_apart(difference, *stds) else "undecided"
-
-
-def told_apart(difference: float, *stds: float) -> bool:
-    """Whether two means differ by their standard deviations together or more; one seed has none and tells nothing."""
-    spreads = [float(std) for std in stds if not pd.isna(std)]
-    return len(spreads) < 2 or abs(difference) >= math.hypot(*spreads)
 
 
 def _with_numbers(rows: pd.DataFrame) -> pd.DataFrame:

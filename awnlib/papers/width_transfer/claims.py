@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-from awnlib.papers.any_width_networks.claims import Finding, Verdict, above, all_hold
 from awnlib.papers.width_transfer.panels import (
     axes_of,
     decisive_rows,
@@ -28,6 +27,7 @@ from awnlib.papers.width_transfer.panels import (
     top1_text,
     uniform_row,
 )
+from awnlib.results.findings import Finding, Verdict, above, all_hold, joined
 from awnlib.results.numbers import mean_with_spread
 from awnlib.results.titles import display_name
 from awnlib.studies.transfer.config import COMPARISON, TransferStudy, configuration_title
@@ -304,16 +304,6 @@ CHECKS: tuple[Check, ...] = (
     compound_reduction,
     overfits,
 )
-
-
-def joined(verdicts: Sequence[Verdict]) -> Verdict:
-    """Return the verdict on a claim that joins several statements, from theirs; what fails weighs most."""
-    found = set(verdicts)
-    if "does not hold" in found:
-        return "holds in part" if found & {"holds", "holds in part"} else "does not hold"
-    if "undecided" in found:
-        return "undecided"
-    return "holds in part" if "holds in part" in found else "holds"
 
 
 def _has_folds(study: TransferStudy, row: str) -> bool:

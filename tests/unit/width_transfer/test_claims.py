@@ -5,6 +5,7 @@ import pytest
 
 from awnlib.papers.width_transfer import claims
 from awnlib.papers.width_transfer.panels import decisive_rows, place_of
+from awnlib.results import findings
 from awnlib.results.columns import TABLES
 from awnlib.studies.transfer.config import parse_transfer_study
 from tests.unit.width_transfer.transfer_tables import DEFAULTS, similarity_row
@@ -387,7 +388,7 @@ def test_claims_stay_silent_without_their_rows():
     ],
 )
 def test_what_fails_weighs_most(verdicts, verdict):
-    assert claims.joined(verdicts) == verdict
+    assert findings.joined(verdicts) == verdict
 
 
 def test_a_source_is_named_by_what_it_has_different():
