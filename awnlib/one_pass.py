@@ -2,8 +2,8 @@ r"""All widths of an any-width network from one pass.
 
 In a network of triangular layers with shared norms the features of a width are the first features of every larger
 one, in training mode too (`awnlib.layers.conv.TriangularConv2d`). So one forward pass at full width holds the
-classifier's input of every width, and the $n$ passes of Any-Width Networks, Algorithm 1, are one pass with $n$
-classifiers that read prefixes. Losses, gradients and BN statistics are those of the $n$ passes up to rounding.
+head's input of every width, and the $n$ passes of Any-Width Networks, Algorithm 1, are one pass with $n$ heads that
+read prefixes (`awnlib.layers.head`). Losses, gradients and BN statistics are those of the $n$ passes up to rounding.
 
 The sampled widths enter as a tensor of channel counts, so that no shape and no Python value depends on the draw: the
 step compiles to one graph.
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from awnlib.layers import SharedBatchNorm2d, SlimmableLinear
+from awnlib.layers import SharedBatchNorm2d
 from awnlib.models import SlimmableModel
 from awnlib.settings import check_choice
 
@@ -127,7 +127,7 @@ def width_losses(
     features = model.features(images)
     for _, norm in model.norms():
         norm.updates = None
-    logits = prefix_logits(model.classifier, features, rows[model.classifier.channels_in.name])
+    logits = model.head.prefix_outputs(features, rows[model.head.channels_in.name])
     targets = F.one_hot(labels, logits.shape[2]).to(logits.dtype)
     if label_smoothing:
         targets = targets * (1 - label_smoothing) + label_smoothing / logits.shape[2]
@@ -137,48 +137,6 @@ def width_losses(
         targets = torch.cat([targets[:1], teacher])
     losses = -(targets * logits.log_softmax(dim=2)).sum(dim=2).mean(dim=1)
     return losses, (logits.detach().argmax(dim=2) == labels).sum(dim=1)
-
-
-def prefix_logits(classifier: SlimmableLinear, features: Tensor, counts: Tensor) -> Tensor:
-    """Return the logits of several widths from the classifier's input at full width.
-
-    Parameters
-    ----------
-    classifier
-        The network's last layer.
-    features
-        Its input, `[N, full * features_per_channel]`.
-    counts
-        How many channels each width keeps, `[n]`, in any order, repeats allowed.
-
-    Returns
-    -------
-    Tensor
-        `[n, N, classes]`
-    """
-    area = classifier.features_per_channel
-    kept = torch.arange(classifier.in_features, device=features.device) < counts[:, None] * area
-    weights = (classifier.weight * kept[:, None, :]).flatten(0, 1)
-    bias = classifier.bias.repeat(len(counts)) if classifier.bias is not None else None
-    logits = F.linear(features[:, : classifier.in_features], weights, bias)
-    return logits.reshape(len(features), len(counts), -1).transpose(0, 1)
-
-
-def running_logits(classifier: SlimmableLinear, features: Tensor, counts: list[int]) -> Iterator[Tensor]:
-    """Yield the logits `[N, classes]` of each of rising channel counts, adding only the channels that are new.
-
-    All of them together cost what the largest one costs, in time and in memory.
-    """
-    logits: Tensor | None = None
-    start = 0
-    for count in counts:
-        stop = count * classifier.features_per_channel
-        if logits is None:
-            logits = F.linear(features[:, :stop], classifier.weight[:, :stop], classifier.bias)
-        elif stop > start:
-            logits = logits + F.linear(features[:, start:stop], classifier.weight[:, start:stop])
-        start = stop
-        yield logits
 
 
 @contextmanager

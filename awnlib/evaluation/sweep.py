@@ -6,7 +6,7 @@ An any-width network is swept in one pass (`awnlib.one_pass`), any other one wid
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from awnlib.layers import SwitchableBatchNorm2d
 from awnlib.layers.batchnorm import BetweenSwitches
 from awnlib.model_cost import cost, output_positions
 from awnlib.models import SlimmableModel
-from awnlib.one_pass import is_any_width, running_logits
+from awnlib.one_pass import is_any_width
 
 MOST_LOGITS = 2**22  # held at a time, over images, classes and widths: 16 MiB of float32
 
@@ -130,11 +130,13 @@ def _logits_from_one_pass(
 ) -> Iterator[tuple[slice, Tensor]]:
     """Yield the logits of every width, some at a time, from one pass at the largest (`awnlib.one_pass`)."""
     model.set_width_mult(rising[-1])
-    counts = [model.classifier.channels_in.count(width_mult) for width_mult in rising]
-    logits = running_logits(model.classifier, model.features(images), counts)
-    at_a_time = max(MOST_LOGITS // max(len(images) * model.spec.num_classes, 1), 1)
+    counts = [model.head.channels_in.count(width_mult) for width_mult in rising]
+    outputs = model.head.running_outputs(model.features(images), counts)
+    first = next(outputs)
+    outputs = chain([first], outputs)
+    at_a_time = max(MOST_LOGITS // max(first.numel(), 1), 1)
     for start in range(0, len(rising), at_a_time):
-        some = list(islice(logits, at_a_time))
+        some = list(islice(outputs, at_a_time))
         yield slice(start, start + len(some)), torch.stack(some)
 
 

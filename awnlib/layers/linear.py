@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -10,7 +13,7 @@ from awnlib.layers.triangle import Staircase, count_connections, mask_weight
 
 
 class SlimmableLinear(nn.Linear):
-    r"""A linear layer over the features of the first active channels; the classifier of every network here.
+    r"""A linear layer over the features of the first active channels; the head of classifiers.
 
     $$ y_s = b_s + \sum_{t < k_{in}} w_{st} x_t, \qquad s < k_{out} $$
 
@@ -55,6 +58,54 @@ class SlimmableLinear(nn.Linear):
         """Apply the layer at the active width."""
         bias = None if self.bias is None else self.bias[: self.channels_out.active]
         return F.linear(input, self.active_weight(), bias)
+
+    def prefix_outputs(self, features: Tensor, counts: Tensor) -> Tensor:
+        """Return the outputs of several widths, `[n, N, out]`, from one input (`awnlib.layers.head.PrefixHead`).
+
+        Parameters
+        ----------
+        features
+            The input at the active width, `[N, in active * features_per_channel]` or more, of which the first count.
+        counts
+            How many channels each width keeps, `[n]`, in any order.
+
+        Raises
+        ------
+        ValueError
+            If the number of outputs follows the width.
+        """
+        weight = self._weight_of_prefixes()
+        kept = torch.arange(weight.shape[1], device=features.device) < counts[:, None] * self.features_per_channel
+        weights = (weight * kept[:, None, :]).flatten(0, 1)
+        bias = self.bias.repeat(len(counts)) if self.bias is not None else None
+        outputs = F.linear(features[:, : weight.shape[1]], weights, bias)
+        return outputs.reshape(len(features), len(counts), -1).transpose(0, 1)
+
+    def running_outputs(self, features: Tensor, counts: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the outputs `[N, out]` of each of rising channel counts, adding only the channels that are new.
+
+        Raises
+        ------
+        ValueError
+            If the number of outputs follows the width.
+        """
+        weight = self._weight_of_prefixes()
+        outputs: Tensor | None = None
+        start = 0
+        for count in counts:
+            stop = count * self.features_per_channel
+            if outputs is None:
+                outputs = F.linear(features[:, :stop], weight[:, :stop], self.bias)
+            elif stop > start:
+                outputs = outputs + F.linear(features[:, start:stop], weight[:, start:stop])
+            start = stop
+            yield outputs
+
+    def _weight_of_prefixes(self) -> Tensor:
+        """Return the weights in use, if each width has the same outputs."""
+        if not self.channels_out.fixed:
+            raise ValueError(f"the outputs of a head must be fixed, found {self.channels_out}")
+        return self.active_weight()
 
     def extra_repr(self) -> str:
         """Say how many inputs and outputs are active, and of which layer."""

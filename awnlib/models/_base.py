@@ -9,7 +9,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from awnlib.channels import Channels, check_apart, check_width_mult, snap_width_mult
-from awnlib.layers import SharedBatchNorm2d, SlimmableLinear, SwitchableBatchNorm2d
+from awnlib.layers import PrefixHead, SharedBatchNorm2d, SlimmableLinear, SwitchableBatchNorm2d
 from awnlib.layers.batchnorm import BetweenSwitches
 from awnlib.models._spec import ModelSpec
 from awnlib.models._weights import differences
@@ -40,8 +40,8 @@ class SlimmableModel(nn.Module):
     stage_blocks
         For each stage and each of its blocks the names of the `channels` that belong to this block alone; empty for a
         network that does not repeat blocks. `spec.depth_mult` times as many blocks as the plain network's.
-    classifier
-        The last layer. `forward(images)` is `classifier(features(images))`.
+    head
+        The last layer: `classifier`, unless a subclass says otherwise. `forward(images)` is `head(features(images))`.
     """
 
     classifier: SlimmableLinear
@@ -69,14 +69,18 @@ class SlimmableModel(nn.Module):
             hint = "(for those of torchvision's networks there is awnlib.models.load_torchvision_weights)"
             raise RuntimeError(f"tensors that do not fit {self.spec.name}: {different or error} {hint}") from None
 
+    @property
+    def head(self) -> PrefixHead:
+        """The last layer, which reads the features."""
+        return self.classifier
+
     def features(self, images: Tensor) -> Tensor:
-        """Return the classifier's input at the active width, `[N, active * features_per_channel]`."""
+        """Return the head's input at the active width, `[N, active * features_per_channel]`."""
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits at the active width, `[N, classes]`."""
-        logits: Tensor = self.classifier(self.features(images))
-        return logits
+        """Return the head's output at the active width: of a classifier the logits, `[N, classes]`."""
+        return self.head(self.features(images))
 
     def draw_weights(self) -> None:
         """Draw the weights that do not start as torch's own layers do; called last by the constructor."""

@@ -98,3 +98,38 @@ def test_layers_without_bias():
         layer = kind(a, a, bias=False)
         assert set(layer.state_dict()) == {"weight"}
         assert torch.equal(layer(torch.zeros(1, 2)), torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize("kind", [SlimmableLinear, TriangularLinear])
+def test_a_head_gives_the_outputs_of_every_width_from_one_input(kind):
+    torch.manual_seed(0)
+    inputs = Channels(6, min_width_mult=0.5)
+    layer = kind(inputs, 3, features_per_channel=2)
+    features = torch.randn(4, 12)
+    widths = [0.5, 0.7, 0.7, 1.0]
+    expected = torch.stack([output_slowly(layer, features, width) for width in widths])
+    counts = [inputs.count(width) for width in widths]
+    inputs.set_width_mult(1.0)
+    empty = torch.ones(4, 2)  # features of channels that only fill vectors
+    order = [2, 0, 3, 1]
+    close(layer.prefix_outputs(torch.cat([features, empty], 1), torch.tensor(counts)[order]), expected[order])
+    close(torch.stack(list(layer.running_outputs(features, counts))), expected)
+
+
+def output_slowly(layer, features, width_mult):
+    layer.channels_in.set_width_mult(width_mult)
+    return layer(features[:, : 2 * layer.channels_in.active])
+
+
+def test_a_triangular_head_learns_nothing_above_its_staircase():
+    layer = TriangularLinear(Channels(4), Channels(3, fixed=True))
+    layer.prefix_outputs(torch.randn(2, 4), torch.tensor([1, 4])).sum().backward()
+    assert not layer.weight.grad[:, layer.limits[0] :].any()
+
+
+def test_outputs_that_follow_the_width_are_no_head():
+    layer = SlimmableLinear(Channels(4), Channels(3, name="out"))
+    with pytest.raises(ValueError, match=r"must be fixed, found Channels\(out: 3/3\)"):
+        layer.prefix_outputs(torch.randn(2, 4), torch.tensor([1]))
+    with pytest.raises(ValueError, match=r"must be fixed, found Channels\(out: 3/3\)"):
+        next(layer.running_outputs(torch.randn(2, 4), [1]))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from awnlib import one_pass
 from awnlib.evaluation.sweep import sweep_widths
 from awnlib.models import create_model
-from awnlib.one_pass import backward_one_pass, is_any_width, prefix_logits, width_losses
+from awnlib.one_pass import backward_one_pass, is_any_width, width_losses
 from awnlib.training.methods import load_methods
 from awnlib.training.objectives import backward_widths, loss_weights, sample_widths
 
@@ -129,13 +129,13 @@ def test_networks_whose_features_depend_on_the_width_are_refused():
             backward_one_pass(model, *batch(), WIDTHS)
 
 
-def test_prefix_logits_are_the_logits_of_each_width():
+def test_outputs_of_prefixes_are_those_of_each_width():
     model = small_lenet().eval()
     images, _ = batch()
     widths = [0.4, 1.0, 0.25, 0.4]
     features = model.features(images)
     counts = torch.tensor([model.channels["conv3"].count(width) for width in widths])
-    logits = prefix_logits(model.classifier, features, counts)
+    logits = model.head.prefix_outputs(features, counts)
     for width, found in zip(widths, logits, strict=True):
         model.set_width_mult(width)
         torch.testing.assert_close(found, model(images), rtol=1e-12, atol=1e-12)
