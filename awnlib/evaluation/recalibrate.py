@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from awnlib.channels import check_apart
+from awnlib.layers import SharedBatchNorm2d, SwitchableBatchNorm2d
 from awnlib.layers.batchnorm import running_statistics
 from awnlib.models import SlimmableModel
 from awnlib.settings import check_choice
@@ -67,10 +68,11 @@ def recalibrate_bn(
     settings: list[float | Mapping[str, float]] = [widths] if isinstance(widths, Mapping) else list(widths)
     if not settings or not batches or not all(len(images) for images in batches):
         raise ValueError("recalibration needs at least one width and one batch, and no batch without images")
-    if model.spec.norm == "switchable":
-        _choose_switches(model, widths)
-    elif len(settings) > 1:
+    norms = [norm for _, norm in model.norms()]
+    if len(settings) > 1 and any(isinstance(norm, SharedBatchNorm2d) for norm in norms):
         raise ValueError(f"shared norms keep statistics for one width at a time, found {len(settings)} widths")
+    if any(isinstance(norm, SwitchableBatchNorm2d) for norm in norms):
+        _choose_switches(model, widths)
     for width in settings:
         model.set_width(width)
         with _renewed_statistics(model) as layers:
@@ -85,20 +87,27 @@ def recalibrate_bn(
 
 def _choose_switches(model: SlimmableModel, widths: Sequence[float] | Mapping[str, float]) -> None:
     """Make widths the switches of a model; with a private scale and shift they must be some of its switches already."""
-    if model.spec.affine == "shared":
+    norms = [norm for _, norm in model.norms() if isinstance(norm, SwitchableBatchNorm2d)]
+    if not any(norm.private for norm in norms):
         model.set_switches(widths)
         return
-    switches = model.spec.switches
-    if isinstance(switches, dict) or isinstance(widths, Mapping):
-        known = widths == switches
-    else:
+    if not isinstance(widths, Mapping):
         check_apart(widths)
-        known = {model.snap(width_mult) for width_mult in widths} <= set(switches)
-    if not known:
+    if not all(_are_switches(widths, norm) for norm in norms):
+        switches = {norm.channels.name: norm.width_mults for norm in norms}
+        every = list(switches.values())
         raise ValueError(
             "scale and shift are private to each width: only the statistics of trained widths can be computed anew "
-            f"({switches}), found {widths}"
+            f"({every[0] if every.count(every[0]) == len(every) else switches}), found {widths}"
         )
+
+
+def _are_switches(widths: Sequence[float] | Mapping[str, float], norm: SwitchableBatchNorm2d) -> bool:
+    """Whether a norm has statistics for some widths, or for its part of a width vector and for nothing else."""
+    if isinstance(widths, Mapping):
+        name = norm.channels.name
+        return name in widths and norm.width_mults == [norm.channels.snap(widths[name])]
+    return {norm.channels.snap(width_mult) for width_mult in widths} <= set(norm.width_mults)
 
 
 @contextmanager

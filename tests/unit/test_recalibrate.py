@@ -91,7 +91,7 @@ def test_networks_without_norms_have_nothing_to_compute(batches):
     model = small_lenet(**SHARED)
     model.norm1 = model.norm2 = model.norm3 = nn.Identity()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    recalibrate_bn(model, batches, [0.5])
+    recalibrate_bn(model, batches, [0.5, 1.0])
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
@@ -179,9 +179,12 @@ def test_wrong_requests_are_refused(batches):
         recalibrate_bn(model, batches, {"conv1": 0.5})
     for widths in ([0.6], [1.0, 0.3], VECTOR):
         with pytest.raises(
-            ValueError, match=r"private to each width: only .* of trained widths .*\[1.0, 0.75, 0.5, 0.25\]"
+            ValueError, match=r"private to each width: only .* of trained widths .*\(\[0.25, 0.5, 0.75, 1.0\]\)"
         ):
             recalibrate_bn(small_lenet(**S_NET), batches, widths)
+    for widths in ([0.4], {**VECTOR, "conv1": 0.5}, {"conv1": 0.4}):
+        with pytest.raises(ValueError, match=r"private .*'conv1': \[0.4\], 'conv2': \[1.0\], 'conv3': \[0.5\]"):
+            recalibrate_bn(small_lenet(**S_NET, switches=VECTOR), batches, widths)
 
 
 def test_refused_widths_leave_the_statistics(batches):
