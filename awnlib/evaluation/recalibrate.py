@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from awnlib.channels import check_apart
-from awnlib.layers import SharedBatchNorm2d, SwitchableBatchNorm2d
+from awnlib.layers import SharedBatchNorm2d, SlimmableNetwork, SwitchableBatchNorm2d
 from awnlib.layers.batchnorm import running_statistics
-from awnlib.models import SlimmableModel
 from awnlib.settings import check_choice
 
 Averaging = Literal["exact", "moving"]
@@ -28,7 +27,7 @@ class RecalibrationError(RuntimeError):
 
 @torch.no_grad()
 def recalibrate_bn(
-    model: SlimmableModel,
+    model: SlimmableNetwork,
     batches: Sequence[Tensor],
     widths: Sequence[float] | Mapping[str, float],
     *,
@@ -85,7 +84,7 @@ def recalibrate_bn(
         _check(model, width)
 
 
-def _choose_switches(model: SlimmableModel, widths: Sequence[float] | Mapping[str, float]) -> None:
+def _choose_switches(model: SlimmableNetwork, widths: Sequence[float] | Mapping[str, float]) -> None:
     """Make widths the switches of a model; with a private scale and shift they must be some of its switches already."""
     norms = [norm for _, norm in model.norms() if isinstance(norm, SwitchableBatchNorm2d)]
     if not any(norm.private for norm in norms):
@@ -111,7 +110,7 @@ def _are_switches(widths: Sequence[float] | Mapping[str, float], norm: Switchabl
 
 
 @contextmanager
-def _renewed_statistics(model: SlimmableModel) -> Iterator[list[nn.BatchNorm2d]]:
+def _renewed_statistics(model: SlimmableNetwork) -> Iterator[list[nn.BatchNorm2d]]:
     """Reset the statistics of the active width, let forward passes update them and nothing else, and yield the layers.
 
     Their momenta are afterwards those of before.
@@ -131,7 +130,7 @@ def _renewed_statistics(model: SlimmableModel) -> Iterator[list[nn.BatchNorm2d]]
         model.train(training)
 
 
-def _check(model: SlimmableModel, width: float | Mapping[str, float]) -> None:
+def _check(model: SlimmableNetwork, width: float | Mapping[str, float]) -> None:
     """Refuse statistics that are still those of the reset: a model that never updates them fails silently else."""
     for name, norm in model.norms():
         mean, var = running_statistics(norm.statistics, norm.channels.active)

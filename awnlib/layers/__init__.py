@@ -4,12 +4,14 @@ from awnlib.layers.batchnorm import SharedBatchNorm2d, SwitchableBatchNorm2d
 from awnlib.layers.conv import SlimmableConv2d, TriangularConv2d
 from awnlib.layers.head import PrefixHead
 from awnlib.layers.linear import SlimmableLinear, TriangularLinear
+from awnlib.layers.network import SlimmableNetwork
 
 __all__ = [
     "PrefixHead",
     "SharedBatchNorm2d",
     "SlimmableConv2d",
     "SlimmableLinear",
+    "SlimmableNetwork",
     "SwitchableBatchNorm2d",
     "TriangularConv2d",
     "TriangularLinear",

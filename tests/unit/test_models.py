@@ -125,7 +125,7 @@ def test_wrong_switches_change_nothing(switches):
 
 
 def test_models_without_replaceable_switches_say_so():
-    with pytest.raises(ValueError, match="only a model with norm 'switchable' has switches"):
+    with pytest.raises(ValueError, match="only a network whose norms are switchable has switches"):
         small_lenet().set_switches([0.5])
     with pytest.raises(ValueError, match="private scale and shift"):
         small_lenet(**{**SWITCHABLE, "affine": "private"}).set_switches([0.5])
