@@ -40,8 +40,10 @@ else:
     include: "workflow/rules/train.smk"
     include: "workflow/rules/evaluate.smk"
     include: "workflow/rules/tables.smk"
-    include: "workflow/rules/figures.smk"
-    include: "workflow/rules/report.smk"
+
+
+include: "workflow/rules/exhibits.smk"
+include: "workflow/rules/report.smk"
 
 
 # Everything, and an exit code that tells whether every cell succeeded.
@@ -58,7 +60,7 @@ rule tables:
     input:
         collect(
             "<results>/tables/{name}.{suffix}",
-            name=TABLE_FILES,
+            name=STUDY.tables,
             suffix=["parquet", "csv", "md"],
         ),
     localrule: True
@@ -69,7 +71,7 @@ rule figures:
     input:
         collect(
             "<results>/figures/{name}.{suffix}",
-            name=FIGURE_FILES,
+            name=STUDY.figures,
             suffix=["png", "svg"],
         ),
     localrule: True

@@ -1,4 +1,4 @@
-"""Names of a package that are imported on first use, so that listing what there is imports no torch.
+"""Names and values of a package, read from its files: names are imported on first use, values not at all.
 
 A package lists them once, as imports for type checkers::
 
@@ -42,3 +42,20 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]
         return getattr(import_module(modules[name]), name)
 
     return __getattr__
+
+
+def read_literal(path: Path, name: str) -> Any:
+    """Return the value of a name that a Python file gives a literal, without importing the file; None if it does not.
+
+    Raises
+    ------
+    ValueError
+        If the value is no literal.
+    """
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and [getattr(target, "id", "") for target in statement.targets] == [name]:
+            try:
+                return ast.literal_eval(statement.value)
+            except ValueError:
+                raise ValueError(f"{path}: {name} must be a literal, such as a text or a tuple of texts") from None
+    return None

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from awnlib.results.style import GREY, LINE, STYLES, theme
+from awnlib.results.style import GREY, LINE, theme
 
 # Marker and colour: the shape alone tells reached from missed.
-MARKS = {"reached": ("o", STYLES["awn"].color), "missed": ("X", STYLES["s_net"].color), "": ("D", "white")}
+MARKS = {"reached": ("o", "#0072b2"), "missed": ("X", "#d55e00"), "": ("D", "white")}
 ARROWS = {"at most": "$\\leftarrow$", "at least": "$\\rightarrow$"}
 ROW_INCHES, PANEL_INCHES, WIDTH_INCHES = 0.18, 0.45, 8.5
 

@@ -17,34 +17,19 @@ STORED_TABLES = (
 JOBS: dict[str, tuple[str, ...]] = {
     # Both kinds of study
     "prepare_data": ("data.prepared.prepare",),
+    "make_table": ("results.blocks.markdown", *STORED_TABLES),
+    "draw_figure": ("results.style.save_figure",),
+    "report": ("report.report.write_report", "studies.base.study_yaml"),
     # Widths
     "train_model": ("studies.widths.jobs.train_model",),
     "recalibrate_bn": ("studies.widths.jobs.recalibrate_model",),
     "sweep_widths": ("studies.widths.jobs.sweep_model",),
     "collect_results": ("studies.widths.collect.collect", *STORED_TABLES),
-    "table1": (
-        "papers.any_width_networks.tables.make_table1",
-        "papers.any_width_networks.tables.write_exhibit_table",
-        *STORED_TABLES,
-    ),
-    "table2": (
-        "papers.any_width_networks.tables.make_table2",
-        "papers.any_width_networks.tables.write_exhibit_table",
-        *STORED_TABLES,
-    ),
-    "figure2": ("papers.any_width_networks.figures.figure2", "papers.any_width_networks.figures.save_figure"),
-    "figure4": ("papers.any_width_networks.figures.figure4", "papers.any_width_networks.figures.save_figure"),
-    "figure5": ("papers.any_width_networks.figures.figure5", "papers.any_width_networks.figures.save_figure"),
-    "figure5_macs": ("papers.any_width_networks.figures.figure5_macs", "papers.any_width_networks.figures.save_figure"),
-    "figure6": ("papers.any_width_networks.figures.figure6", "papers.any_width_networks.figures.save_figure"),
-    "report": ("report.study_report.write_report", "studies.base.study_yaml"),
     # Width transfer
     "search_widths": ("studies.transfer.jobs.search_widths",),
     "transfer_widths": ("studies.transfer.jobs.transfer_widths",),
     "train_transferred": ("studies.transfer.jobs.train_transferred",),
     "collect_transfer": ("studies.transfer.collect.collect_transfer", *STORED_TABLES),
-    "draw_transfer": ("papers.width_transfer.figures.draw", "results.style.save_figure"),
-    "report_transfer": ("report.transfer_report.write_transfer_report", "studies.base.study_yaml"),
     # What a resume point is of: what a job does with the outcome is not in it
     "train": ("training.engine.train",),
     "search": ("width_transfer.search.search",),
@@ -54,6 +39,7 @@ VALUES = {
     "studies.widths.config",
     "data.config",
     "results.exhibits",
+    "results.paper_values",
     "methods.yaml",
     "training.run",
     "studies.widths.cells",
@@ -86,8 +72,10 @@ CANNOT_CHANGE_RESULTS = {
 
 
 @cache
-def job_code(stage: str, *, model: str | None = None, source: str | None = None) -> str:
-    """Return the digest of the code that a job runs, with that of its model or the source of its images.
+def job_code(
+    stage: str, *, model: str | None = None, source: str | None = None, renderers: tuple[str, ...] = ()
+) -> str:
+    """Return the digest of the code that a job runs, with that of its model, the source of its images, its renderers.
 
     Raises
     ------
@@ -97,4 +85,5 @@ def job_code(stage: str, *, model: str | None = None, source: str | None = None)
     if stage not in JOBS:
         raise ValueError(f"no job is called '{stage}' (allowed: {', '.join(JOBS)})")
     extensions = [f"models.{model}"] if model else [f"data.sources.{source}"] if source else []
-    return code_digest(*JOBS[stage], *extensions, values=VALUES, settings=SETTINGS, leave_out=CANNOT_CHANGE_RESULTS)
+    roots = (*JOBS[stage], *extensions, *renderers)
+    return code_digest(*roots, values=VALUES, settings=SETTINGS, leave_out=CANNOT_CHANGE_RESULTS)

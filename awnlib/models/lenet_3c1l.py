@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from awnlib.layers import SlimmableLinear
 from awnlib.models import ModelSpec, SlimmableModel
 
+TITLE = "LeNet-3C1L"
+
 
 class LeNet3C1L(SlimmableModel):
     """conv3x3-BN-ReLU, conv3x3-BN-ReLU-maxpool2, conv5x5-BN-ReLU-maxpool2, all without padding, then the classifier.

@@ -11,6 +11,8 @@ from awnlib.layers import SlimmableLinear
 from awnlib.models import ModelSpec, SlimmableModel, StageBlocks
 from awnlib.models._conv_norm import ConvNorm, draw_conv_weights
 
+TITLE = "MobileNetV2"
+
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """Expansion, channels, blocks and stride of each stage; `depth_mult` multiplies blocks where there are several."""
 STEM, LAST = 32, 1280

@@ -11,6 +11,8 @@ from awnlib.layers import SlimmableLinear
 from awnlib.models import ModelSpec, SlimmableModel, StageBlocks
 from awnlib.models._conv_norm import ConvNorm, draw_conv_weights
 
+TITLE = "ResNet18"
+
 STAGES = (64, 128, 256, 512)
 """Channels of each stage; all but the first one halve the resolution."""
 NUM_BLOCKS = 2

@@ -28,8 +28,8 @@ class Picture:
     link: str
 
 
-def load_picture(name: str, file: Path, folder: Path, captions: Mapping[str, tuple[str, str]]) -> Picture:
-    """Return an SVG or PNG file for a page in `folder`; `captions` gives title and caption by name.
+def load_picture(name: str, file: Path, folder: Path, *, title: str, caption: str) -> Picture:
+    """Return an SVG or PNG file for a page in `folder`.
 
     Raises
     ------
@@ -38,7 +38,6 @@ def load_picture(name: str, file: Path, folder: Path, captions: Mapping[str, tup
     """
     if file.suffix not in MIME:
         raise ValueError(f"figure {name}: {file} cannot be put into the report (allowed: {', '.join(MIME)})")
-    title, caption = captions.get(name, (name, ""))
     data = base64.b64encode(file.read_bytes()).decode()
     return Picture(name, title, caption, f"data:{MIME[file.suffix]};base64,{data}", link(file, folder))
 

@@ -16,23 +16,17 @@ from typing import Any
 
 from PIL import Image
 
-import awnlib.report.published
-import awnlib.report.transfer_published
 from awnlib.files import atomic_path
 from awnlib.jobs.records import read_record
-from awnlib.report.published import Contents
-from awnlib.report.results_page import CAPTIONS, write_page
+from awnlib.report.contents import Contents
+from awnlib.report.parts import PARTS, part_of
+from awnlib.report.results_page import write_page
 from awnlib.results.columns import TABLES
-from awnlib.studies.base import study_yaml
+from awnlib.results.exhibits import exhibit_names
+from awnlib.studies.base import BaseStudy, study_yaml
 from awnlib.studies.kinds import load_any_study
-from awnlib.studies.transfer.config import TransferStudy, load_transfer_study
-from awnlib.studies.widths.config import StudyConfig, load_study
 
 MAX_BYTES = 1_500_000
-GENERATED = {
-    *(f"{name}.{suffix}" for name in TABLES for suffix in ("parquet", "md")),
-    *(f"{name}.png" for name in CAPTIONS),
-}
 
 
 class PublishError(ValueError):
@@ -60,9 +54,9 @@ def publish(results: Path, to: Path, *, notes: Path | None = None, incomplete: b
         ``MAX_BYTES`` together.
     """
     study = _configuration(results)
-    if not all((results / f"tables/{name}.parquet").is_file() for name in _collected(study)):
+    if not all((results / f"tables/{name}.parquet").is_file() for name in part_of(study).COLLECTED):
         raise _unfinished(results)
-    contents = _contents(study, results)
+    contents: Contents = part_of(study).contents(study, results)
     missing = [*_missing_files(study, results), *contents.lost]
     if missing and not incomplete:
         lines = "".join(f"\n  {line}" for line in missing)
@@ -77,11 +71,11 @@ def publish(results: Path, to: Path, *, notes: Path | None = None, incomplete: b
     for name, content in files.items():
         with atomic_path(folder / name) as temporary:
             temporary.write_bytes(content)
-    for name in GENERATED - set(files):
+    for name in _generated() - set(files):
         (folder / name).unlink(missing_ok=True)
 
 
-def _configuration(results: Path) -> StudyConfig | TransferStudy:
+def _configuration(results: Path) -> BaseStudy:
     """Return the whole configuration of a study, which is written with its report."""
     if (results / "study.yaml").is_file():
         return load_any_study(results / "study.yaml")
@@ -94,18 +88,14 @@ def _unfinished(results: Path) -> PublishError:
     return PublishError(f"{results} is not finished: run the study until report.html is there")
 
 
-def _collected(study: StudyConfig | TransferStudy) -> Sequence[str]:
-    """Return the tables without which nothing can be said of a study, however incomplete it is."""
-    return ("transfer",) if isinstance(study, TransferStudy) else awnlib.report.published.COLLECTED
+def _generated() -> set[str]:
+    """Return the names of all files that a study may have published but for its own notes."""
+    exhibits = [name for kind in PARTS for name in exhibit_names(kind)]
+    tables = {f"{name}.{suffix}" for name in [*TABLES, *exhibits] for suffix in ("parquet", "md")}
+    return tables | {f"{name}.png" for name in exhibits}
 
 
-def _contents(study: StudyConfig | TransferStudy, results: Path) -> Contents:
-    if isinstance(study, TransferStudy):
-        return awnlib.report.transfer_published.contents(study, results)
-    return awnlib.report.published.contents(study, results)
-
-
-def _missing_files(study: StudyConfig | TransferStudy, results: Path) -> Iterator[str]:
+def _missing_files(study: BaseStudy, results: Path) -> Iterator[str]:
     """Yield a line for each file that a complete study has and this one lacks."""
     wanted = [*(f"tables/{name}.parquet" for name in study.tables), *(f"figures/{name}.png" for name in study.figures)]
     for name in ("complete.json", *wanted):
@@ -113,13 +103,11 @@ def _missing_files(study: StudyConfig | TransferStudy, results: Path) -> Iterato
             yield f"{name} is missing"
 
 
-def _files(
-    study: StudyConfig | TransferStudy, contents: Contents, results: Path, missing: list[str]
-) -> dict[str, bytes]:
+def _files(study: BaseStudy, contents: Contents, results: Path, missing: list[str]) -> dict[str, bytes]:
     """Return what is published, by file name."""
-    tables = [results / f"tables/{name}.parquet" for name in contents.tables]
-    tables += [results / f"tables/{name}.md" for name in contents.texts]
-    figures = [results / f"figures/{name}.png" for name in contents.figures]
+    tables = [results / f"tables/{name}.parquet" for name in [*contents.tables, *study.tables]]
+    tables += [results / f"tables/{name}.md" for name in study.tables]
+    figures = [results / f"figures/{name}.png" for name in study.figures]
     # Where one computer keeps its images is nobody else's business.
     public = study.model_copy(update={"data_folder": None})
     return {
@@ -161,23 +149,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--to", type=Path, default=Path("docs/results"), help="folder of all published studies")
     parser.add_argument("--notes", type=Path, help="Markdown file to publish as the study's notes")
     parser.add_argument("--incomplete", action="store_true", help="publish although results are missing")
-    parser.add_argument(
-        "--paper",
-        type=Path,
-        default=Path("configs/awn_paper.yaml"),
-        help="the setting of Any-Width Networks, to compare with",
-    )
-    parser.add_argument(
-        "--transfer-paper",
-        type=Path,
-        default=Path("configs/width_transfer_imagenet.yaml"),
-        help="the setting of Width Transfer, to compare with",
-    )
     options = parser.parse_args(arguments)
     try:
-        papers = load_study(options.paper), load_transfer_study(options.transfer_paper)
         publish(options.results, options.to, notes=options.notes, incomplete=options.incomplete)
-        write_page(options.to, *papers)
+        write_page(options.to)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
 

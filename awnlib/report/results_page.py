@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-import awnlib.report.published
-import awnlib.report.study_report
-import awnlib.report.transfer_published
-import awnlib.report.transfer_report
 from awnlib.files import atomic_path
 from awnlib.report.page import format_time
+from awnlib.report.parts import part_of
+from awnlib.report.report import in_order
+from awnlib.results.exhibits import PAPERS, exhibit_row, load_paper
+from awnlib.results.findings import Finding
 from awnlib.results.schemas import read_table
-from awnlib.studies.kinds import load_any_study
-from awnlib.studies.transfer.config import TransferStudy
-from awnlib.studies.widths.config import StudyConfig
+from awnlib.studies.base import BaseStudy
+from awnlib.studies.kinds import departures_of, load_any_study
 
 TEMPLATE = Path(__file__).with_name("results_page.md.jinja")
 STEPS = {
@@ -31,18 +32,15 @@ STEPS = {
 }
 TRAINING = ("search", "retraining", "train")
 """Steps that train networks."""
-CAPTIONS = {**awnlib.report.study_report.CAPTIONS, **awnlib.report.transfer_report.CAPTIONS}
 
 
-def write_page(to: Path, paper: StudyConfig, transfer_paper: TransferStudy) -> None:
+def write_page(to: Path) -> None:
     """Write ``<to>/README.md`` over all published studies, in the order of their names.
 
     Parameters
     ----------
     to
         The folder of all published studies.
-    paper, transfer_paper
-        The own settings of the two papers, with which studies of their kind are compared.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE.parent),
@@ -51,36 +49,53 @@ def write_page(to: Path, paper: StudyConfig, transfer_paper: TransferStudy) -> N
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    studies = [_section(path.parent, paper, transfer_paper) for path in sorted(to.glob("*/study.yaml"))]
-    page = environment.get_template(TEMPLATE.name).render(studies=studies)
+    studies = [_section(path.parent) for path in sorted(to.glob("*/study.yaml"))]
+    papers = {name: load_paper(name) for study in studies for name in study["papers"]}
+    page = environment.get_template(TEMPLATE.name).render(studies=studies, papers=papers)
     with atomic_path(to / "README.md") as temporary:
         temporary.write_text(re.sub(r"\n{3,}", "\n\n", page).strip() + "\n", encoding="utf-8")
 
 
-def _section(folder: Path, paper: StudyConfig, transfer_paper: TransferStudy) -> dict[str, Any]:
+def _section(folder: Path) -> dict[str, Any]:
     """Return what the page says of one published study."""
     study = load_any_study(folder / "study.yaml")
     tables = {path.stem: read_table(path) for path in sorted(folder.glob("*.parquet"))}
-    if isinstance(study, TransferStudy):
-        own = awnlib.report.transfer_published.section(study, tables, transfer_paper)
-    else:
-        own = awnlib.report.published.section(study, tables, paper)
+    own = part_of(study).section(study, tables)
+    claims, ours = (list(_findings(study, own["known"], which)) for which in ("paper_findings", "own_findings"))
     origin = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     notes = folder / "notes.md"
-    claims = own["paper_findings"]
     holds = sum(finding.verdict == "holds" for _, finding in claims)
+    figures = [name for name in in_order(study, study.figures) if (folder / f"{name}.png").is_file()]
     return {
         "name": study.study,
-        "is_transfer": isinstance(study, TransferStudy),
+        "papers": study.papers,
         "description": study.description,
         **_machine(origin),
         "missing": origin["missing"],
         "score": f"{holds} of {len(claims)}",
         **own,
-        "figures": [(name, *text) for name, text in CAPTIONS.items() if (folder / f"{name}.png").is_file()],
+        "paper_findings": claims,
+        "own_findings": ours,
+        "departures": list(_departures(study)),
+        "figures": [(name, exhibit_row(name)) for name in figures],
         "notes": notes.read_text(encoding="utf-8").strip() if notes.is_file() else "",
         "files": sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")),
     }
+
+
+def _findings(study: BaseStudy, tables: Mapping[str, pd.DataFrame], which: str) -> Iterator[tuple[str, Finding]]:
+    """Yield what the claims of a study's papers come to; a paper without a file of claims makes none."""
+    for paper in study.papers:
+        if (PAPERS / paper / "claims.py").is_file():
+            yield from getattr(import_module(f"awnlib.papers.{paper}.claims"), which)(study, tables)
+
+
+def _departures(study: BaseStudy) -> Iterator[tuple[str, list[str]]]:
+    """Yield the title of each of a study's papers that says its own setting, and what the study has different."""
+    for paper in study.papers:
+        setting = PAPERS / paper / "setting.yaml"
+        if setting.is_file():
+            yield load_paper(paper).title, departures_of(study, load_any_study(setting))
 
 
 def _machine(origin: Mapping[str, Any]) -> dict[str, str]:

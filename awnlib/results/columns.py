@@ -56,33 +56,28 @@ CELL = (
     _text("label", "the method's name in tables and figures"),
 )
 VARIANT = _text("variant", "`as_trained`, or `recal<N>`: BN statistics recalibrated at N widths after training")
+RECALIBRATION = (
+    _int("recalibrated_widths", "widths whose BN statistics were computed after training; null: none", nullable=True),
+    _text("averaging", "how these were averaged over batches: `exact` or `moving`; null: none", nullable=True),
+    _int("recalibration_images", "training images that they are of; null: none", unit="images", nullable=True),
+)
+SCORE = (
+    _text("test_set", "test images, where a data set has several sets of them"),
+    _text("metric", "what `score` is, with its unit"),
+)
 SEED = _int("seed", "seed of the run")
 WIDTH = _float("width_mult", "width of operation", unit="fraction of full width")
 STATE = _text("state", "`ok`, `diverged`, `failed` or `skipped`")
 ERROR = _text("error", "what went wrong; null if nothing did", nullable=True)
-EXHIBIT_KEYS = (
-    _text("model", "network"),
-    _text("dataset", "data set"),
-    _text("paper_dataset", "data set of the paper that the cell is compared with"),
-    *CELL[2:],
-    VARIANT,
-)
-EXHIBIT_VALUES = (
-    _float("value_pct", "mean over seeds; null if no seed succeeded", unit="%", nullable=True),
-    _float("std_pct", "standard deviation over seeds (n - 1); null below two seeds", unit="%", nullable=True),
-    _int("num_seeds", "seeds in the mean"),
-    _float("paper_pct", "the paper's number; null if it has none", unit="%", nullable=True),
-    _float("difference_pct", "ours minus the paper's", unit="percentage points", nullable=True),
-    _int("missing", "seeds without a result"),
-)
 _PARAMS_STORED = "parameters and every stored set of BN statistics at full width"
 
 _SWEEP = Table(
     "sweep",
-    "One row per evaluation and width: test accuracy and cost over the dense width grid.",
+    "One row per evaluation, width, test set and metric: what a network of that width is worth, and its cost.",
     (
         *CELL,
         VARIANT,
+        *RECALIBRATION,
         SEED,
         WIDTH,
         _float(
@@ -92,8 +87,8 @@ _SWEEP = Table(
             nullable=True,
         ),
         Column("is_trained", "bool", "", "whether the width is one of the fixed trained widths"),
-        _float("test_loss", "mean cross-entropy; null if not finite", unit="nats", nullable=True),
-        _float("test_top1_pct", "test images classified correctly", unit="%"),
+        *SCORE,
+        _float("score", "null if not finite", unit="the metric's", nullable=True),
         _int("num_images", "test images"),
         _int("macs", "multiply-adds for one image; those with structural zeros are not counted", unit="MACs"),
         _int("macs_dense", "multiply-adds for one image, structural zeros counted", unit="MACs"),
@@ -102,7 +97,7 @@ _SWEEP = Table(
 )
 _HISTORY = Table(
     "history",
-    "One row per run, epoch and trained width: the course of training.",
+    "One row per run, epoch, trained width and metric: the course of training.",
     (
         *CELL,
         SEED,
@@ -115,8 +110,13 @@ _HISTORY = Table(
             unit="fraction of full width",
             nullable=True,
         ),
-        _float("train_loss", "mean over the epoch, in training mode; null if not finite", unit="nats", nullable=True),
-        _float("train_top1_pct", "training accuracy, mean over the epoch, in training mode", unit="%", nullable=True),
+        SCORE[1],
+        _float(
+            "score",
+            "mean over the epoch, in training mode; null if not finite",
+            unit="the metric's",
+            nullable=True,
+        ),
     ),
 )
 _BN_STATISTICS = Table(
@@ -192,14 +192,16 @@ _RUNS = Table(
 )
 _EVALUATIONS = Table(
     "evaluations",
-    "One row per evaluation (one dense width sweep of a run).",
+    "One row per evaluation (one dense width sweep of a run), test set and metric that is summed up over the widths.",
     (
         *CELL,
         VARIANT,
+        *RECALIBRATION,
         SEED,
         STATE,
         ERROR,
-        _float("auc_pct", "area under the width-accuracy curve divided by its range", unit="%", nullable=True),
+        *SCORE,
+        _float("score", "area under the curve over the widths by its range", unit="the metric's", nullable=True),
         _float("min_width_mult", "smallest width of the grid", unit="fraction of full width", nullable=True),
         _float("max_width_mult", "largest width of the grid", unit="fraction of full width", nullable=True),
         _int("num_widths", "points of the width grid", nullable=True),
@@ -209,20 +211,27 @@ _EVALUATIONS = Table(
         _float("recalibration_time_s", "wall time of the recalibration; null: none", unit="s", nullable=True),
     ),
 )
-_TABLE1 = Table(
-    "table1",
-    "The paper's Table 1: training and test accuracy at the fixed widths.",
+_EXHIBIT = Table(
+    "exhibit",
+    "A table of a paper, one row per cell: our mean over the seeds beside the paper's number.",
     (
-        *EXHIBIT_KEYS,
-        WIDTH,
-        _text("metric", "`train_top1_pct` (last epoch) or `test_top1_pct`"),
-        *EXHIBIT_VALUES,
+        _text("model", "network"),
+        _text("dataset", "data set"),
+        _text("paper_dataset", "data set of the paper that the cell is compared with"),
+        *CELL[2:],
+        VARIANT,
+        _text("metric", "what `score` is, with its unit"),
+        _text("test_set", "test images, or `train`: those of training, in the last epoch"),
+        _float(
+            "width_mult", "width of operation; null: summed up over all", unit="fraction of full width", nullable=True
+        ),
+        _float("score", "mean over seeds; null if no seed succeeded", unit="the metric's", nullable=True),
+        _float("std", "standard deviation over seeds (n - 1); null below two", unit="the metric's", nullable=True),
+        _int("num_seeds", "seeds in the mean"),
+        _float("paper_score", "the paper's number; null if it has none", unit="the metric's", nullable=True),
+        _float("difference", "ours minus the paper's", unit="the metric's", nullable=True),
+        _int("missing", "seeds without a result"),
     ),
-)
-_TABLE2 = Table(
-    "table2",
-    "The paper's Table 2: area under the width-accuracy curve (AUC).",
-    (*EXHIBIT_KEYS, *EXHIBIT_VALUES),
 )
 _WIDTH_SEARCH = Table(
     "width_search",
@@ -345,7 +354,7 @@ _DATASETS = Table(
 TABLES = {
     table.name: table
     for table in (
-        *(_SWEEP, _HISTORY, _BN_STATISTICS, _BN_DRIFT, _RUNS, _EVALUATIONS, _TABLE1, _TABLE2),
+        *(_SWEEP, _HISTORY, _BN_STATISTICS, _BN_DRIFT, _RUNS, _EVALUATIONS, _EXHIBIT),
         *(_WIDTH_SEARCH, _TRANSFER, _WIDTHS, _SIMILARITY, _DATASETS),
     )
 }

@@ -1,10 +1,38 @@
-"""A table or a figure of a study: which methods on which models and data sets."""
+"""Tables and figures of papers: rows of ``papers/<paper>/exhibits.yaml``, and what a study shows in them.
+
+An exhibit is named `<paper>.<row>`, such as `any_width_networks.table1`. Its row names a renderer: a file of
+`awnlib/results/renderers/`, or of the paper's own folder, with
+
+- `NEEDS`: the tables of a study that it reads;
+- `Options`: the class of its row's `options`;
+- a figure's `draw(exhibit, tables) -> Figure`, or a table's `make(exhibit, tables) -> DataFrame` (with the columns of
+  the table `exhibit`) and `layout(exhibit, frame) -> list[Block]`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
 from pydantic import Field
 
-from awnlib.settings import Settings
+from awnlib.lazy import read_literal
+from awnlib.results.metrics import Metric
+from awnlib.results.paper_values import PaperValues, paper_values
+from awnlib.settings import Settings, parse, read_yaml
+from awnlib.training.methods import Method
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAPERS = Path(__file__).parents[1] / "papers"
+RENDERERS = Path(__file__).with_name("renderers")
+O = TypeVar("O", bound=Settings)  # noqa: E741
 
 
 class PanelConfig(Settings):
@@ -15,10 +43,159 @@ class PanelConfig(Settings):
     paper_dataset: str | None = Field(
         default=None, description="a data set of the paper, such as fashion_mnist; null: the data set's own name"
     )
+    test_set: str = Field(default="test", description="which test images, where a data set has several sets of them")
 
 
 class ExhibitConfig(Settings):
-    """A table or a figure: which methods on which panels."""
+    """What a study shows in a table or a figure: which methods on which panels."""
 
     panels: list[PanelConfig] = Field(min_length=1, description="models and data sets, a row or a subplot each")
     methods: list[str] = Field(min_length=1, description="methods by name")
+
+
+class ExhibitRow(Settings):
+    """A table or a figure of a paper."""
+
+    title: str = Field(description="title for readers")
+    caption: str = Field(default="", description="what it shows")
+    renderer: str = Field(description="what makes it, by file name")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the renderer")
+    beside: str | None = Field(
+        default=None, description="made for the same panels whenever this other row is asked for"
+    )
+
+
+class Paper(Settings):
+    """A paper, as its `exhibits.yaml` says."""
+
+    title: str = Field(description="title, authors and year")
+    studies: Literal["widths", "transfer"] = Field(description="the kind of studies that repeat it")
+    main: str | None = Field(default=None, description="the figure that opens a report")
+    exhibits: dict[str, ExhibitRow] = Field(description="tables and figures by a short name")
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A table or a figure of a study, with all that its renderer needs besides the study's tables.
+
+    Attributes
+    ----------
+    name
+        Its full name, `<paper>.<row>`.
+    metric
+        What the study's networks are judged by.
+    panels, methods
+        What it shows; empty where the study's kind knows.
+    settings
+        The study's methods by name.
+    """
+
+    name: str
+    metric: Metric
+    panels: list[PanelConfig] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
+    settings: Mapping[str, Method] = field(default_factory=dict)
+
+    @property
+    def row(self) -> ExhibitRow:
+        """The paper's row."""
+        return exhibit_row(self.name)
+
+    @property
+    def paper(self) -> PaperValues:
+        """The paper's numbers."""
+        return paper_values(self.name.partition(".")[0])
+
+    @property
+    def short_name(self) -> str:
+        """The name within the paper: table1."""
+        return self.name.partition(".")[2]
+
+    def rows_of(self, frame: pd.DataFrame, panel: PanelConfig) -> pd.DataFrame:
+        """Return a panel's rows of a table of the study: those of its test set and metric, where there are several."""
+        wanted = {"dataset": panel.dataset, "model": panel.model, "test_set": panel.test_set}
+        for column, value in {**wanted, "metric": self.metric.name}.items():
+            if column in frame.columns:
+                frame = frame[frame[column] == value]
+        return frame
+
+    def options(self, kind: type[O]) -> O:
+        """Return the options of the row as its renderer's class of them."""
+        return parse(kind, self.row.options, origin=f"exhibit {self.name}")
+
+
+@cache
+def load_paper(name: str) -> Paper:
+    """Return what a paper's folder says of it.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such paper, or its file cannot be used.
+    """
+    path = PAPERS / name / "exhibits.yaml"
+    return parse(Paper, read_yaml(path), origin=str(path))
+
+
+def paper_names() -> list[str]:
+    """Return the names of all papers: the folders that have an `exhibits.yaml`."""
+    return sorted(path.parent.name for path in PAPERS.glob("*/exhibits.yaml"))
+
+
+def exhibit_names(studies: str) -> list[str]:
+    """Return the full names of all exhibits of one kind of studies, in the order of their papers' rows."""
+    papers = {name: load_paper(name) for name in paper_names()}
+    return [f"{name}.{row}" for name, paper in papers.items() if paper.studies == studies for row in paper.exhibits]
+
+
+def exhibit_row(name: str) -> ExhibitRow:
+    """Return the row of an exhibit by its full name."""
+    paper, _, row = name.partition(".")
+    return load_paper(paper).exhibits[row]
+
+
+def with_companions(names: list[str]) -> list[str]:
+    """Return full names, each followed by those exhibits that are made beside it; none twice."""
+    found = []
+    for name in names:
+        paper = name.partition(".")[0]
+        others = [f"{paper}.{row}" for row in load_paper(paper).exhibits]
+        found += [name, *(other for other in others if companion_of(other) == name)]
+    return list(dict.fromkeys(found))
+
+
+def companion_of(name: str) -> str | None:
+    """Return the full name of the exhibit that another one is made beside, if it is."""
+    beside = exhibit_row(name).beside
+    return f"{name.partition('.')[0]}.{beside}" if beside else None
+
+
+def full_names(short: str, known: list[str]) -> list[str]:
+    """Return the names among `known` that a full or short name may mean."""
+    return [name for name in known if short in (name, name.partition(".")[2])]
+
+
+def renderer_path(name: str) -> str:
+    """Return the module, below `awnlib`, of what makes an exhibit."""
+    paper, renderer = name.partition(".")[0], exhibit_row(name).renderer
+    shared = RENDERERS.joinpath(f"{renderer}.py").is_file()
+    return f"results.renderers.{renderer}" if shared else f"papers.{paper}.{renderer}"
+
+
+def renderer_of(name: str) -> ModuleType:
+    """Return the module that makes an exhibit."""
+    return import_module(f"awnlib.{renderer_path(name)}")
+
+
+def needs_of(name: str) -> list[str]:
+    """Return the names of the study's tables that an exhibit is made from; its renderer is not imported."""
+    return list(read_literal(_renderer_file(name), "NEEDS"))
+
+
+def is_table(name: str) -> bool:
+    """Whether an exhibit is a table rather than a figure; its renderer is not imported."""
+    return "\ndef make(" in _renderer_file(name).read_text(encoding="utf-8")
+
+
+def _renderer_file(name: str) -> Path:
+    return PAPERS.parent.joinpath(*renderer_path(name).split(".")).with_suffix(".py")

@@ -1,62 +1,78 @@
-"""The numbers of the paper (Vu, Eder, Price and Frahm: Any-Width Networks, 2020), to stand beside ours.
+"""The numbers of a paper, to stand beside ours: rows of ``papers/<paper>/values.csv``.
 
-They are rows of ``papers/any_width_networks/values.csv``; the names of methods, variants, models and data sets are this
-package's.
+Names of methods, variants, models and data sets are this package's.
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-VALUES = Path(__file__).parents[1].joinpath("papers", "any_width_networks", "values.csv")
-KEYS = ("exhibit", "dataset", "model", "method", "variant", "width_mult", "metric")
+PAPERS = Path(__file__).parents[1] / "papers"
+KEYS = ("exhibit", "dataset", "test_set", "model", "method", "variant", "width_mult", "metric")
+Key = tuple[str, ...]
 
 
-def paper_value(
-    exhibit: str,
-    *,
-    model: str,
-    method: str,
-    variant: str,
-    metric: str,
-    dataset: str = "",
-    width_mult: float | None = None,
-) -> float | None:
-    """Return the paper's number for one cell of a table or figure, in percent; None if it reports none.
+@dataclass(frozen=True)
+class PaperValues:
+    """The numbers of one paper by what they are of."""
 
-    Parameters
-    ----------
-    exhibit
-        "table1", "table2", "figure6" or "model_size".
-    model, method, variant
-        As in a study; ``variant`` is "as_trained" or "recal<number of widths>".
-    metric
-        "train_top1_pct", "test_top1_pct", "auc_pct" or "extra_size_pct".
-    dataset
-        The paper's data set: "mnist", "fashion_mnist", "cifar10" or "cifar100"; empty for "model_size".
-    width_mult
-        The width of a number of Table 1; None for numbers of a whole curve.
-    """
-    return _values().get((exhibit, dataset, model, method, variant, _width(width_mult), metric))
+    by_key: Mapping[Key, float] = field(default_factory=dict)
 
+    def value(
+        self,
+        exhibit: str,
+        *,
+        model: str,
+        method: str,
+        variant: str,
+        metric: str,
+        dataset: str = "",
+        test_set: str = "",
+        width_mult: float | None = None,
+    ) -> float | None:
+        """Return the paper's number for one cell of a table or figure, in our units; None if it reports none.
 
-def paper_widths(exhibit: str, *, dataset: str, model: str) -> list[float]:
-    """Return the widths at which an exhibit of the paper has numbers for a panel, largest first."""
-    found = {key[5] for key in _values() if key[:3] == (exhibit, dataset, model) and key[5]}
-    return sorted(map(float, found), reverse=True)
+        Parameters
+        ----------
+        exhibit
+            The short name of a table or figure, or another group of numbers such as "model_size".
+        model, method, variant
+            As in a study; ``variant`` is "as_trained" or "recal<number of widths>".
+        metric
+            As in the study's tables ("top1_pct"), or a name of the group's own.
+        dataset, test_set
+            The paper's data set, and which of its images; "train" for those of training.
+        width_mult
+            The width of the number; None for numbers of a whole curve.
+        """
+        return self.by_key.get((exhibit, dataset, test_set, model, method, variant, _width(width_mult), metric))
 
+    def widths(self, exhibit: str, *, dataset: str, model: str) -> list[float]:
+        """Return the widths at which an exhibit has numbers for a panel, largest first."""
+        found = {key[6] for key in self.by_key if (key[0], key[1], key[3]) == (exhibit, dataset, model) and key[6]}
+        return sorted(map(float, found), reverse=True)
 
-def paper_datasets() -> list[str]:
-    """Return the names of the data sets that the paper has numbers for."""
-    return sorted({key[1] for key in _values()} - {""})
+    def datasets(self) -> list[str]:
+        """Return the names of the data sets that the paper has numbers for."""
+        return sorted({key[1] for key in self.by_key} - {""})
+
+    def of_exhibit(self, exhibit: str) -> dict[str, float]:
+        """Return all numbers of an exhibit, by their keys in one line."""
+        return {"/".join(key[1:]): value for key, value in self.by_key.items() if key[0] == exhibit}
 
 
 @cache
-def _values() -> dict[tuple[str, ...], float]:
-    with VALUES.open(newline="", encoding="utf-8") as file:
-        return {tuple(row[key] for key in KEYS): float(row["value"]) for row in csv.DictReader(file)}
+def paper_values(paper: str) -> PaperValues:
+    """Return the numbers of a paper; none if its folder has no `values.csv`."""
+    path = PAPERS / paper / "values.csv"
+    if not path.is_file():
+        return PaperValues()
+    with path.open(newline="", encoding="utf-8") as file:
+        return PaperValues({tuple(row[key] for key in KEYS): float(row["value"]) for row in csv.DictReader(file)})
 
 
 def _width(width_mult: float | None) -> str:

@@ -21,6 +21,7 @@ from awnlib.results.variants import recalibration_points
 from awnlib.training.methods import Method
 
 WIDTH_LABEL = "width (fraction of full width)"
+MACS_LABEL = "multiply-adds per image"
 ACCURACY_LABEL = "test accuracy (%)"
 DOTTED, SHORT_DASHED, DASHED, DASH_DOTTED = (0, (1, 1)), (0, (2, 1)), (0, (4, 1.5)), (0, (5, 1.5, 1, 1.5))
 GREY = "0.35"
@@ -36,30 +37,19 @@ class Style:
     marker: str = "o"
 
 
-# Colours told apart by colour-blind readers (after Okabe and Ito); line styles tell them apart in print.
-STYLES = {
-    "awn": Style("#0072b2"),
-    "awn_rs": Style("#009e73", DASHED),
-    "awn_all": Style("#1b1f5e", DOTTED),
-    "awn_plain_width": Style("#6a8fd8", SHORT_DASHED),
-    "s_net": Style("#d55e00", marker="s"),
-    "us_net": Style("#7b2d78"),
-    "us_net_hard": Style("#dd1c77"),
-    "shared_bn": Style("#8a6d00", DASH_DOTTED, "v"),
-    "i_net": Style("#000000", marker="x"),
-    "awn_2w": Style("#e69f00", DASHED),
-    "awn_3w": Style("#cc79a7", DASH_DOTTED),
-    "full_width_triangular": Style("#56b4e9", SHORT_DASHED),
-    "full_width_dense": Style("#7f7f7f"),
+LINES = {
+    "solid": "-",
+    "dotted": DOTTED,
+    "short_dashed": SHORT_DASHED,
+    "dashed": DASHED,
+    "dash_dotted": DASH_DOTTED,
 }
 VARIANT_STYLES = ((DOTTED, "o"), (DASHED, "s"), ("-", "^"))
 
 
 def style_of(methods: Mapping[str, Method], method: str, variant: str) -> Style:
-    """Return the style of a method's evaluation; methods of the study's own share out further colours in order."""
-    others = [name for name in methods if name not in STYLES]
-    palette = sns.color_palette("husl", max(len(others), 1)).as_hex()
-    style = STYLES.get(method) or Style(palette[others.index(method)], DASHED)
+    """Return the style of a method's evaluation; methods without a colour of their own share out others in order."""
+    style = _own_style(methods, method)
     if recalibration_points(variant) is None:
         return style
     variants = [f"recal{points}" for points in methods[method].recalibration]
@@ -67,6 +57,15 @@ def style_of(methods: Mapping[str, Method], method: str, variant: str) -> Style:
     shades = sns.light_palette(style.color, 2 * len(variants)).as_hex()[-len(variants) :]
     linestyle, marker = VARIANT_STYLES[rank % len(VARIANT_STYLES)]
     return replace(style, color=shades[rank], linestyle=linestyle, marker=marker)
+
+
+def _own_style(methods: Mapping[str, Method], method: str) -> Style:
+    look = methods[method].look
+    if look.color:
+        return Style(look.color, LINES[look.line or "solid"], look.marker)
+    others = [name for name in methods if not methods[name].look.color]
+    palette = sns.color_palette("husl", len(others)).as_hex()
+    return Style(palette[others.index(method)], LINES[look.line or "dashed"], look.marker)
 
 
 def theme() -> AbstractContextManager[None]:

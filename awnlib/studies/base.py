@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import Field, field_validator
 
 from awnlib.data.config import DatasetConfig
-from awnlib.settings import Settings
+from awnlib.models import model_names
+from awnlib.results.exhibits import Exhibit, full_names, is_table
+from awnlib.settings import ConfigError, Settings
 
+S = TypeVar("S", bound="BaseStudy")
 NAME = r"[a-z0-9][a-z0-9_.-]*"
 
 
@@ -31,6 +34,42 @@ class BaseStudy(Settings):
         "width-transfer study), data sets and models; empty: all",
     )
 
+    kind: ClassVar[str]
+    """The name of the kind of studies: that of its folder."""
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of what a study consists of, which `only` may select besides data sets and models."""
+        raise NotImplementedError
+
+    def reduced(self, parts: set[str], datasets: set[str], models: set[str]) -> Self:
+        """Return the study with so many of its parts, and of those what these data sets and models need."""
+        raise NotImplementedError
+
+    @property
+    def shown(self) -> list[str]:
+        """The full names of all tables and figures of papers that the study makes."""
+        raise NotImplementedError
+
+    @property
+    def papers(self) -> list[str]:
+        """The papers whose tables and figures the study makes."""
+        return list(dict.fromkeys(name.partition(".")[0] for name in self.shown))
+
+    @property
+    def tables(self) -> list[str]:
+        """The names of all tables for readers, each a file of its name."""
+        return [name for name in self.shown if is_table(name)]
+
+    @property
+    def figures(self) -> list[str]:
+        """The names of all figures, each a file of its name."""
+        return [name for name in self.shown if not is_table(name)]
+
+    def exhibit(self, name: str) -> Exhibit:
+        """Return a table or figure of a paper, by its full name, with what its renderer needs of the study."""
+        raise NotImplementedError
+
     def images(self) -> dict[str, DatasetConfig]:
         """Return the settings of every data set to prepare, by the name of its file."""
         return dict(self.datasets)
@@ -47,6 +86,41 @@ class BaseStudy(Settings):
         if len(set(value)) != len(value) or min(value) < 0:
             raise ValueError(f"seeds must be different and not negative, found {value}")
         return value
+
+
+def selected(study: S, origin: str) -> S:
+    """Return a study with those parts that its `only` leaves, and without `only`.
+
+    Raises
+    ------
+    ConfigError
+        If `only` has a name that the study does not, or one that may mean several, or leaves nothing.
+    """
+    if not study.only:
+        return study
+    groups = (study.parts, list(study.datasets), model_names())
+    known = [name for group in groups for name in group]
+    names = [one_name("only", name, study.parts) if name not in known else name for name in study.only]
+    if problems := unknown_names("only", names, sorted(known)):
+        raise ConfigError(problems, origin)
+    left = study.reduced(*(set(group) & set(names) or set(group) for group in groups))
+    if not left.parts:
+        raise ConfigError([f"only: nothing in this study has {' and '.join(study.only)}"], origin)
+    return left.model_copy(update={"only": []})
+
+
+def one_name(where: str, short: str, known: list[str]) -> str:
+    """Return the one full name that a full or short name means, or the name itself if nothing is called so.
+
+    Raises
+    ------
+    ConfigError
+        If it may mean several.
+    """
+    found = full_names(short, known)
+    if len(found) > 1:
+        raise ConfigError([f"{where}: '{short}' may mean {' or '.join(found)}"])
+    return found[0] if found else short
 
 
 def study_yaml(study: BaseStudy) -> str:

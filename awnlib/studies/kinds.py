@@ -2,25 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from awnlib.settings import read_yaml
-from awnlib.studies.transfer.config import TransferStudy, parse_transfer_study
-from awnlib.studies.widths.config import StudyConfig, parse_study
+from awnlib.studies.base import BaseStudy
+from awnlib.studies.transfer.config import parse_transfer_study
+from awnlib.studies.transfer.departures import departures as transfer_departures
+from awnlib.studies.widths.config import parse_study
+from awnlib.studies.widths.departures import departures as widths_departures
 
 
-def parse_any_study(data: dict[str, Any], *, origin: str = "config") -> StudyConfig | TransferStudy:
-    """Validate plain data as a study; one with the key `transfer` is a width-transfer study.
+@dataclass(frozen=True)
+class Kind:
+    """What is known of a kind of studies.
+
+    Attributes
+    ----------
+    parse
+        Plain data and the name of their source, for messages, to a study.
+    departures
+        Lines on what a study has different from another, a paper's own.
+    """
+
+    parse: Callable[..., BaseStudy]
+    departures: Callable[[Any, Any], list[str]]
+
+
+KINDS = {
+    "widths": Kind(parse_study, widths_departures),
+    "transfer": Kind(parse_transfer_study, transfer_departures),
+}
+
+
+def kind_of(data: dict[str, Any]) -> str:
+    """Return the name of the kind that plain data are of; one with the key `transfer` is a width-transfer study."""
+    return "transfer" if "transfer" in data else "widths"
+
+
+def parse_any_study(data: dict[str, Any], *, origin: str = "config") -> BaseStudy:
+    """Validate plain data as a study of their kind.
 
     Raises
     ------
     ConfigError
         With every problem found.
     """
-    return parse_transfer_study(data, origin=origin) if "transfer" in data else parse_study(data, origin=origin)
+    return KINDS[kind_of(data)].parse(data, origin=origin)
 
 
-def load_any_study(path: Path) -> StudyConfig | TransferStudy:
+def load_any_study(path: Path) -> BaseStudy:
     """Read and validate the YAML file of a study of any kind, as `parse_any_study` does."""
     return parse_any_study(read_yaml(path), origin=str(path))
+
+
+def departures_of(study: BaseStudy, paper: BaseStudy) -> list[str]:
+    """Return a line for each setting of a study that differs from a paper's own, which is of the same kind."""
+    return KINDS[study.kind].departures(study, paper)

@@ -14,7 +14,19 @@ from pydantic import Field, model_validator
 
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 
+FOR_READERS = {"label", "source", "look"}
+"""Fields that say how a method is shown: no result depends on them."""
 BUILT_IN = Path(__file__).with_name("methods.yaml")
+
+
+class Look(Settings):
+    """How a method is drawn in figures."""
+
+    color: str | None = Field(default=None, pattern="^#[0-9a-f]{6}$", description="such as #0072b2; null: a free one")
+    line: Literal["solid", "dotted", "short_dashed", "dashed", "dash_dotted"] | None = Field(
+        default=None, description="null: solid with a colour of its own, else dashed"
+    )
+    marker: str = Field(default="o", min_length=1, max_length=1, description="a marker of matplotlib")
 
 
 class Method(Settings):
@@ -22,6 +34,9 @@ class Method(Settings):
 
     label: str = Field(description="name in tables and figures")
     source: str = Field(default="", description="paper and section")
+    look: Look = Field(
+        default_factory=Look, description="how it is drawn; rows that start from this one have their own"
+    )
     layer: Literal["triangular", "sliced"] = Field(
         description="weights below the staircase only, or all of the active block"
     )
@@ -137,4 +152,6 @@ def _resolve(name: str, rows: Mapping[str, Mapping[str, Any]], seen: tuple[str, 
         return row
     if not isinstance(base, str) or base not in rows:
         raise ConfigError([f"methods.{name}.base: unknown name '{base}' (allowed: {', '.join(sorted(rows))})"])
-    return {**_resolve(base, rows, (*seen, name)), **row}
+    inherited = _resolve(base, rows, (*seen, name))
+    inherited.pop("look", None)
+    return {**inherited, **row}

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from awnlib.settings import Settings
-from awnlib.training.methods import Method
+from awnlib.training.methods import FOR_READERS, Method
 
 NumEpochs = Annotated[int, Field(ge=1, description="passes over the training images")]
 LearningRate = Annotated[float, Field(gt=0, description="learning rate at the start")]
@@ -148,6 +148,6 @@ class RunConfig(Settings):
 
     def training_settings(self) -> dict[str, Any]:
         """Return the settings that decide what is trained: not a method's name in figures, nor who reads images."""
-        method = self.method_settings.chosen({"label", "source", "recalibration"})
+        method = self.method_settings.chosen({*FOR_READERS, "recalibration"})
         train = self.train.chosen({"num_workers"})
         return self.chosen({"method_settings", "train"}) | {"method_settings": method, "train": train}

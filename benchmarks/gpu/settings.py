@@ -24,7 +24,7 @@ class Settings:
     device
         "cuda" or "cpu".
     datasets
-        Names in configs/awn_paper.yaml.
+        Names in awnlib/papers/any_width_networks/setting.yaml.
     seeds, at_a_time
         Trainings of each cell, in order, and how many run at once.
     mobilenet_epochs

@@ -1,4 +1,4 @@
-"""The studies of a GPU's minutes: rows of Table 2 as configs/awn_paper.yaml sets them, and the images they need."""
+"""The studies of a GPU's minutes: rows of Table 2 with the paper's own settings, and the images they need."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from awnlib.data import DataError, data_folder, prepare_dataset
+from awnlib.results.exhibits import PAPERS
 from awnlib.settings import read_yaml
 from awnlib.studies.widths.config import StudyConfig, parse_study
 from benchmarks.gpu.settings import DIGITS, Settings
 
-PAPER = Path(__file__).parents[2] / "configs" / "awn_paper.yaml"
+PAPER = PAPERS / "any_width_networks" / "setting.yaml"
+TABLE = "any_width_networks.table2"
 DENSE = "awn_dense_base"
 METHODS = {
     "lenet_3c1l": ["awn", "awn_rs", "awn_all", "s_net", "us_net", "us_net_hard"],
@@ -25,7 +27,7 @@ def table2_study(model: str, settings: Settings) -> StudyConfig:
     MobileNetV2's schedule is shortened to `settings.mobilenet_epochs` and stands in the study's name.
     """
     plain = read_yaml(PAPER)
-    panels = [panel for panel in plain["tables"]["table2"]["panels"] if panel["model"] == model]
+    panels = [panel for panel in plain["exhibits"][TABLE]["panels"] if panel["model"] == model]
     plain["datasets"] = {name: _here(name, options, settings) for name, options in plain["datasets"].items()}
     methods = TINY_METHODS if settings.tiny else METHODS
     plain |= {
@@ -33,8 +35,7 @@ def table2_study(model: str, settings: Settings) -> StudyConfig:
         "description": "",
         "device": settings.device,
         "seeds": list(range(settings.seeds)),
-        "figures": {},
-        "tables": {"table2": {"panels": panels, "methods": methods[model]}},
+        "exhibits": {TABLE: {"panels": panels, "methods": methods[model]}},
     }
     if model == "mobilenet_v2":
         _shorten(plain, settings.mobilenet_epochs)
@@ -65,7 +66,7 @@ def _shorten(plain: dict[str, Any], num_epochs: int) -> None:
 
 def _shrink(plain: dict[str, Any], model: str) -> None:
     """Train a few steps on a few digits, and evaluate few widths."""
-    plain["tables"]["table2"]["panels"] = [{"model": model, "dataset": DIGITS}]
+    plain["exhibits"][TABLE]["panels"] = [{"model": model, "dataset": DIGITS}]
     plain["datasets"][DIGITS] = {"source": "mnist5k", "train_size": 40, "test_size": 20}
     plain["models"] = {"mobilenet_v2": {"divisor": 8, "base_width_mult": 0.25}}
     plain["recalibration"] = {"num_images": 40}
@@ -77,7 +78,7 @@ def prepared_images(study: StudyConfig, settings: Settings) -> tuple[dict[str, P
     """Return the prepared file of each data set that is asked for, and a line for each one that is not there."""
     files, problems = {}, []
     asked = (DIGITS,) if settings.tiny else settings.datasets
-    for name in [panel.dataset for panel in study.tables["table2"].panels if panel.dataset in asked]:
+    for name in [panel.dataset for panel in study.exhibits[TABLE].panels if panel.dataset in asked]:
         try:
             files[name] = _prepared(name, study, settings)
         except DataError as error:

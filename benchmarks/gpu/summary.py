@@ -12,6 +12,7 @@ from awnlib.files import atomic_path
 from awnlib.results.schemas import read_provenance
 from benchmarks.gpu import PARTS
 from benchmarks.gpu.state import State
+from benchmarks.gpu.studies import TABLE
 
 
 def write_summary(out: Path) -> None:
@@ -66,7 +67,7 @@ def _body(folder: Path) -> Iterator[str]:
         yield "\n".join(f"- {name}: {group['result']} ({group['wall_s']:.0f} s)" for name, group in groups.items())
     if (folder / "benchmarks.md").exists():
         yield (folder / "benchmarks.md").read_text(encoding="utf-8").strip()
-    for table in sorted(folder.glob("*/tables/table2.md")):
+    for table in sorted(folder.glob(f"*/tables/{TABLE}.md")):
         yield f"Study `{table.parents[1].name}`."
         yield table.read_text(encoding="utf-8").strip()
         yield _times(table.with_name("runs.parquet"))

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from awnlib.files import atomic_path
 from awnlib.jobs.interrupt import TERMINATED, sigterm_noticed
-from awnlib.papers.any_width_networks.tables import make_table2, write_exhibit_table
-from awnlib.results.schemas import read_provenance, read_table
+from awnlib.results.blocks import markdown
+from awnlib.results.renderers import over_all_widths
+from awnlib.results.schemas import read_provenance, read_table, write_table_files
 from awnlib.studies.base import study_yaml
 from awnlib.studies.widths.cells import runs
 from awnlib.studies.widths.collect import collect_runs
@@ -21,7 +23,7 @@ from benchmarks.gpu import INCOMPLETE
 from benchmarks.gpu.cell import is_finished
 from benchmarks.gpu.children import POLL_S
 from benchmarks.gpu.settings import Settings
-from benchmarks.gpu.studies import prepared_images, table2_study
+from benchmarks.gpu.studies import TABLE, prepared_images, table2_study
 
 Running = dict[subprocess.Popen[bytes], RunConfig]
 
@@ -94,7 +96,9 @@ def write_tables(study: StudyConfig, results: Path) -> None:
         return
     tables, seen = results / "tables", {run.dataset for run in finished}
     collect_runs(finished, results, tables, study=study.study)
-    panels = [panel for panel in study.tables["table2"].panels if panel.dataset in seen]
-    exhibit = study.tables["table2"].model_copy(update={"panels": panels})
-    table = make_table2(exhibit, read_table(tables / "evaluations.parquet"))
-    write_exhibit_table(table, "table2", tables / "table2", read_provenance(tables / "evaluations.parquet"))
+    asked = study.exhibit(TABLE)
+    exhibit = replace(asked, panels=[panel for panel in asked.panels if panel.dataset in seen])
+    evaluations = tables / "evaluations.parquet"
+    table = over_all_widths.make(exhibit, {"evaluations": read_table(evaluations)})
+    text = markdown(over_all_widths.layout(exhibit, table))
+    write_table_files(tables / TABLE, "exhibit", table, read_provenance(evaluations), text)

@@ -29,29 +29,35 @@ def aucs(ours, *, paper=PAPER, std=None, panel=PANEL):
         label = f"US-Net({variant[5:]}w)" if method == "us_net" else LABELS.get(method, method)
         number = paper.get(label)
         difference = None if number is None else value - number
-        values = {"value_pct": value, "std_pct": std, "paper_pct": number, "difference_pct": difference}
+        values = {"score": value, "std": std, "paper_score": number, "difference": difference}
         rows.append({**panel, "method": method, "label": label, "variant": variant, **values})
-    floats = ["value_pct", "std_pct", "paper_pct", "difference_pct"]
-    return pd.DataFrame(rows, columns=TABLES["table2"].names).astype(dict.fromkeys(floats, float))
+    floats = ["score", "std", "paper_score", "difference"]
+    return pd.DataFrame(rows, columns=TABLES["exhibit"].names).astype(dict.fromkeys(floats, float))
 
 
 def accuracies(train, test, *, paper=None):
     """Rows of "table1" from accuracies by method and width."""
     rows = [
-        {**PANEL, "method": method, "label": LABELS[method], "width_mult": width, "metric": metric}
-        | {"value_pct": value, "paper_pct": (paper or {}).get((metric, method, width))}
-        for metric, methods in (("train_top1_pct", train), ("test_top1_pct", test))
+        {**PANEL, "method": method, "label": LABELS[method], "width_mult": width, "test_set": images}
+        | {"score": value, "paper_score": (paper or {}).get((images, method, width))}
+        for images, methods in (("train", train), ("test", test))
         for method, widths in methods.items()
         for width, value in widths.items()
     ]
-    return pd.DataFrame(rows, columns=TABLES["table1"].names)
+    return pd.DataFrame(rows, columns=TABLES["exhibit"].names)
 
 
 def seeds(**methods):
     """Rows of "evaluations" from a list of AUCs (one a seed) by method; None: failed."""
     rows = [
         {"dataset": "mnist", "model": "lenet_3c1l", "method": method, "label": LABELS[method], "variant": "as_trained"}
-        | {"seed": seed, "auc_pct": value, "state": "failed" if value is None else "ok"}
+        | {
+            "seed": seed,
+            "test_set": "test",
+            "metric": "top1_pct",
+            "score": value,
+            "state": "failed" if value is None else "ok",
+        }
         for method, values in methods.items()
         for seed, value in enumerate(values)
     ]
@@ -63,11 +69,11 @@ def study_of(methods):
     panels = [{"model": "lenet_3c1l", "dataset": "mnist"}]
     table = {"panels": panels, "methods": ["awn", "awn_rs", "awn_all", *methods]}
     study = {"study": "tiny", "seeds": [0], "datasets": {"mnist": {"source": "mnist"}}}
-    return parse_study({**study, "methods": methods, "tables": {"table2": table}})
+    return parse_study({**study, "methods": methods, "exhibits": {"table2": table}})
 
 
 def sizes(**stored):
-    """Rows of ``findings.model_sizes`` from the numbers that each method stores."""
+    """Rows of ``summaries.model_sizes`` from the numbers that each method stores."""
     return pd.DataFrame({"method": list(stored), "params_stored": list(stored.values())})
 
 
@@ -150,7 +156,7 @@ def test_sampling_widths_does_not_help_where_the_paper_says_so(ours, verdict):
 @pytest.mark.parametrize(("narrow", "verdict"), [(80.0, "holds"), (98.5, "does not hold")])
 def test_ordinary_bn_collapses_in_testing_only(narrow, verdict):
     train = {"shared_bn": {1.0: 99.0, 0.5: 98.0, 0.25: 99.0}}
-    paper = {("train_top1_pct", "shared_bn", 0.5): 99.02, ("test_top1_pct", "shared_bn", 0.5): 96.59}
+    paper = {("train", "shared_bn", 0.5): 99.02, ("test", "shared_bn", 0.5): 96.59}
     # What full width loses is no matter of narrow widths.
     finding = claims.ordinary_bn(accuracies(train, {"shared_bn": {1.0: 50.0, 0.5: 98.0, 0.25: narrow}}, paper=paper))
     assert finding.verdict == verdict
@@ -196,7 +202,11 @@ def test_auc_rises_with_the_trained_widths(values, verdict):
 def test_triangular_layers_degrade_less(dense, verdict):
     panel = PANEL | {"dataset": "other", "paper_dataset": "cifar10"}
     finding = claims.triangular_degrades_less(
-        aucs({"full_width_dense": dense, "full_width_triangular": 35.0}, panel=panel)
+        aucs(
+            {"full_width_dense": dense, "full_width_triangular": 35.0},
+            paper={"full_width_triangular": 35.85},
+            panel=panel,
+        )
     )
     assert finding.verdict == verdict
     assert finding.numbers.startswith("full_width_triangular 35.00 (paper 35.85, -0.85); full_width_dense")
@@ -235,7 +245,7 @@ def test_two_methods_are_compared_seed_by_seed(ours, verdict):
 
 def test_only_seeds_that_both_methods_have_are_compared():
     table = seeds(awn_all=[91.0, 92.0, None], awn=[90.0, 90.5, 10.0], awn_rs=[None, None])
-    [(panel, finding)] = claims.own_findings(study_of({}), table)
+    [(panel, finding)] = claims.own_findings(study_of({}), {"evaluations": table})
     assert panel == "LeNet-3C1L, MNIST"
     assert finding.numbers == (
         "AWN-all 91.50 ± 0.71, AWN 90.25 ± 0.35; difference +1.25 ± 0.35 over 2 seeds, above in 2: "
@@ -249,7 +259,7 @@ def test_a_width_vector_is_compared_with_the_same_method_without():
         "narrow_base": {"base": "awn_rs", "label": "x", "base_width_mult": 1.0},
     }
     table = seeds(awn=[90.0], awn_rs=[90.5], wide_first=[91.0], narrow_base=[80.0])
-    [(_, finding)] = claims.own_findings(study_of(rows), table)
+    [(_, finding)] = claims.own_findings(study_of(rows), {"evaluations": table})
     assert (finding.claim, finding.verdict) == ("wide first has a larger AUC than AWN+RS", "holds")
 
 
@@ -275,16 +285,18 @@ def test_a_study_is_checked_panel_by_panel():
             "study": "demo",
             "seeds": [0],
             "datasets": {"fashion_mnist": {"source": "fashion_mnist"}},
-            "figures": {"figure4": {"panels": panels, "methods": ["full_width_triangular", "awn"]}},
+            "exhibits": {"figure4": {"panels": panels, "methods": ["full_width_triangular", "awn"]}},
         }
     )
     rows = seeds(awn=[90.0]).assign(dataset="fashion_mnist")
-    triangular = rows.assign(method="full_width_triangular", label="triangular", auc_pct=50.0)
+    triangular = rows.assign(method="full_width_triangular", label="triangular", score=50.0)
     tables = {
         "evaluations": pd.concat([rows, triangular]),
         "runs": pd.DataFrame(columns=TABLES["runs"].names),
         "bn_drift": drifts(awn=0.0, s_net=0.5),
-        "table2": pd.concat([aucs({"awn": 90.0}), aucs({"s_net": 1.0}, panel=PANEL | {"dataset": "mnist5k"})]),
+        "any_width_networks.table2": pd.concat(
+            [aucs({"awn": 90.0}), aucs({"s_net": 1.0}, panel=PANEL | {"dataset": "mnist5k"})]
+        ),
     }
     found = claims.paper_findings(study, tables)
     assert [(panel, finding.source) for panel, finding in found] == [

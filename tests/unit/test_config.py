@@ -19,6 +19,9 @@ def problems(data):
     return caught.value.problems
 
 
+TABLE2 = "any_width_networks.table2"
+
+
 def put(data, path, value):
     """Set `data["a"]["b"]` for the path `a.b`."""
     *parents, last = path.split(".")
@@ -102,10 +105,8 @@ def test_defaults_are_not_shared_between_studies(study_data):
         ("sweep.batch_size", 0, ["greater than or equal to 1"]),
         ("track.num_points", 0, ["greater than or equal to 1"]),
         ("models.lenet_3c1l", {"divisor": 0}, ["greater than or equal to 1"]),
-        ("tables.table3", {"panels": [PANEL], "methods": ["awn"]}, ["'table1' or 'table2'"]),
-        ("figures.figure7", {"panels": [PANEL], "methods": ["awn"]}, ["figure2", "figure6"]),
-        ("tables.table2.methods", [], ["at least 1 item"]),
-        ("tables.table2.panels", [], ["at least 1 item"]),
+        ("exhibits.table2.methods", [], ["at least 1 item"]),
+        ("exhibits.table2.panels", [], ["at least 1 item"]),
     ],
 )
 def test_wrong_value_is_named_with_its_key_and_what_is_allowed(study_data, path, value, words):
@@ -114,7 +115,7 @@ def test_wrong_value_is_named_with_its_key_and_what_is_allowed(study_data, path,
     else:
         put(study_data, path, value)
     text = "\n".join(problems(study_data))
-    assert text.startswith(path.removesuffix(".0"))
+    assert text.startswith(path.removesuffix(".0").replace("table2", TABLE2))
     assert [word for word in words if word not in text] == []
 
 
@@ -153,35 +154,46 @@ def test_width_range_of_an_override_is_named_with_its_path(study_data, widths):
 @pytest.mark.parametrize("method", ["awn_rs", "us_net"])
 def test_one_width_is_no_range_to_sample_or_recalibrate(study_data, method):
     study_data["widths"] = [1.0]
-    study_data["tables"]["table2"]["methods"] = [method]
+    study_data["exhibits"]["table2"]["methods"] = [method]
     assert "widths" in "\n".join(problems(study_data))
 
 
 def test_what_cannot_be_compiled_once_for_each_width_is_refused(study_data):
     study_data["widths"] = [1.0, 0.5]
     study_data["overrides"] = [{"method": "us_net", "train": {"compile": True}}]
-    study_data["tables"]["table2"]["methods"] = ["awn", "us_net"]
+    study_data["exhibits"]["table2"]["methods"] = ["awn", "us_net"]
     (problem,) = problems(study_data)
     assert problem.startswith("train.compile: us_net draws its widths")
     study_data["overrides"][0] = {"train": {"compile": True}}
-    study_data["tables"]["table2"]["methods"] = ["awn_rs", "awn_all", "s_net", "i_net", "shared_bn"]
+    study_data["exhibits"]["table2"]["methods"] = [
+        "awn_rs",
+        "awn_all",
+        "s_net",
+        "i_net",
+        "shared_bn",
+    ]
     parse_study(study_data)
 
 
 @pytest.mark.parametrize(
     ("path", "value", "where", "allowed"),
     [
-        ("tables.table2.methods", ["anw"], "tables.table2.methods", "awn, awn_2w, awn_3w, awn_all, awn_plain_width"),
-        ("tables.table2.panels", [{**PANEL, "dataset": "shape"}], "tables.table2.panels", "shapes"),
-        ("tables.table2.panels", [{**PANEL, "model": "lenet"}], "tables.table2.panels", "lenet_3c1l"),
+        (
+            "exhibits.table2.methods",
+            ["anw"],
+            f"exhibits.{TABLE2}.methods",
+            "awn, awn_2w, awn_3w, awn_all, awn_plain_width",
+        ),
+        ("exhibits.table2.panels", [{**PANEL, "dataset": "shape"}], "exhibits.table2.panels", "shapes"),
+        ("exhibits.table2.panels", [{**PANEL, "model": "lenet"}], "exhibits.table2.panels", "lenet_3c1l"),
         ("models", {"lenet": {}}, "models", "lenet_3c1l"),
         ("overrides", [{"method": "anw", "train": {}}], "overrides.0.method", "awn, awn_2w"),
         ("overrides", [{}, {"dataset": "x"}], "overrides.1.dataset", "shapes"),
         ("overrides", [{"model": "x"}], "overrides.0.model", "lenet_3c1l"),
         (
-            "tables.table2.panels",
+            "exhibits.table2.panels",
             [PANEL, {**PANEL, "paper_dataset": "fashion-mnist"}],
-            "tables.table2.panels.1.paper_dataset",
+            "exhibits.table2.panels.1.paper_dataset",
             "cifar10, cifar100, fashion_mnist, mnist",
         ),
     ],
@@ -189,7 +201,7 @@ def test_what_cannot_be_compiled_once_for_each_width_is_refused(study_data):
 def test_unknown_names_are_shown_with_the_known_ones(study_data, path, value, where, allowed):
     put(study_data, path, value)
     (problem,) = problems(study_data)
-    assert problem.startswith(where)
+    assert problem.startswith(where.replace("exhibits.table2", f"exhibits.{TABLE2}"))
     assert "unknown name" in problem
     assert allowed in problem.split("(allowed: ")[1]
 
@@ -203,8 +215,8 @@ def test_several_problems_are_reported_at_once(study_data):
 
 
 def test_several_unknown_names_are_reported_at_once(study_data):
-    put(study_data, "tables.table2.methods", ["anw", "snet"])
-    study_data["figures"] = {"figure5": {"panels": [{**PANEL, "dataset": "shape"}], "methods": ["usnet"]}}
+    put(study_data, "exhibits.table2.methods", ["anw", "snet"])
+    study_data["exhibits"]["figure5"] = {"panels": [{**PANEL, "dataset": "shape"}], "methods": ["usnet"]}
     study_data["overrides"] = [{"method": "xyz"}]
     text = "\n".join(problems(study_data))
     assert [name for name in ("anw", "snet", "usnet", "shape", "xyz") if f"'{name}'" not in text] == []
@@ -224,15 +236,42 @@ def test_wrong_method_rows_are_found_even_if_no_exhibit_shows_them(study_data):
 
 
 def test_method_twice_in_one_exhibit(study_data):
-    put(study_data, "tables.table2.methods", ["awn", "s_net", "awn"])
-    assert problems(study_data) == ["tables.table2.methods: 'awn' is named twice"]
+    put(study_data, "exhibits.table2.methods", ["awn", "s_net", "awn"])
+    assert problems(study_data) == ["exhibits.any_width_networks.table2.methods: 'awn' is named twice"]
 
 
 def test_a_study_asks_for_something(study_data):
-    study_data["tables"] = {}
+    study_data["exhibits"] = {}
     (problem,) = problems(study_data)
-    assert "table1, table2" in problem
-    assert "figure2, figure4, figure5, figure6" in problem
+    assert problem.startswith("exhibits: dictionary should have at least 1 item")
+
+
+def test_exhibits_are_named_by_their_paper_in_short_or_not_at_all(study_data):
+    shown = study_data.pop("exhibits").popitem()[1]
+    assert list(parse_study({**study_data, "exhibits": {"table2": shown}}).exhibits) == ["any_width_networks.table2"]
+    (problem,) = problems({**study_data, "exhibits": {"table3": shown}})
+    assert problem.startswith("exhibits: unknown name 'table3' (allowed: any_width_networks.table1, ")
+    (problem,) = problems({**study_data, "exhibits": {"width_transfer.figure3": shown}})
+    assert "unknown name 'width_transfer.figure3'" in problem
+    (problem,) = problems({**study_data, "exhibits": {"table2": shown, "any_width_networks.table2": shown}})
+    assert problem == "exhibits: 'any_width_networks.table2' is named twice"
+
+
+def test_a_short_name_of_two_papers_is_refused(study_data, monkeypatch):
+    names = ["any_width_networks.table2", "other.table2"]
+    monkeypatch.setattr("awnlib.studies.widths.config.exhibit_names", lambda kind: names)
+    study_data["exhibits"] = {"table2": study_data["exhibits"].popitem()[1]}
+    assert problems(study_data) == ["exhibits: 'table2' may mean any_width_networks.table2 or other.table2"]
+
+
+def test_an_old_study_is_told_what_to_write(study_data):
+    shown = study_data.pop("exhibits").popitem()[1]
+    study_data |= {"tables": {"table2": shown}, "figures": {"figure5": shown, "figure9": shown}}
+    assert problems(study_data) == [
+        "tables.table2: write it below `exhibits`, as any_width_networks.table2",
+        "figures.figure5: write it below `exhibits`, as any_width_networks.figure5",
+        "figures.figure9: write it below `exhibits`, as a full name",
+    ]
 
 
 @pytest.mark.parametrize("name", ["My_Data", "a/b", "..", "a b", "", "a\n"])
@@ -286,7 +325,7 @@ def test_overrides_that_are_wrong_together_are_found_before_any_job(study_data):
 )
 def test_batches_larger_than_the_training_set(study_data, train, overrides):
     put(study_data, "datasets.shapes.train_size", 400)
-    put(study_data, "tables.table2.methods", ["awn", "s_net", "awn_rs"])
+    put(study_data, "exhibits.table2.methods", ["awn", "s_net", "awn_rs"])
     study_data |= {"train": train, "overrides": overrides}
     (problem,) = problems(study_data)
     assert problem.startswith("train.batch_size, with overrides: ")
@@ -347,6 +386,7 @@ def test_file_is_named_in_the_message(tmp_path):
 
 ONLY = [
     ("table2", {"table2": ["digits", "clothes"]}),
+    ("any_width_networks.table2", {"table2": ["digits", "clothes"]}),
     (["figure5", "table2"], {"table2": ["digits", "clothes"], "figure5": ["digits"]}),
     (["clothes"], {"table2": ["clothes"]}),
     (["lenet_3c1l", "digits"], {"table2": ["digits"], "figure5": ["digits"]}),
@@ -358,27 +398,31 @@ ONLY = [
 def two_panels(study_data):
     study_data["datasets"] |= {"digits": {"source": "mnist5k"}, "clothes": {"source": "fashion_mnist"}}
     panels = [{"model": "lenet_3c1l", "dataset": name} for name in ("digits", "clothes")]
-    study_data["tables"] = {"table2": {"panels": panels, "methods": ["awn"]}}
-    study_data["figures"] = {"figure5": {"panels": panels[:1], "methods": ["s_net"]}}
+    study_data["exhibits"] = {"table2": {"panels": panels, "methods": ["awn"]}}
+    study_data["exhibits"]["figure5"] = {"panels": panels[:1], "methods": ["s_net"]}
     return study_data
 
 
 @pytest.mark.parametrize(("only", "left"), ONLY)
 def test_only_some_exhibits_and_panels(study_data, only, left):
     study = parse_study({**two_panels(study_data), "only": only})
-    assert {name: [panel.dataset for panel in show.panels] for name, show in study.exhibits.items()} == left
+    found = {name: [panel.dataset for panel in shown.panels] for name, shown in study.exhibits.items()}
+    assert found == {f"any_width_networks.{name}": panels for name, panels in left.items()}
     assert parse_study(study.model_dump()) == study
 
 
 @pytest.mark.parametrize(
     ("only", "words"),
     [
-        (["tabel2"], "only: unknown name 'tabel2' (allowed: clothes, digits, "),
-        (["figure5", "clothes"], "only: no table or figure shows figure5 and clothes"),
-        ("mobilenet_v2", "only: no table or figure shows mobilenet_v2"),
-        (["table2", "mobilenet_v2"], "only: no table or figure shows table2 and mobilenet_v2"),
-        ("shapes", "only: no table or figure shows shapes"),
-        (["table2", "table2"], "only: 'table2' is named twice"),
+        (
+            ["tabel2"],
+            "only: unknown name 'tabel2' (allowed: any_width_networks.figure5, any_width_networks.table2, clothes, ",
+        ),
+        (["figure5", "clothes"], "only: nothing in this study has figure5 and clothes"),
+        ("mobilenet_v2", "only: nothing in this study has mobilenet_v2"),
+        (["table2", "mobilenet_v2"], "only: nothing in this study has table2 and mobilenet_v2"),
+        ("shapes", "only: nothing in this study has shapes"),
+        (["table2", "table2"], "only: 'any_width_networks.table2' is named twice"),
         (3, "only: input should be a valid list, found 3 (int)"),
     ],
 )

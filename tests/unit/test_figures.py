@@ -9,18 +9,22 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from awnlib.papers.any_width_networks.figures import figure2, figure4, figure5, figure5_macs, figure6, save_figure
 from awnlib.results.columns import TABLES
-from awnlib.results.exhibits import ExhibitConfig
-from awnlib.results.style import STYLES, style_of
+from awnlib.results.exhibits import Exhibit, PanelConfig, renderer_of
+from awnlib.results.metrics import TOP1
+from awnlib.results.style import save_figure, style_of
+from awnlib.settings import ConfigError
 from awnlib.training.methods import load_methods
 
 METHODS = load_methods({"mine": {"base": "awn", "label": "Mine"}, "other": {"base": "s_net", "label": "Other"}})
 WIDTHS = [0.25, 0.5, 0.75, 1.0]
 
 
-def exhibit(*methods, datasets=("cifar10",)):
-    return ExhibitConfig(panels=[{"model": "lenet_3c1l", "dataset": name} for name in datasets], methods=list(methods))
+def draw(name, *methods, tables, datasets=("cifar10",)):
+    """Draw a figure of the paper; tables that are not given are empty."""
+    panels = [PanelConfig(model="lenet_3c1l", dataset=dataset) for dataset in datasets]
+    exhibit = Exhibit(f"any_width_networks.{name}", TOP1, panels, list(methods), METHODS)
+    return renderer_of(exhibit.name).draw(exhibit, {name: table(name, []) for name in TABLES} | tables)
 
 
 def cell(method, label=None, **values):
@@ -43,7 +47,9 @@ def sweep(method, widths=WIDTHS, switches=None, variant="as_trained", label=None
             seed=seed,
             width_mult=width,
             switch_width_mult=min((s for s in switches if s >= width), default=None) if switches else None,
-            test_top1_pct=30 + 40 * width + 2 * seed,
+            test_set="test",
+            metric="top1_pct",
+            score=30 + 40 * width + 2 * seed,
             macs=int(1e6 * width**2),
         )
         for seed in seeds
@@ -52,7 +58,8 @@ def sweep(method, widths=WIDTHS, switches=None, variant="as_trained", label=None
 
 
 def evaluation(method, *aucs, variant="as_trained"):
-    return [cell(method, variant=variant, seed=seed, auc_pct=auc, state="ok") for seed, auc in enumerate(aucs)]
+    names = {"test_set": "test", "metric": "top1_pct", "variant": variant, "state": "ok"}
+    return [cell(method, **names, seed=seed, score=auc) for seed, auc in enumerate(aucs)]
 
 
 def legend_texts(axes):
@@ -76,11 +83,11 @@ def curves():
         *sweep("i_net"),
     ]
     evaluations = [*evaluation("awn", 56, 58), *evaluation("us_net", 50.0, variant="recal4")]
-    return {"sweeps": table("sweep", sweeps), "evaluations": table("evaluations", evaluations)}
+    return {"sweep": table("sweep", sweeps), "evaluations": table("evaluations", evaluations)}
 
 
 def test_figure5_draws_means_with_bands_and_names_the_auc(curves):
-    figure = figure5(exhibit("awn", "s_net", "us_net", "i_net"), METHODS, **curves)
+    figure = draw("figure5", "awn", "s_net", "us_net", "i_net", tables=curves)
     [axes] = figure.axes
     assert legend_texts(axes) == ["AWN  57.00", "S-Net", "US-Net(4w)  50.00", "I-Net"]
     awn = axes.lines[0]
@@ -93,7 +100,7 @@ def test_figure5_draws_means_with_bands_and_names_the_auc(curves):
 
 
 def test_markers_sit_where_statistics_belong_and_individual_networks_are_points(curves):
-    [axes] = figure5(exhibit("s_net", "i_net"), METHODS, **curves).axes
+    [axes] = draw("figure5", "s_net", "i_net", tables=curves).axes
     line, marks, points = lines_with_data(axes)
     assert line.get_linestyle() == "-"
     assert marks.get_xdata().tolist() == [0.25, 0.5, 1.0]
@@ -101,7 +108,7 @@ def test_markers_sit_where_statistics_belong_and_individual_networks_are_points(
 
 
 def test_over_macs_the_curve_is_the_same(curves):
-    [axes] = figure5_macs(exhibit("awn"), METHODS, **curves).axes
+    [axes] = draw("figure5_macs", "awn", tables=curves).axes
     assert axes.lines[0].get_xdata().tolist() == [62500, 250000, 562500, 1000000]
     assert axes.lines[0].get_ydata() == pytest.approx([41, 51, 61, 71])
     assert "multiply-adds" in axes.get_xlabel()
@@ -112,20 +119,22 @@ def test_figure4_orders_and_names_by_the_number_of_trained_widths():
     numbers = dict(zip(names, (4, 2, 1), strict=True))
     sweeps = table("sweep", [row for name in names for row in sweep(name)])
     runs = table("runs", [cell(name, seed=0, num_widths=number) for name, number in numbers.items()])
-    figure = figure4(exhibit(*names), METHODS, sweeps, table("evaluations", evaluation("awn", 60.0)), runs)
+    tables = {"sweep": sweeps, "evaluations": table("evaluations", evaluation("awn", 60.0)), "runs": runs}
+    figure = draw("figure4", *names, tables=tables)
     assert legend_texts(figure.axes[0]) == ["TriConv(1w)", "TriConv(2w)", "TriConv(4w)  60.00"]
 
 
 def test_figure6_puts_the_papers_auc_beside_ours():
     sweeps = table("sweep", [*sweep("full_width_dense"), *sweep("full_width_triangular")])
     evaluations = table("evaluations", [*evaluation("full_width_dense", 21), *evaluation("full_width_triangular", 36)])
-    figure = figure6(exhibit("full_width_dense", "full_width_triangular"), METHODS, sweeps, evaluations)
+    tables = {"sweep": sweeps, "evaluations": evaluations}
+    figure = draw("figure6", "full_width_dense", "full_width_triangular", tables=tables)
     expected = ["dense  21.00 (paper 20.51)", "triangular  36.00 (paper 35.85)"]
     assert legend_texts(figure.axes[0]) == expected
 
 
 def test_a_missing_method_is_named_and_an_empty_panel_says_so(curves):
-    figure = figure5(exhibit("awn", "shared_bn", datasets=("cifar10", "cifar100")), METHODS, **curves)
+    figure = draw("figure5", "awn", "shared_bn", datasets=("cifar10", "cifar100"), tables=curves)
     assert len(figure.axes) == 2
     assert "no results" in texts(figure)
     note = " ".join(figure.get_supxlabel().split())
@@ -133,15 +142,8 @@ def test_a_missing_method_is_named_and_an_empty_panel_says_so(curves):
 
 
 def test_nothing_at_all_still_gives_every_figure(tmp_path):
-    empty = {name: table(name, []) for name in TABLES}
-    curves = (empty["sweep"], empty["evaluations"])
-    cells = exhibit("awn", "s_net")
-    figures = [
-        figure2(cells, METHODS, empty["bn_statistics"]),
-        figure4(cells, METHODS, *curves, empty["runs"]),
-        *(make(cells, METHODS, *curves) for make in (figure5, figure5_macs, figure6)),
-    ]
-    for figure in figures:
+    for name in ("figure2", "figure4", "figure5", "figure5_macs", "figure6"):
+        figure = draw(name, "awn", "s_net", tables={})
         assert "no results" in texts(figure)
         save_figure(figure, tmp_path / "figure")
 
@@ -170,7 +172,7 @@ def statistics(method, offsets, seed=0, steps=range(5)):
 def test_figure2_shows_the_worst_channel_and_the_shared_statistic():
     rows = [*statistics("shared_bn", (0.0, 3.0)), *statistics("shared_bn", (9.0, 0.0), seed=1)]
     rows += statistics("s_net", (0.0, -2.0))
-    figure = figure2(exhibit("shared_bn", "s_net"), METHODS, table("bn_statistics", rows))
+    figure = draw("figure2", "shared_bn", "s_net", tables={"bn_statistics": table("bn_statistics", rows)})
     shared, switchable = figure.axes[:2]
     assert [line.get_ydata().tolist() for line in shared.lines] == [
         [0, 1, 2, 3, 4],
@@ -186,13 +188,13 @@ def test_figure2_shows_the_worst_channel_and_the_shared_statistic():
 def test_figure2_leaves_out_widths_that_do_not_occur_in_every_step():
     rows = statistics("awn_rs", (0.0, 0.0))
     rows = [row for row in rows if row["width_mult"] == 1.0 or row["step"] == 2]
-    figure = figure2(exhibit("awn_rs"), METHODS, table("bn_statistics", rows))
+    figure = draw("figure2", "awn_rs", tables={"bn_statistics": table("bn_statistics", rows)})
     assert [line.get_label() for line in figure.axes[0].lines] == ["width 1", "shared"]
 
 
 def test_files_are_complete_and_the_same_every_time(tmp_path, curves):
     for name in ("a", "b"):
-        save_figure(figure5(exhibit("awn", "s_net"), METHODS, **curves), tmp_path / "new" / name)
+        save_figure(draw("figure5", "awn", "s_net", tables=curves), tmp_path / "new" / name)
     for suffix in ("svg", "png"):
         assert (tmp_path / f"new/a.{suffix}").read_bytes() == (tmp_path / f"new/b.{suffix}").read_bytes()
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.png", "a.svg", "b.png", "b.svg"]
@@ -203,16 +205,25 @@ def test_files_are_complete_and_the_same_every_time(tmp_path, curves):
 
 def test_drawing_leaves_no_open_figure_and_no_changed_setting(curves):
     before = dict(mpl.rcParams)
-    figure5(exhibit("awn"), METHODS, **curves)
+    draw("figure5", "awn", tables=curves)
     assert dict(mpl.rcParams) == before
     assert plt.get_fignums() == []
 
 
 def test_every_built_in_method_has_a_style_and_new_ones_get_their_own():
-    assert set(STYLES) == set(load_methods())
-    mine, other = (style_of(METHODS, name, "as_trained").color for name in ("mine", "other"))
-    assert len({mine, other, *(style.color for style in STYLES.values())}) == len(STYLES) + 2
-    assert all(re.fullmatch(r"#[0-9a-f]{6}", style.color) for style in STYLES.values())
+    assert all(method.look.color for method in load_methods().values())
+    styles = [style_of(METHODS, name, "as_trained") for name in METHODS]
+    assert len({style.color for style in styles}) == len(METHODS) == len(load_methods()) + 2
+    assert all(re.fullmatch(r"#[0-9a-f]{6}", style.color) for style in styles)
+
+
+def test_a_row_has_its_own_look_and_not_that_of_the_row_it_starts_from():
+    methods = load_methods({"mine": {"base": "awn", "label": "x", "look": {"color": "#123456", "line": "dotted"}}})
+    style = style_of(methods, "mine", "as_trained")
+    assert (style.color, style.linestyle, style.marker) == ("#123456", (0, (1, 1)), "o")
+    assert style_of(METHODS, "awn", "as_trained").color != style_of(METHODS, "mine", "as_trained").color
+    with pytest.raises(ConfigError, match=r"methods\.mine\.look\.color: .*found 'red'"):
+        load_methods({"mine": {"base": "awn", "label": "x", "look": {"color": "red"}}})
 
 
 def test_variants_of_a_method_differ_in_line_marker_and_shade():

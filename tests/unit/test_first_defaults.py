@@ -54,7 +54,8 @@ def first_defaults():
     while waiting:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
-        if kind.__module__.startswith("awnlib."):
+        # Options of renderers are compared whole, as they stand in a paper's rows.
+        if kind.__module__.startswith("awnlib.") and kind.__name__ != "Options":
             values = {name: kind._first_default(name) for name in kind.model_fields}
             found[kind.__name__] = {
                 name: to_jsonable_python(value) for name, value in values.items() if value is not PydanticUndefined

@@ -43,10 +43,10 @@ def test_all_parts_leave_results(measured):
         ("lenet_3c1l/gpu_lenet_3c1l", ["AWN", "US-Net-hard(2w)"]),
         ("mobilenet_v2/gpu_mobilenet_v2_1_epochs", ["AWN, dense base"]),
     ):
-        table = pd.read_parquet(out / study / "tables/table2.parquet")
+        table = pd.read_parquet(out / study / "tables/any_width_networks.table2.parquet")
         assert table["label"].tolist() == labels
         assert (table["value_pct"] > 0).all()
-        assert (out / study / "tables/table2.md").read_text().strip() in summary
+        assert (out / study / "tables/any_width_networks.table2.md").read_text().strip() in summary
 
 
 @pytest.mark.slow

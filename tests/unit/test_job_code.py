@@ -9,6 +9,7 @@ import pytest
 
 from awnlib.jobs import digest
 from awnlib.jobs.code import CANNOT_CHANGE_RESULTS, JOBS, SETTINGS, VALUES, job_code
+from awnlib.results.exhibits import exhibit_names, is_table, renderer_path
 
 MODEL = {"train": "lenet_3c1l", "train_model": "lenet_3c1l", "search": "resnet18"}
 
@@ -42,12 +43,19 @@ def forget():
 
 def digests():
     forget()
-    return {stage: job_code(stage, model=MODEL.get(stage)) for stage in JOBS}
+    found = {stage: job_code(stage, model=MODEL.get(stage)) for stage in JOBS.keys() - EXHIBITS}
+    for name in (*exhibit_names("widths"), *exhibit_names("transfer")):
+        stage = "make_table" if is_table(name) else "draw_figure"
+        found[name] = job_code(stage, renderers=(renderer_path(name),))
+    return found
 
 
-TABLES = {"collect_results", "table1", "table2", "collect_transfer"}
-FIGURES = {"figure2", "figure4", "figure5", "figure5_macs", "figure6", "draw_transfer"}
-SHOWN = {"table1", "table2", "figure4", "figure5", "figure5_macs", "figure6"}
+EXHIBITS = {"make_table", "draw_figure"}
+AWN = {f"any_width_networks.{name}" for name in ("table1", "table2", "figure4", "figure5", "figure5_macs", "figure6")}
+TRANSFER = {f"width_transfer.figure{name}" for name in ("3", "4", "5", "6", "_a1", "_a2")}
+MADE = {"any_width_networks.table1", "any_width_networks.table2"}
+TABLES = {"collect_results", "collect_transfer", *MADE}
+FIGURES = {"any_width_networks.figure2", *(AWN - MADE), *TRANSFER}
 TRANSFERS = {"search_widths", "transfer_widths", "train_transferred"}
 TRAINING = {"train", "train_model", "train_transferred"}
 
@@ -58,7 +66,7 @@ TRAINING = {"train", "train_model", "train_transferred"}
         ("studies.widths.jobs", "DRIFT_IMAGES = 512", "DRIFT_IMAGES = 256", {"train_model"}),
         ("studies.widths.jobs", '"num_switches": len', '"num_switches": 1 + len', {"sweep_widths"}),
         ("studies.widths.jobs", "run.widths[0], points)", "run.widths[0], 2 * points)", {"recalibrate_bn"}),
-        ("results.variants", 'int(variant.removeprefix("recal"))', "3", {"recalibrate_bn", *SHOWN}),
+        ("results.variants", 'int(variant.removeprefix("recal"))', "3", {"recalibrate_bn", *AWN}),
         ("training.objectives", "def loss_weights(", "def loss_weights(_=None, *", TRAINING),
         ("training.methods", '("sandwich", "random")', '("random",)', TRAINING),
         ("training.methods", 'default=""', 'default="a paper"', set()),
@@ -77,7 +85,9 @@ TRAINING = {"train", "train_model", "train_transferred"}
         ("jobs.memory", "M_TRIM_THRESHOLD, KEPT_BYTES", "M_TRIM_THRESHOLD, 1", set()),
         ("jobs.resumable", "starting anew", "from the start", set()),
         ("jobs.resumable", "CHECK_EVERY = 20", "CHECK_EVERY = 10", TRAINING | {"search", "search_widths"}),
-        ("results.columns", "training accuracy, mean over", "accuracy over", TABLES),
+        ("results.columns", "the course of training.", "a course.", TABLES),
+        ("results.renderers.curves", "SIZE = (3.4, 3.7)", "SIZE = (3.4, 3.8)", AWN - MADE),
+        ("papers.width_transfer.cosines", "MOST_NUMBERS = 12", "MOST_NUMBERS = 1", {"width_transfer.figure_a2"}),
         ("results.style", '"dpi": 150', '"dpi": 100', FIGURES),
     ],
 )
@@ -100,12 +110,12 @@ def test_modules_that_do_not_count_exist():
 
 def test_every_rule_takes_its_code_from_the_table(repository):
     rules = "".join(path.read_text() for path in (repository / "workflow" / "rules").glob("*.smk"))
-    used = set(re.findall(r'job_code\(\s*"(\w+)"', rules))
+    used = set(re.findall(r'(?:job|exhibit)_code\(\s*"(\w+)"', rules))
     assert used == JOBS.keys() - {"train", "search"}
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match=r"no job is called 'learn' \(allowed: prepare_data, train_model"):
+    with pytest.raises(ValueError, match=r"no job is called 'learn' \(allowed: prepare_data, make_table"):
         job_code("learn")
     with pytest.raises(ValueError, match=r"no module or definition 'models.lenet'"):
         job_code("train", model="lenet")

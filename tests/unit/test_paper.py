@@ -5,9 +5,10 @@ from collections import Counter
 
 import pytest
 
-from awnlib.results.paper_values import VALUES, paper_datasets, paper_value, paper_widths
+from awnlib.results.paper_values import PAPERS, paper_values
 from awnlib.training.methods import load_methods
 
+PAPER = paper_values("any_width_networks")
 TABLE1 = {"dataset": "mnist", "model": "lenet_3c1l", "variant": "as_trained"}
 # Table 2 of the paper, a row per model and data set: AWN, S-Net, AWN+RS, US-Net at 4, 10 and 20 widths.
 TABLE2 = {
@@ -25,7 +26,7 @@ COLUMNS = [
 
 @pytest.fixture(scope="module")
 def rows():
-    with VALUES.open(newline="") as file:
+    with (PAPERS / "any_width_networks" / "values.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -44,47 +45,57 @@ def test_methods_and_variants_exist(rows):
 
 
 def test_data_sets():
-    assert paper_datasets() == ["cifar10", "cifar100", "fashion_mnist", "mnist"]
+    assert PAPER.datasets() == ["cifar10", "cifar100", "fashion_mnist", "mnist"]
 
 
 @pytest.mark.parametrize(("model", "dataset"), TABLE2)
 def test_table2(model, dataset):
-    cell = {"model": model, "dataset": dataset, "metric": "auc_pct"}
-    found = [paper_value("table2", method=method, variant=variant, **cell) for method, variant in COLUMNS]
+    cell = {"model": model, "dataset": dataset, "test_set": "test", "metric": "top1_pct"}
+    found = [PAPER.value("table2", method=method, variant=variant, **cell) for method, variant in COLUMNS]
     assert found == TABLE2[model, dataset]
 
 
 @pytest.mark.parametrize(
-    ("method", "metric", "expected"),
+    ("method", "images", "expected"),
     [
-        ("shared_bn", "train_top1_pct", [99.29, 99.21, 99.02, 98.59]),
-        ("shared_bn", "test_top1_pct", [98.49, 98.78, 96.59, 98.49]),
-        ("s_net", "train_top1_pct", [99.30, 99.24, 99.03, 98.57]),
-        ("s_net", "test_top1_pct", [99.05, 98.93, 98.91, 98.69]),
-        ("awn_plain_width", "train_top1_pct", [99.23, 99.19, 99.04, 98.50]),
-        ("awn_plain_width", "test_top1_pct", [98.97, 98.87, 98.82, 98.43]),
+        ("shared_bn", "train", [99.29, 99.21, 99.02, 98.59]),
+        ("shared_bn", "test", [98.49, 98.78, 96.59, 98.49]),
+        ("s_net", "train", [99.30, 99.24, 99.03, 98.57]),
+        ("s_net", "test", [99.05, 98.93, 98.91, 98.69]),
+        ("awn_plain_width", "train", [99.23, 99.19, 99.04, 98.50]),
+        ("awn_plain_width", "test", [98.97, 98.87, 98.82, 98.43]),
     ],
 )
-def test_table1(method, metric, expected):
-    widths = paper_widths("table1", dataset="mnist", model="lenet_3c1l")
+def test_table1(method, images, expected):
+    widths = PAPER.widths("table1", dataset="mnist", model="lenet_3c1l")
     assert widths == [1.0, 0.75, 0.5, 0.25]
-    found = [paper_value("table1", method=method, metric=metric, width_mult=width, **TABLE1) for width in widths]
+    cell = {"method": method, "test_set": images, "metric": "top1_pct", **TABLE1}
+    found = [PAPER.value("table1", width_mult=width, **cell) for width in widths]
     assert found == expected
 
 
 def test_figure6_and_model_size():
-    figure6 = {"dataset": "cifar10", "model": "lenet_3c1l", "variant": "as_trained", "metric": "auc_pct"}
-    assert paper_value("figure6", method="full_width_dense", **figure6) == 20.51
-    assert paper_value("figure6", method="full_width_triangular", **figure6) == 35.85
+    figure6 = {"dataset": "cifar10", "model": "lenet_3c1l", "variant": "as_trained", "metric": "top1_pct"}
+    figure6["test_set"] = "test"
+    assert PAPER.value("figure6", method="full_width_dense", **figure6) == 20.51
+    assert PAPER.value("figure6", method="full_width_triangular", **figure6) == 35.85
     size = {"model": "mobilenet_v2", "method": "us_net", "metric": "extra_size_pct"}
-    assert [paper_value("model_size", variant=f"recal{n}", **size) for n in (10, 20)] == [9, 18]
+    assert [PAPER.value("model_size", variant=f"recal{n}", **size) for n in (10, 20)] == [9, 18]
 
 
 def test_widths_are_compared_as_numbers_and_unknown_cells_have_no_value():
-    cell = {"method": "awn_plain_width", "metric": "test_top1_pct", **TABLE1}
-    assert paper_value("table1", width_mult=0.1 + 0.4, **cell) == 98.82
-    assert paper_value("table1", width_mult=1, **cell) == 98.97
-    assert paper_value("table1", width_mult=0.35, **cell) is None
-    assert paper_value("table1", **cell) is None
-    assert paper_value("table1", width_mult=1, **{**cell, "method": "awn"}) is None  # of 45 channels, not 32
-    assert paper_widths("table1", dataset="cifar10", model="lenet_3c1l") == []
+    cell = {"method": "awn_plain_width", "test_set": "test", "metric": "top1_pct", **TABLE1}
+    assert PAPER.value("table1", width_mult=0.1 + 0.4, **cell) == 98.82
+    assert PAPER.value("table1", width_mult=1, **cell) == 98.97
+    assert PAPER.value("table1", width_mult=0.35, **cell) is None
+    assert PAPER.value("table1", **cell) is None
+    assert PAPER.value("table1", width_mult=1, **{**cell, "method": "awn"}) is None  # of 45 channels, not 32
+    assert PAPER.widths("table1", dataset="cifar10", model="lenet_3c1l") == []
+
+
+def test_a_paper_without_numbers_has_none():
+    assert paper_values("no_such_paper").datasets() == []
+    assert PAPER.of_exhibit("figure6") == {
+        "cifar10/test/lenet_3c1l/full_width_dense/as_trained//top1_pct": 20.51,
+        "cifar10/test/lenet_3c1l/full_width_triangular/as_trained//top1_pct": 35.85,
+    }

@@ -1,4 +1,4 @@
-"""configs/awn_paper.yaml against the paper's section 5.1, cell by cell; awn_short.yaml has the same cells."""
+"""The paper's setting.yaml against its section 5.1, cell by cell; awn_short.yaml has the same cells."""
 
 import pytest
 
@@ -22,7 +22,7 @@ CELLS = {
 
 @pytest.fixture(scope="module")
 def paper(repository):
-    return load_study(repository / "configs/awn_paper.yaml")
+    return load_study(repository / "awnlib/papers/any_width_networks/setting.yaml")
 
 
 @pytest.mark.parametrize("cell", CELLS, ids="/".join)
@@ -42,14 +42,14 @@ def test_training_details(paper, cell):
 
 @pytest.mark.parametrize("exhibit", ["table1", "figure2"])
 def test_table_1_and_figure_2_compare_networks_of_32_channels(paper, exhibit):
-    methods = paper.exhibits[exhibit].methods
+    methods = paper.exhibits[f"any_width_networks.{exhibit}"].methods
     assert len(methods) == 3
     assert {paper.resolved_methods()[name].base_width_mult for name in methods} == {1.0}
 
 
 def test_table_2_has_thirty_cells(paper):
-    shown = {(panel.model, panel.dataset) for panel in paper.tables["table2"].panels}
-    methods = set(paper.tables["table2"].methods)
+    shown = {(panel.model, panel.dataset) for panel in paper.exhibits["any_width_networks.table2"].panels}
+    methods = set(paper.exhibits["any_width_networks.table2"].methods)
     columns = [e for e in evaluations(runs(paper)) if (e.run.model, e.run.dataset) in shown and e.run.method in methods]
     assert len(columns) == 30
     assert {e.label for e in columns} == {"AWN", "S-Net", "AWN+RS", "US-Net(4w)", "US-Net(10w)", "US-Net(20w)"}

@@ -10,14 +10,13 @@ import yaml
 from PIL import Image
 
 from awnlib.jobs.records import Record, write_record
-from awnlib.papers.any_width_networks.tables import make_table2, write_exhibit_table
 from awnlib.report import publish as module
 from awnlib.report.publish import PublishError, main, publish, write_page
+from awnlib.results.blocks import markdown
 from awnlib.results.columns import TABLES
-from awnlib.results.schemas import read_table, write_table
+from awnlib.results.renderers import over_all_widths
+from awnlib.results.schemas import read_table, write_table, write_table_files
 from awnlib.studies.base import study_yaml
-from awnlib.studies.kinds import load_any_study
-from awnlib.studies.transfer.config import parse_transfer_study
 from awnlib.studies.widths.cells import evaluations, runs
 from awnlib.studies.widths.collect import run_record
 from awnlib.studies.widths.config import load_study, parse_study
@@ -25,23 +24,18 @@ from awnlib.studies.widths.departures import departures
 
 ORIGIN = {"device": "cpu", "cpu": "A & B", "num_cpus": "4", "threads": "1", "torch": "2.13.0", "awnlib": "0.1.0"}
 ORIGIN |= {"commit": "abc", "changes": "no | yes", "created": "2026-02-03T00:00:00+00:00"}
+TABLE2, FIGURE5 = "any_width_networks.table2", "any_width_networks.figure5"
 AUCS = {"awn": 90.5, "s_net": 80.0}
 PAPER = {
     "study": "paper",
     "seeds": [0],
     "datasets": {"mnist": {"source": "mnist"}},
     "train": {"num_epochs": 20, "weight_decay": 0.001},
-    "tables": {"table2": {"panels": [{"model": "lenet_3c1l", "dataset": "mnist"}], "methods": ["awn", "us_net"]}},
-}
-TRANSFER_PAPER = {
-    "study": "transfer_paper",
-    "seeds": [0],
-    "datasets": {"cifar10": {"source": "cifar10"}},
-    "transfer": {
-        "optimizers": {"dmcp": {}},
-        "axes": {
-            "width": {"kind": "width", "model": "resnet18", "dataset": "cifar10", "sources": [{"width_mult": 0.5}]}
-        },
+    "exhibits": {
+        "any_width_networks.table2": {
+            "panels": [{"model": "lenet_3c1l", "dataset": "mnist"}],
+            "methods": ["awn", "us_net"],
+        }
     },
 }
 
@@ -54,8 +48,7 @@ def settings(name="demo"):
         "seeds": [0, 1],
         "data_folder": "/home/somebody/data",
         "datasets": {"digits": {"source": "mnist5k"}},
-        "tables": {"table2": {"panels": [panel], "methods": list(AUCS)}},
-        "figures": {"figure5": {"panels": [panel], "methods": list(AUCS)}},
+        "exhibits": {name: {"panels": [panel], "methods": list(AUCS)} for name in ("table2", "figure5")},
     }
 
 
@@ -82,7 +75,7 @@ def results(tmp_path):
                 [
                     cell(one.run)
                     | {"variant": one.variant, "sweep_time_s": 2.0}
-                    | {"auc_pct": AUCS[one.run.method] + one.run.seed + shift}
+                    | {"test_set": "test", "metric": "top1_pct", "score": AUCS[one.run.method] + one.run.seed + shift}
                     for one in evaluations(runs(study))
                 ],
             ),
@@ -90,10 +83,12 @@ def results(tmp_path):
         }
         for frame_name, frame in frames.items():
             write_table(folder / f"tables/{frame_name}.parquet", frame_name, frame, ORIGIN)
-        table2 = make_table2(study.tables["table2"], frames["evaluations"])
-        write_exhibit_table(table2, "table2", folder / "tables/table2", ORIGIN)
+        exhibit = study.exhibit(TABLE2)
+        table2 = over_all_widths.make(exhibit, frames)
+        text = markdown(over_all_widths.layout(exhibit, table2))
+        write_table_files(folder / f"tables/{TABLE2}", "exhibit", table2, ORIGIN, text)
         (folder / "figures").mkdir()
-        for figure in ("figure5", "figure5_macs"):
+        for figure in (FIGURE5, f"{FIGURE5}_macs"):
             Image.linear_gradient("L").convert("RGBA").save(folder / f"figures/{figure}.png")
         (folder / "study.yaml").write_text(study_yaml(study))
         for day, run in enumerate(runs(study), start=1):
@@ -119,7 +114,7 @@ def contents(folder):
 
 
 def page(to):
-    write_page(to, parse_study(PAPER), parse_transfer_study(TRANSFER_PAPER))
+    write_page(to)
     return (to / "README.md").read_text()
 
 
@@ -128,12 +123,12 @@ def test_what_is_published(results, tmp_path):
     publish(source, to)
     published = contents(to / "demo")
     assert sorted(published) == [
-        *("bn_drift.parquet", "evaluations.parquet", "figure5.png", "figure5_macs.png", "provenance.json"),
-        *("runs.parquet", "study.yaml", "table2.md", "table2.parquet"),
+        *(f"{FIGURE5}.png", f"{FIGURE5}_macs.png", f"{TABLE2}.md", f"{TABLE2}.parquet"),
+        *("bn_drift.parquet", "evaluations.parquet", "provenance.json", "runs.parquet", "study.yaml"),
     ]
-    for name in ("evaluations.parquet", "table2.md", "table2.parquet"):
+    for name in ("evaluations.parquet", f"{TABLE2}.md", f"{TABLE2}.parquet"):
         assert published[name] == (source / "tables" / name).read_bytes()
-    with Image.open(to / "demo/figure5.png") as figure:
+    with Image.open(to / f"demo/{FIGURE5}.png") as figure:
         assert (figure.mode, figure.size) == ("P", (256, 256))
 
 
@@ -167,13 +162,13 @@ def test_what_is_no_longer_made_goes_and_notes_stay(results, tmp_path):
     source, to, notes = results(), tmp_path / "docs", tmp_path / "text.md"
     notes.write_text("By *hand*.\n")
     publish(source, to, notes=notes)
-    (to / "demo/table1.md").write_text("old")
+    (to / "demo/any_width_networks.table1.md").write_text("old")
     (to / "demo/other.txt").write_text("not ours")
-    (source / "figures/figure5_macs.png").unlink()
-    publish(source, to)
+    (source / f"figures/{FIGURE5}_macs.png").unlink()
+    publish(source, to, incomplete=True)
     names = set(contents(to / "demo"))
     assert {"notes.md", "other.txt"} <= names
-    assert not {"table1.md", "figure5_macs.png"} & names
+    assert not {"any_width_networks.table1.md", f"{FIGURE5}_macs.png"} & names
     assert "### Notes\n\nBy *hand*.\n" in page(to)
 
 
@@ -181,8 +176,14 @@ def test_what_is_no_longer_made_goes_and_notes_stay(results, tmp_path):
     ("damage", "message"),
     [
         (lambda folder: (folder / "complete.json").unlink(), r"complete\.json is missing"),
-        (lambda folder: (folder / "figures/figure5.png").unlink(), r"figures/figure5\.png is missing"),
-        (lambda folder: (folder / "tables/table2.parquet").unlink(), r"tables/table2\.parquet is missing"),
+        (
+            lambda folder: (folder / f"figures/{FIGURE5}.png").unlink(),
+            r"figures/any_width_networks\.figure5\.png is missing",
+        ),
+        (
+            lambda folder: (folder / f"tables/{TABLE2}.parquet").unlink(),
+            r"tables/any_width_networks\.table2\.parquet is missing",
+        ),
         (
             lambda folder: change(folder, "runs", state="failed", error="ValueError:\nwhy"),
             r"training digits/lenet_3c1l/awn/0: failed: ValueError: why",
@@ -244,8 +245,9 @@ def test_the_page_reads_every_study_in_the_order_of_names(results, tmp_path):
     assert "| LeNet-3C1L, digits (paper: Fashion-MNIST) | 91.00 ± 0.71 (paper 90.67, +0.33) | 80.50" in text
     assert "\n### Model size\n" in text
     assert re.search(r"\| LeNet-3C1L, digits \| AWN \| .* \| 91\.00 \|\n", text)
-    assert "![Accuracy at every width](second/figure5.png)\n\n**Accuracy at every width.** Test accuracy" in text
-    assert "[table2.parquet](first/table2.parquet)" in text
+    assert f"![Accuracy at every width](second/{FIGURE5}.png)\n\n**Accuracy at every width.** Test accuracy" in text
+    assert "[any_width_networks.table2.parquet](first/any_width_networks.table2.parquet)" in text
+    assert "### What differs from the setting of Any-Width Networks (Vu" in text
     assert "- 2 seeds instead of 1\n" in text
     assert "### Our own questions" not in text
     assert "width transfer" not in text
@@ -254,16 +256,13 @@ def test_the_page_reads_every_study_in_the_order_of_names(results, tmp_path):
 def test_the_page_of_the_repository_is_up_to_date(repository, tmp_path):
     to = tmp_path / "results"
     shutil.copytree(repository / "docs/results", to)
-    papers = (repository / f"configs/{name}.yaml" for name in ("awn_paper", "width_transfer_imagenet"))
-    write_page(to, *map(load_any_study, papers))
+    write_page(to)
     assert (to / "README.md").read_text() == (repository / "docs/results/README.md").read_text()
 
 
-def test_from_the_command_line(results, tmp_path, repository):
+def test_from_the_command_line(results, tmp_path):
     source, to = results(), tmp_path / "docs"
-    papers = {"--paper": "awn_paper", "--transfer-paper": "width_transfer_imagenet"}
     arguments = ["--to", str(to)]
-    arguments += [word for option, name in papers.items() for word in (option, f"{repository}/configs/{name}.yaml")]
     main([str(source), *arguments])
     text = (to / "README.md").read_text()
     assert (
@@ -272,9 +271,6 @@ def test_from_the_command_line(results, tmp_path, repository):
     )
     with pytest.raises(SystemExit, match=r"study\.yaml does not exist"):
         main([str(tmp_path), *arguments])
-    for option in ("--paper", "--transfer-paper"):
-        with pytest.raises(SystemExit, match="nowhere"):
-            main([str(source), *arguments, option, "nowhere"])
 
 
 def test_departures_name_every_setting_that_has_an_effect_and_its_cells():
@@ -285,7 +281,7 @@ def test_departures_name_every_setting_that_has_an_effect_and_its_cells():
         "train": {"num_epochs": 1, "schedule": "linear", "weight_decay": 0.001},
         "overrides": [{"method": "awn", "train": {"lr": 0.1}, "widths": [1.0, 0.5]}],
         "recalibration": {"num_images": 64},
-        "tables": {
+        "exhibits": {
             "table2": {
                 "panels": [{"model": "lenet_3c1l", "dataset": "digits", "paper_dataset": "mnist"}],
                 "methods": ["awn", "us_net", "awn_all"],

@@ -8,15 +8,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from awnlib.papers.any_width_networks.findings import model_sizes, orders, worst_drift
-from awnlib.papers.any_width_networks.tables import make_table2
-from awnlib.report.study_report import format_time, write_report
+from awnlib.report.page import format_time
+from awnlib.report.report import write_report
 from awnlib.results.columns import TABLES
+from awnlib.results.paper_values import paper_values
+from awnlib.results.renderers import over_all_widths
+from awnlib.results.summaries import model_sizes, orders, worst_drift
 from awnlib.studies.widths.config import parse_study
 
+TABLE2 = "any_width_networks.table2"
 PANEL = {"model": "mobilenet_v2", "dataset": "small", "paper_dataset": "cifar10"}
 AUCS = {("awn", "as_trained"): 90.0, ("s_net", "as_trained"): 60.0, ("us_net", "recal10"): 89.0}
 LABELS = {"awn": "AWN", "s_net": "S-Net", "us_net": "US-Net(10w)"}
+PAPER = paper_values("any_width_networks")
 VOID = {"meta", "img", "br"}
 
 
@@ -56,7 +60,10 @@ def study(monkeypatch):
             "description": "Fast & <b>small</b>.",
             "seeds": [0],
             "datasets": {"small": {"source": "cifar10"}},
-            "tables": {"table2": {"panels": [PANEL], "methods": ["awn", "s_net", "us_net"]}},
+            "exhibits": {
+                name: {"panels": [PANEL], "methods": ["awn", "s_net", "us_net"]}
+                for name in ("table2", "figure5", "figure6")
+            },
         }
     )
 
@@ -80,11 +87,16 @@ def evaluations(aucs=AUCS):
         "evaluations",
         [
             cell(method)
-            | {"variant": variant, "state": "ok", "auc_pct": auc, "num_switches": switches[method]}
+            | {"variant": variant, "state": "ok", "score": auc, "num_switches": switches[method]}
+            | {"test_set": "test", "metric": "top1_pct"}
             | {"params_stored": 1000 + 10 * (switches[method] - 1)}
             for (method, variant), auc in aucs.items()
         ],
     )
+
+
+def table2(study, frame):
+    return over_all_widths.make(study.exhibit(TABLE2), {"evaluations": frame})
 
 
 def study_tables():
@@ -103,8 +115,8 @@ def write(tmp_path, study):
     png.write_bytes(b"not really")
     content = {
         "study": study,
-        "tables": study_tables() | {"table2": make_table2(study.tables["table2"], evaluations())},
-        "figures": {"figure6": png, "figure5": svg},
+        "tables": study_tables() | {TABLE2: table2(study, evaluations())},
+        "figures": {"any_width_networks.figure6": png, "any_width_networks.figure5": svg},
         "provenance": {"awnlib": "1.2.3", "commit": "", "cpu": "A <fast> one"},
         "files": [tmp_path / "tables" / "table2.csv"],
     }
@@ -158,20 +170,22 @@ def test_an_empty_study_still_gives_a_page(write):
 
 
 def test_other_figure_files_are_refused(write):
-    with pytest.raises(ValueError, match=r"figure figure5: .*x\.pdf cannot be put into the report \(allowed: .svg"):
-        write(figures={"figure5": Path("x.pdf")})
+    with pytest.raises(
+        ValueError, match=r"figure any_width_networks\.figure5: .*x\.pdf cannot be put into the report \(allowed: .svg"
+    ):
+        write(figures={"any_width_networks.figure5": Path("x.pdf")})
 
 
 def test_order_counts_pairs_and_says_how_far_the_reversed_ones_lie_apart(study):
     # Paper: AWN 90.91, S-Net 50.97, US-Net(10w) 91.98. Ours puts AWN a point above US-Net(10w).
-    [order] = orders(make_table2(study.tables["table2"], evaluations()))
+    [order] = orders(table2(study, evaluations()))
     assert (order.agree, order.pairs, order.best, order.paper_best) == (2, 3, "AWN", "US-Net(10w)")
     assert order.reversed_pairs == ["AWN is 1.00 points above US-Net(10w) (paper: 1.07 below)"]
 
 
 def test_order_needs_two_methods_with_numbers(study):
     one = evaluations({("awn", "as_trained"): 90.0})
-    assert orders(make_table2(study.tables["table2"], one)) == []
+    assert orders(table2(study, one)) == []
 
 
 def test_worst_drift_is_the_layer_with_the_largest_mean_over_seeds():
@@ -185,7 +199,7 @@ def test_worst_drift_is_the_layer_with_the_largest_mean_over_seeds():
 
 
 def test_model_sizes_are_relative_to_one_set_of_statistics():
-    sizes = model_sizes(evaluations(), table("runs", [run(method) for method in LABELS])).set_index("label")
+    sizes = model_sizes(evaluations(), table("runs", [run(method) for method in LABELS]), PAPER).set_index("label")
     assert sizes["extra_pct"].tolist() == pytest.approx([0, 3, 9])
     assert sizes["paper_extra_pct"].fillna(-1).tolist() == [-1, -1, 9]
 
@@ -193,7 +207,7 @@ def test_model_sizes_are_relative_to_one_set_of_statistics():
 def test_model_sizes_count_each_seed_of_a_method_once():
     runs = table("runs", [run("awn"), run("awn", seed=1)])
     twice = pd.concat([evaluations({("awn", "as_trained"): 90.0}).assign(seed=seed) for seed in (0, 1)])
-    assert model_sizes(twice, runs)["auc_pct"].tolist() == [90.0]
+    assert model_sizes(twice, runs, PAPER)["score"].tolist() == [90.0]
 
 
 @pytest.mark.parametrize(

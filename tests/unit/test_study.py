@@ -15,8 +15,8 @@ def exhibit(*methods, dataset="shapes"):
 @pytest.fixture
 def study(study_data):
     study_data |= {"seeds": [3, 0], "datasets": {"shapes": {"source": "mnist5k"}, "other": {"source": "mnist5k"}}}
-    study_data["tables"] = {"table1": exhibit("awn", "us_net"), "table2": exhibit("us_net", dataset="other")}
-    study_data["figures"] = {"figure5": exhibit("awn", "i_net")}
+    shown = {"table1": exhibit("awn", "us_net"), "table2": exhibit("us_net", dataset="other")}
+    study_data["exhibits"] = {**shown, "figure5": exhibit("awn", "i_net")}
     return parse_study(study_data)
 
 
@@ -59,7 +59,7 @@ def test_recalibration_points():
 
 
 def test_individual_networks_follow_the_widths_of_their_cell(study_data):
-    study_data["tables"] = {"table2": exhibit("i_net")}
+    study_data["exhibits"] = {"table2": exhibit("i_net")}
     study_data["overrides"] = [{"method": "i_net", "widths": [1.0, 0.35]}]
     table = runs(parse_study(study_data))
     assert [run.individual_width for run in table] == [1.0, 0.35]
@@ -69,7 +69,7 @@ def test_individual_networks_follow_the_widths_of_their_cell(study_data):
 def test_names_never_collide(study_data):
     """Either refused with a message or told apart; the workflow keeps runs by name and would lose one."""
     study_data["methods"] = {"i_net_0.5": {"base": "awn", "label": "awkward"}}
-    study_data["tables"] = {"table2": exhibit("i_net", "i_net_0.5")}
+    study_data["exhibits"] = {"table2": exhibit("i_net", "i_net_0.5")}
     try:
         names = [run.name for run in runs(parse_study(study_data))]
     except ConfigError:
@@ -78,7 +78,7 @@ def test_names_never_collide(study_data):
 
 
 def test_widths_that_differ_little_have_names_of_their_own(study_data):
-    study_data["tables"] = {"table2": exhibit("i_net")}
+    study_data["exhibits"] = {"table2": exhibit("i_net")}
     study_data["widths"] = [1.0, 0.500002, 0.5]
     names = [run.name for run in runs(parse_study(study_data))]
     assert len(set(names)) == 3
@@ -96,7 +96,7 @@ def test_a_run_carries_what_it_depends_on(study_data):
 
 
 def changed(study_data, method="us_net", **changes):
-    study_data["tables"] = {"table2": exhibit(method)}
+    study_data["exhibits"] = {"table2": exhibit(method)}
     before = runs(parse_study(study_data))[0].training_settings()
     return before != runs(parse_study({**study_data, **changes}))[0].training_settings()
 

@@ -7,18 +7,34 @@ import sys
 import pandas as pd
 import pytest
 
-from awnlib.papers.any_width_networks.tables import make_table1, make_table2, with_paper_numbers, write_exhibit_table
+from awnlib.results.blocks import markdown
 from awnlib.results.columns import TABLES
-from awnlib.results.exhibits import ExhibitConfig
-from awnlib.results.layout import blocks, markdown
-from awnlib.results.schemas import read_table
+from awnlib.results.exhibits import Exhibit, PanelConfig
+from awnlib.results.metrics import TOP1
+from awnlib.results.renderers import at_trained_widths, over_all_widths
+from awnlib.results.schemas import read_table, write_table_files
+from awnlib.results.seeds import with_paper_numbers
 
 LABELS = {"awn": "AWN", "awn_plain_width": "AWN (plain width)", "s_net": "S-Net", "us_net": "US-Net", "i_net": "I-Net"}
 
 
-def exhibit(*methods, **panel):
+TEST = {"test_set": "test", "metric": "top1_pct"}
+
+
+def exhibit(*methods, name="table2", **panel):
     panel = {"model": "lenet_3c1l", "dataset": "mnist5k", "paper_dataset": "fashion_mnist"} | panel
-    return ExhibitConfig(panels=[panel], methods=list(methods))
+    return Exhibit(f"any_width_networks.{name}", TOP1, [PanelConfig(**panel)], list(methods))
+
+
+def make_table1(shown, history, sweep, runs):
+    return at_trained_widths.make(
+        exhibit(*shown.methods, name="table1", **shown.panels[0].model_dump()),
+        {"history": history, "sweep": sweep, "runs": runs},
+    )
+
+
+def make_table2(shown, evaluations):
+    return over_all_widths.make(shown, {"evaluations": evaluations})
 
 
 def frame(table, rows):
@@ -29,7 +45,7 @@ def frame(table, rows):
 
 def evaluation(method, seed, auc_pct, variant="as_trained", **changes):
     state = "failed" if auc_pct is None else "ok"
-    return {"method": method, "seed": seed, "auc_pct": auc_pct, "variant": variant, "state": state} | changes
+    return {"method": method, "seed": seed, "score": auc_pct, "variant": variant, "state": state} | TEST | changes
 
 
 def run(method, seed, state="ok", individual_width=None):
@@ -37,12 +53,12 @@ def run(method, seed, state="ok", individual_width=None):
 
 
 def epoch(method, seed, epoch, width_mult, train_top1_pct):
-    values = {"epoch": epoch, "width_mult": width_mult, "train_top1_pct": train_top1_pct}
+    values = {"epoch": epoch, "width_mult": width_mult, "metric": "top1_pct", "score": train_top1_pct}
     return {"method": method, "seed": seed} | values
 
 
 def point(method, seed, width_mult, test_top1_pct, *, is_trained=True):
-    values = {"width_mult": width_mult, "is_trained": is_trained, "test_top1_pct": test_top1_pct}
+    values = {"width_mult": width_mult, "is_trained": is_trained, "score": test_top1_pct} | TEST
     return {"method": method, "seed": seed, "variant": "as_trained"} | values
 
 
@@ -62,25 +78,25 @@ EVALUATIONS = frame(
 def test_table2_holds_mean_spread_and_distance_from_the_paper():
     table = make_table2(exhibit("awn", "us_net", "s_net"), EVALUATIONS).set_index("label")
     awn = table.loc["AWN"]
-    assert awn["value_pct"] == 90.5
-    assert awn["std_pct"] == pytest.approx(math.sqrt(0.5))
+    assert awn["score"] == 90.5
+    assert awn["std"] == pytest.approx(math.sqrt(0.5))
     assert (awn["num_seeds"], awn["missing"]) == (2, 1)
-    assert awn["paper_pct"] == 90.67
-    assert awn["difference_pct"] == pytest.approx(-0.17)
+    assert awn["paper_score"] == 90.67
+    assert awn["difference"] == pytest.approx(-0.17)
     assert (awn["dataset"], awn["paper_dataset"]) == ("mnist5k", "fashion_mnist")
 
 
 def test_table2_has_a_row_per_variant_and_no_spread_for_one_seed():
     table = make_table2(exhibit("us_net"), EVALUATIONS)
     assert table["label"].tolist() == ["US-Net(4w)", "US-Net(10w)"]
-    assert table["value_pct"].tolist() == [90.5, 91.5]
-    assert table["paper_pct"].tolist() == [90.40, 90.70]
-    assert table["std_pct"].isna().all()
+    assert table["score"].tolist() == [90.5, 91.5]
+    assert table["paper_score"].tolist() == [90.40, 90.70]
+    assert table["std"].isna().all()
 
 
 def test_table2_shows_holes_for_failed_and_for_absent_methods():
     table = make_table2(exhibit("s_net", "i_net"), EVALUATIONS)
-    assert table["value_pct"].isna().all()
+    assert table["score"].isna().all()
     assert table["num_seeds"].tolist() == [0, 0]
     assert table["missing"].tolist() == [1, 0]
     assert table["label"].tolist() == ["S-Net", "i_net"]
@@ -96,21 +112,21 @@ def test_table1_takes_the_last_epoch_and_the_fixed_widths():
         frame("sweep", swept),
         frame("runs", [run("awn", 0)]),
     )
-    assert table[["metric", "width_mult", "value_pct"]].to_numpy().tolist() == [
-        ["train_top1_pct", 1.0, 31.0],
-        ["train_top1_pct", 0.5, 30.5],
-        ["test_top1_pct", 1.0, 80.0],
-        ["test_top1_pct", 0.5, 60.0],
+    assert table[["test_set", "width_mult", "score"]].to_numpy().tolist() == [
+        ["train", 1.0, 31.0],
+        ["train", 0.5, 30.5],
+        ["test", 1.0, 80.0],
+        ["test", 0.5, 60.0],
     ]
-    assert table["paper_pct"].isna().all()  # the paper's AWN of this table is narrower
+    assert table["paper_score"].isna().all()  # the paper's AWN of this table is narrower
 
 
 def test_table1_counts_failed_runs_and_drops_what_they_recorded():
     runs = frame("runs", [run("awn", 0), run("awn", 1, "diverged"), run("s_net", 0, "failed")])
     history = frame("history", [epoch("awn", 0, 1, 1.0, 99.0), epoch("awn", 1, 1, 1.0, 10.0)])
     table = make_table1(exhibit("awn", "s_net"), history, frame("sweep", [point("awn", 0, 1.0, 98.0)]), runs)
-    assert table["value_pct"].tolist()[:2] == [99.0, 98.0]
-    assert table["value_pct"].isna().tolist()[2:] == [True, True]
+    assert table["score"].tolist()[:2] == [99.0, 98.0]
+    assert table["score"].isna().tolist()[2:] == [True, True]
     assert table["missing"].tolist() == [1, 1, 1, 1]
 
 
@@ -118,8 +134,8 @@ def test_table1_drops_one_individual_width_of_a_seed():
     runs = frame("runs", [run("i_net", 0, individual_width=1.0), run("i_net", 0, "failed", individual_width=0.5)])
     history = frame("history", [epoch("i_net", 0, 1, 1.0, 99.0), epoch("i_net", 0, 1, 0.5, 50.0)])
     table = make_table1(exhibit("i_net"), history, frame("sweep", []), runs)
-    train = table[table["metric"] == "train_top1_pct"]
-    assert train["value_pct"].fillna(-1).tolist() == [99.0, -1]
+    train = table[table["test_set"] == "train"]
+    assert train["score"].fillna(-1).tolist() == [99.0, -1]
     assert train["missing"].tolist() == [0, 1]
 
 
@@ -127,15 +143,16 @@ def test_table1_without_any_run_has_the_papers_widths_as_holes():
     empty = (frame(name, []) for name in ("history", "sweep", "runs"))
     table = make_table1(exhibit("awn_plain_width", dataset="mnist", paper_dataset=None), *empty)
     assert len(table) == 8
-    assert table["value_pct"].isna().all()
-    assert table["paper_pct"].notna().all()
+    assert table["score"].isna().all()
+    assert table["paper_score"].notna().all()
 
 
 def test_files_hold_the_table_for_programs_and_for_readers(tmp_path):
     table = make_table2(exhibit("awn", "us_net", "s_net"), EVALUATIONS)
-    write_exhibit_table(table, "table2", tmp_path / "tables" / "table2", {"study": "demo"})
-    assert read_table(tmp_path / "tables/table2.parquet")["value_pct"].tolist()[:3] == [90.5, 90.5, 91.5]
-    assert pd.read_csv(tmp_path / "tables/table2.csv")["paper_pct"].tolist() == [90.67, 90.40, 90.70, 83.78]
+    text = markdown(over_all_widths.layout(exhibit(), table))
+    write_table_files(tmp_path / "tables" / "table2", "exhibit", table, {"study": "demo"}, text)
+    assert read_table(tmp_path / "tables/table2.parquet")["score"].tolist()[:3] == [90.5, 90.5, 91.5]
+    assert pd.read_csv(tmp_path / "tables/table2.csv")["paper_score"].tolist() == [90.67, 90.40, 90.70, 83.78]
     text = (tmp_path / "tables/table2.md").read_text()
     assert "| model, data set | AWN | US-Net(4w) | US-Net(10w) | S-Net |" in text
     assert "| LeNet-3C1L, MNIST-5k (paper: Fashion-MNIST) | 90.50 ± 0.71† (paper 90.67, -0.17) |" in text
@@ -149,7 +166,7 @@ def test_table1_reads_as_in_the_paper_methods_down_and_widths_across():
     swept = frame("sweep", [point(m, 0, w, 98.0 + w) for m in ("awn_plain_width", "s_net") for w in (1.0, 0.5)])
     runs = frame("runs", [run("awn_plain_width", 0), run("s_net", 0)])
     table = make_table1(exhibit("s_net", "awn_plain_width", paper_dataset="mnist"), history, swept, runs)
-    lines = markdown(table, "table1").splitlines()
+    lines = markdown(at_trained_widths.layout(exhibit(name="table1"), table)).splitlines()
     assert lines[0] == "**Training accuracy, %: LeNet-3C1L, MNIST-5k (paper: MNIST)**"
     assert lines[2] == "| method | w = 1.00 | w = 0.50 |"
     assert lines[4] == "| S-Net | 99.00 (paper 99.30, -0.30) | 99.00 (paper 99.03, -0.03) |"
@@ -158,20 +175,20 @@ def test_table1_reads_as_in_the_paper_methods_down_and_widths_across():
 
 def test_a_table_that_is_older_than_a_correction_gets_the_papers_numbers_of_today():
     table = make_table2(exhibit("awn", "s_net"), EVALUATIONS)
-    old = table.assign(paper_pct=[1.0, None], difference_pct=[89.5, None])
-    pd.testing.assert_frame_equal(with_paper_numbers(old, "table2"), table)
+    old = table.assign(paper_score=[1.0, None], difference=[89.5, None])
+    pd.testing.assert_frame_equal(with_paper_numbers(exhibit(), old), table)
 
 
 def test_the_best_cell_is_found_along_the_methods():
-    [block] = blocks(make_table2(exhibit("awn", "us_net", "s_net"), EVALUATIONS), "table2")
+    [block] = over_all_widths.layout(exhibit(), make_table2(exhibit("awn", "us_net", "s_net"), EVALUATIONS))
     assert [cell.is_best for cell in block.rows[0][1]] == [False, False, True, False]
 
 
 def test_results_can_be_shown_without_torch_and_snakemake():
-    modules = ["evaluation.auc", "jobs.provenance", "report.study_report"]
-    modules += [f"results.{name}" for name in ("columns", "layout", "paper_values", "schemas", "titles")]
-    modules += [f"papers.any_width_networks.{name}" for name in ("figures", "findings", "tables")]
+    modules = ["evaluation.auc", "jobs.provenance", "report.report"]
+    modules += [f"results.{name}" for name in ("columns", "blocks", "paper_values", "schemas", "summaries", "titles")]
+    modules += [f"results.renderers.{name}" for name in ("at_trained_widths", "bn_statistics", "curves")]
     code = f"import sys, {', '.join(f'awnlib.{name}' for name in modules)}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert "awnlib.report.study_report" in loaded
+    assert "awnlib.report.report" in loaded
     assert not {"torch", "torchvision", "snakemake"} & set(loaded)

@@ -89,8 +89,8 @@ def test_a_study_runs_where_there_is_no_checkout(wheel, shapes, repository, tmp_
     outside = tmp_path / "outside"
     shutil.copytree(repository / "docs/results", outside / "results")
     (outside / "results" / "README.md").unlink()
-    shutil.copy(repository / "configs/awn_paper.yaml", outside / "paper.yaml")
-    shutil.copy(repository / "configs/width_transfer_imagenet.yaml", outside / "transfer_paper.yaml")
+    shutil.copy(repository / "awnlib/papers/any_width_networks/setting.yaml", outside / "paper.yaml")
+    shutil.copy(repository / "awnlib/papers/width_transfer/setting.yaml", outside / "transfer_paper.yaml")
     shapes.save(outside / "images.safetensors")
     (outside / "study.yaml").write_text(STUDY, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}

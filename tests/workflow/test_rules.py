@@ -78,7 +78,9 @@ def test_the_documented_imagenet_command_gives_every_job_its_gpus(workflow):
     study["transfer"]["train"] |= {"num_processes": 8, "batch_size": 48}
     workflow.configure(study)
     speechless(workflow)
-    code, output = workflow.call(*command.replace("configs/width_transfer_imagenet.yaml", "study.yaml").split(), "-n")
+    code, output = workflow.call(
+        *command.replace("awnlib/papers/width_transfer/setting.yaml", "study.yaml").split(), "-n"
+    )
     assert code == 0, output
     asked = re.findall(r"^rule (search_widths|train_transferred):$.*?\bgpu=(\d+)", output, re.MULTILINE | re.DOTALL)
     assert set(asked) == {("search_widths", "1"), ("train_transferred", "8")}

@@ -32,10 +32,12 @@ RECALIBRATED = [
 ]
 # One share of a GPU for each job that computes; the profile says how many jobs share the device.
 ON_GPU = wants_gpu(STUDY.device)
-TABLE_FILES = list(STUDY.tables)
-FIGURE_FILES = [
-    *STUDY.figures,
-    *(["figure5_macs"] if "figure5" in STUDY.figures else []),
+# What the report reads, and what decides whether the study is complete.
+REPORTED = [*COLLECTED, *STUDY.tables]
+RECORDS = [
+    *(f"runs/{name}" for name in RUNS),
+    *(f"recalibrated/{name}" for name in RECALIBRATED),
+    *(f"sweeps/{name}" for name in EVALUATIONS),
 ]
 
 
@@ -97,17 +99,3 @@ def trained_of(wildcards):
 def train_code(wildcards):
     """The code that a training run depends on."""
     return job_code("train_model", model=RUNS[wildcards.run].model)
-
-
-def exhibit(name):
-    """What a table or figure shows, for the study that asks for it; others are told so before any job starts."""
-
-    def settings(wildcards):
-        if name not in STUDY.exhibits:
-            there = ", ".join(STUDY.exhibits)
-            raise WorkflowError(
-                f"{ORIGIN}: there is no {name} in this study (it has: {there})"
-            )
-        return STUDY.exhibits[name].model_dump()
-
-    return settings

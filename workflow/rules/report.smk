@@ -1,4 +1,4 @@
-# The page that shows everything, and the verdict on the study.
+# The page that shows everything, and the verdict on the study, of either kind.
 
 
 localrules:
@@ -7,11 +7,9 @@ localrules:
 
 rule report:
     input:
-        tables=collect(
-            "<results>/tables/{name}.parquet", name=[*COLLECTED, *STUDY.tables]
-        ),
-        figures=collect("<results>/figures/{name}.svg", name=FIGURE_FILES),
-        pictures=collect("<results>/figures/{name}.png", name=FIGURE_FILES),
+        tables=collect("<results>/tables/{name}.parquet", name=REPORTED),
+        figures=collect("<results>/figures/{name}.svg", name=STUDY.figures),
+        pictures=collect("<results>/figures/{name}.png", name=STUDY.figures),
     output:
         page="<results>/report.html",
         study="<results>/study.yaml",
@@ -21,7 +19,9 @@ rule report:
         "../envs/awnlib.yaml"
     params:
         study=STUDY.model_dump(),
-        code=lambda wildcards: job_code("report"),
+        code=lambda wildcards: job_code(
+            "report", renderers=tuple(map(renderer_path, STUDY.shown))
+        ),
     message:
         "writing the report of {STUDY.study}"
     script:
@@ -31,13 +31,7 @@ rule report:
 # Fails if a cell failed, after everything else was made, and clears its record so that the next call tries it again.
 rule check_study:
     input:
-        runs=collect("<results>/runs/{run}/record.json", run=RUNS),
-        recalibrations=collect(
-            "<results>/recalibrated/{evaluation}/record.json", evaluation=RECALIBRATED
-        ),
-        sweeps=collect(
-            "<results>/sweeps/{evaluation}/record.json", evaluation=EVALUATIONS
-        ),
+        records=collect("<results>/{record}/record.json", record=RECORDS),
         report="<results>/report.html",
     output:
         "<results>/complete.json",

@@ -1,11 +1,8 @@
-# Study-wide tables from the records of all jobs, and the papers' tables from them.
-# They take seconds, as do figures and the report: no jobs for a cluster.
+# Study-wide tables from the records of all jobs. They take seconds, as do exhibits and the report: no jobs for a cluster.
 
 
 localrules:
     collect_results,
-    table1,
-    table2,
 
 
 rule collect_results:
@@ -27,37 +24,3 @@ rule collect_results:
         "collecting {STUDY.study}"
     script:
         "../scripts/collect_results.py"
-
-
-rule table1:
-    input:
-        history="<results>/tables/history.parquet",
-        sweep="<results>/tables/sweep.parquet",
-        runs="<results>/tables/runs.parquet",
-    output:
-        multiext("<results>/tables/table1", ".parquet", ".csv", ".md"),
-    log:
-        "<results>/logs/table1.log",
-    conda:
-        "../envs/awnlib.yaml"
-    params:
-        exhibit=exhibit("table1"),
-        code=lambda wildcards: job_code("table1"),
-    script:
-        "../scripts/make_table.py"
-
-
-rule table2:
-    input:
-        evaluations="<results>/tables/evaluations.parquet",
-    output:
-        multiext("<results>/tables/table2", ".parquet", ".csv", ".md"),
-    log:
-        "<results>/logs/table2.log",
-    conda:
-        "../envs/awnlib.yaml"
-    params:
-        exhibit=exhibit("table2"),
-        code=lambda wildcards: job_code("table2"),
-    script:
-        "../scripts/make_table.py"

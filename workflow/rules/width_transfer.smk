@@ -109,7 +109,7 @@ rule collect_transfer:
     output:
         collect(
             "<results>/tables/{name}.{suffix}",
-            name=TABLE_FILES,
+            name=STUDY.tables,
             suffix=["parquet", "csv", "md"],
         ),
     log:
@@ -123,66 +123,3 @@ rule collect_transfer:
         "collecting {STUDY.study}"
     script:
         "../scripts/collect_transfer.py"
-
-
-# One figure, from parquet tables alone: to restyle a figure searches and trains nothing.
-rule draw_transfer:
-    input:
-        transfer="<results>/tables/transfer.parquet",
-        widths="<results>/tables/widths.parquet",
-        similarity="<results>/tables/similarity.parquet",
-    output:
-        multiext("<results>/figures/{figure}", ".png", ".svg"),
-    log:
-        "<results>/logs/draw_transfer/{figure}.log",
-    conda:
-        "../envs/awnlib.yaml"
-    params:
-        code=lambda wildcards: job_code("draw_transfer"),
-    message:
-        "drawing {wildcards.figure}"
-    script:
-        "../scripts/draw_transfer.py"
-
-
-# The page that shows everything.
-rule report_transfer:
-    input:
-        tables=collect("<results>/tables/{name}.parquet", name=TABLE_FILES),
-        figures=collect("<results>/figures/{name}.svg", name=FIGURE_FILES),
-    output:
-        page="<results>/report.html",
-        study="<results>/study.yaml",
-    log:
-        "<results>/logs/report_transfer.log",
-    conda:
-        "../envs/awnlib.yaml"
-    params:
-        study=STUDY.model_dump(),
-        code=lambda wildcards: job_code("report_transfer"),
-    message:
-        "writing the report of {STUDY.study}"
-    script:
-        "../scripts/report_transfer.py"
-
-
-# Fails if a cell failed, after everything else was made, and clears its record so that the next call tries it again.
-rule check_transfer:
-    input:
-        searches=collect("<results>/searches/{search}/record.json", search=SEARCHES),
-        transfers=collect("<results>/transferred/{cell}/record.json", cell=TRANSFERS),
-        retrainings=collect("<results>/retrained/{cell}/record.json", cell=RETRAININGS),
-        report="<results>/report.html",
-    output:
-        "<results>/complete.json",
-    log:
-        "<results>/logs/check_transfer.log",
-    localrule: True
-    conda:
-        "../envs/awnlib.yaml"
-    params:
-        checkpoints=f"results/{STUDY.study}/checkpoints",
-    message:
-        "checking every cell of {STUDY.study}"
-    script:
-        "../scripts/check_study.py"

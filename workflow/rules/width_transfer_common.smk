@@ -25,8 +25,13 @@ TRAIN = STUDY.transfer.train
 SEARCHES = STUDY.searches()
 RETRAININGS = STUDY.retrainings()
 TRANSFERS = [name for name, cell in RETRAININGS.items() if cell.search is not None]
-TABLE_FILES = STUDY.tables
-FIGURE_FILES = STUDY.figures
+# What the report reads, and what decides whether the study is complete.
+REPORTED = STUDY.tables
+RECORDS = [
+    *(f"searches/{name}" for name in SEARCHES),
+    *(f"transferred/{name}" for name in TRANSFERS),
+    *(f"retrained/{name}" for name in RETRAININGS),
+]
 # One share of a GPU for each job that computes; the profile says how many jobs share the device.
 ON_GPU = wants_gpu(STUDY.device)
 
@@ -39,8 +44,6 @@ wildcard_constraints:
     search=r"[^/]+/[^/]+/[^/]+/[^/]+/seed\d+",
     cell=r"[^/]+/[^/]+/[^/]+/.+/seed\d+",
     dataset=r"[^/]+",
-    table="|".join(TABLE_FILES),
-    figure="|".join(FIGURE_FILES),
 
 
 def search_images(wildcards):

@@ -1,16 +1,15 @@
-"""Draw one of the paper's figures from the study's tables; the rule's name says which."""
+"""Draw one figure of a paper from the study's tables; the wildcard says which."""
 
 from pathlib import Path
 
 from awnlib.jobs.logs import log_to
-from awnlib.papers.any_width_networks import figures
+from awnlib.results.exhibits import renderer_of
 from awnlib.results.schemas import read_table
-from awnlib.studies.widths.config import parse_study
+from awnlib.results.style import save_figure
+from awnlib.studies.kinds import parse_any_study
 
 log_to(snakemake.log[0])
-study = parse_study(snakemake.config)
-name = snakemake.rule
-exhibit = study.figures[name.removesuffix("_macs")]
-frames = [read_table(path) for path in snakemake.input]
-figure = getattr(figures, name)(exhibit, study.resolved_methods(), *frames)
-figures.save_figure(figure, Path(snakemake.output[0]).with_suffix(""))
+name = snakemake.wildcards.exhibit
+tables = {table: read_table(path) for table, path in snakemake.input.items()}
+figure = renderer_of(name).draw(parse_any_study(snakemake.config).exhibit(name), tables)
+save_figure(figure, Path(snakemake.output[0]).with_suffix(""))

@@ -8,6 +8,8 @@ from awnlib.data.config import DatasetConfig
 from awnlib.data.raw import RawData
 from awnlib.data.torchvision_sets import read_cifar
 
+TITLE = "CIFAR-10"
+
 PLACES = (
     "cifar10/cifar-10-batches-py",
     "cifar-10/cifar-10-batches-py",

@@ -8,6 +8,8 @@ from awnlib.data.config import DatasetConfig
 from awnlib.data.raw import RawData
 from awnlib.data.torchvision_sets import read_cifar
 
+TITLE = "CIFAR-100"
+
 PLACES = ("cifar100/cifar-100-python", "cifar-100/cifar-100-python", "CIFAR100/cifar-100-python", "cifar-100-python")
 
 

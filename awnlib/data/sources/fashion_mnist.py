@@ -8,6 +8,8 @@ from awnlib.data.config import DatasetConfig
 from awnlib.data.raw import RawData
 from awnlib.data.torchvision_sets import read_idx
 
+TITLE = "Fashion-MNIST"
+
 # The last is where Debian's package dataset-fashion-mnist puts them.
 PLACES = (
     "fashion_mnist",

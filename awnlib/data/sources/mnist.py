@@ -8,6 +8,8 @@ from awnlib.data.config import DatasetConfig
 from awnlib.data.raw import RawData
 from awnlib.data.torchvision_sets import read_idx
 
+TITLE = "MNIST"
+
 PLACES = ("mnist", "MNIST")
 
 

@@ -9,6 +9,8 @@ import torch
 from awnlib.data.config import DatasetConfig
 from awnlib.data.raw import DIGITS, RawData, Split
 
+TITLE = "MNIST-5k"
+
 
 def read(config: DatasetConfig, folder: Path) -> RawData:
     """Read 500 digits a class: the first 400 for training, the last 100 for testing.

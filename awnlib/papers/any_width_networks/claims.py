@@ -13,16 +13,19 @@ from typing import Literal
 
 import pandas as pd
 
-from awnlib.papers.any_width_networks.findings import model_sizes, worst_drift
-from awnlib.papers.any_width_networks.tables import make_table2
+from awnlib.results.blocks import row_title
 from awnlib.results.findings import Finding, Verdict, above, all_hold
-from awnlib.results.layout import row_title
 from awnlib.results.numbers import mean_with_spread, with_spread
-from awnlib.results.paper_values import paper_value
+from awnlib.results.paper_values import paper_values
+from awnlib.results.renderers import over_all_widths
+from awnlib.results.renderers.at_trained_widths import TRAIN
+from awnlib.results.summaries import model_sizes, worst_drift
 from awnlib.results.titles import panel_title
 from awnlib.results.variants import recalibration_points
 from awnlib.studies.widths.config import StudyConfig
+from awnlib.training.methods import FOR_READERS
 
+PAPER = "any_width_networks"
 NEAR_PAPER = 1.0  # percentage points; for sizes, percent of the network
 COLLAPSE = 1.0  # percentage points from training to test accuracy; the paper's Table 1 has 2.4 at width 0.5
 NEAR_S_NET = 0.5  # percentage points; the paper's Table 1 has 0.26
@@ -59,7 +62,7 @@ def paper_findings(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> li
     ]
 
 
-def own_findings(study: StudyConfig, evaluations: pd.DataFrame) -> list[tuple[str, Finding]]:
+def own_findings(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, Finding]]:
     """Check our own questions, panel by panel.
 
     Whether training every width at once (AWN-all) gives a larger AUC than AWN and AWN+RS, and whether the channels of a
@@ -69,8 +72,8 @@ def own_findings(study: StudyConfig, evaluations: pd.DataFrame) -> list[tuple[st
     ----------
     study
         Says which methods have a width vector.
-    evaluations
-        The table of this name.
+    tables
+        "evaluations".
 
     Returns
     -------
@@ -78,12 +81,12 @@ def own_findings(study: StudyConfig, evaluations: pd.DataFrame) -> list[tuple[st
         (title of the panel, finding) pairs.
     """
     pairs = [("awn_all", "awn"), ("awn_all", "awn_rs"), *_optimised_methods(study)]
-    found = [(panel, larger_auc(rows, *pair)) for panel, rows in _panels(evaluations) for pair in pairs]
+    found = [(panel, larger_auc(rows, *pair)) for panel, rows in _panels(tables["evaluations"]) for pair in pairs]
     return [(panel, finding) for panel, finding in found if finding]
 
 
 def largest_auc(rows: pd.DataFrame) -> Finding | None:
-    """Table 2: the method with the paper's largest AUC has the largest here; `rows` of "table2"."""
+    """Table 2: the method with the paper's largest AUC has the largest here; `rows` of its table."""
     return _extreme(rows, "largest", needed={"awn", "awn_rs", "us_net"})
 
 
@@ -93,29 +96,29 @@ def smallest_auc(rows: pd.DataFrame) -> Finding | None:
 
 
 def near_the_paper(rows: pd.DataFrame, method: str) -> Finding | None:
-    """Table 2: one method reaches the paper's AUC, give or take a point; `rows` of "table2"."""
+    """Table 2: one method reaches the paper's AUC, give or take a point; `rows` of its table."""
     found = _with_numbers(rows).query("method == @method")
     if found.empty:
         return None
     row = found.iloc[0]
     claim = f"{row['label']} is within {NEAR_PAPER:g} point of the paper's AUC"
-    return Finding("Table 2", claim, all_hold([abs(row["difference_pct"]) <= NEAR_PAPER]), _auc(row))
+    return Finding("Table 2", claim, all_hold([abs(row["difference"]) <= NEAR_PAPER]), _auc(row))
 
 
 def more_recalibrated_widths(rows: pd.DataFrame) -> Finding | None:
-    """Table 2: a US-Net improves with every step in the number of recalibrated widths; `rows` of "table2"."""
-    us_nets = rows[rows["method"] == "us_net"].dropna(subset="value_pct")
+    """Table 2: a US-Net improves with every step in the number of recalibrated widths; `rows` of its table."""
+    us_nets = rows[rows["method"] == "us_net"].dropna(subset="score")
     ordered = us_nets.sort_values("variant", key=lambda names: names.map(recalibration_points))
     return _rising("Table 2", "US-Net improves with the number of recalibrated widths", ordered)
 
 
 def sampled_widths(rows: pd.DataFrame) -> Finding | None:
-    """Table 2: AWN+RS is above AWN, or below it where the paper's numbers say so; `rows` of "table2"."""
+    """Table 2: AWN+RS is above AWN, or below it where the paper's numbers say so; `rows` of its table."""
     cells = {row["method"]: row for _, row in _with_numbers(rows).iterrows()}
     if not {"awn", "awn_rs"} <= set(cells):
         return None
     fixed, sampled = cells["awn"], cells["awn_rs"]
-    helps = sampled["paper_pct"] > fixed["paper_pct"]
+    helps = sampled["paper_score"] > fixed["paper_score"]
     better, worse = (sampled, fixed) if helps else (fixed, sampled)
     claim = f"Sampling widths {'helps' if helps else 'does not help here'}: {better['label']} is above {worse['label']}"
     return Finding("Table 2", claim, _above(better, worse), f"{_auc(better)}; {_auc(worse)}")
@@ -123,10 +126,10 @@ def sampled_widths(rows: pd.DataFrame) -> Finding | None:
 
 def ordinary_bn(rows: pd.DataFrame) -> Finding | None:
     """Table 1: with ordinary BN, test accuracy collapses at a narrow width and training accuracy does not."""
-    gaps = _train_minus_test(rows, "shared_bn", "value_pct")
+    gaps = _train_minus_test(rows, "shared_bn", "score")
     if gaps.empty:
         return None
-    paper = _worst(_train_minus_test(rows, "shared_bn", "paper_pct"))
+    paper = _worst(_train_minus_test(rows, "shared_bn", "paper_score"))
     claim = f"With ordinary BN, test accuracy at a narrow width falls over {COLLAPSE:g} point below training accuracy"
     numbers = f"training minus test accuracy is largest at {_worst(gaps)}" + (f" (paper: {paper})" if paper else "")
     return Finding("Table 1", claim, all_hold([gaps.max() > COLLAPSE]), numbers)
@@ -134,10 +137,10 @@ def ordinary_bn(rows: pd.DataFrame) -> Finding | None:
 
 def near_the_s_net(rows: pd.DataFrame) -> Finding | None:
     """Table 1: the test accuracy of an AWN of the S-Net's channels is nowhere far below its; `rows` of "table1"."""
-    behind = _s_net_minus_awn(rows, "value_pct")
+    behind = _s_net_minus_awn(rows, "score")
     if behind.empty:
         return None
-    paper = _worst(_s_net_minus_awn(rows, "paper_pct"))
+    paper = _worst(_s_net_minus_awn(rows, "paper_score"))
     claim = f"With as many channels, AWN's test accuracy is at no width over {NEAR_S_NET:g} points below the S-Net's"
     numbers = f"S-Net minus AWN is largest at {_worst(behind)}" + (f" (paper: {paper})" if paper else "")
     return Finding("Table 1", claim, all_hold([behind.max() <= NEAR_S_NET]), numbers)
@@ -157,17 +160,17 @@ def smaller_footprint(rows: pd.DataFrame) -> Finding | None:
 
 def more_trained_widths(rows: pd.DataFrame) -> Finding | None:
     """Figure 4: the AUC of triangular networks rises with the number of trained widths; `rows` as of "table2"."""
-    found = rows[rows["method"].isin(MORE_WIDTHS)].dropna(subset="value_pct")
+    found = rows[rows["method"].isin(MORE_WIDTHS)].dropna(subset="score")
     ordered = found.sort_values("method", key=lambda names: names.map(MORE_WIDTHS.index))
     return _rising("Figure 4", "AUC rises with the number of trained widths", ordered)
 
 
 def triangular_degrades_less(rows: pd.DataFrame) -> Finding | None:
     """Figure 6: trained at full width alone, triangular layers keep a larger AUC; `rows` as of "table2"."""
-    cells = {row["method"]: row for _, row in rows.dropna(subset="value_pct").iterrows()}
+    cells = {row["method"]: row for _, row in rows.dropna(subset="score").iterrows()}
     if not {"full_width_triangular", "full_width_dense"} <= set(cells):
         return None
-    triangular, dense = (_with_figure6(cells[f"full_width_{layers}"]) for layers in ("triangular", "dense"))
+    triangular, dense = (cells[f"full_width_{layers}"] for layers in ("triangular", "dense"))
     claim = "Trained at full width alone, triangular layers keep a larger AUC than dense ones"
     return Finding("Figure 6", claim, _above(triangular, dense), f"{_auc(triangular)}; {_auc(dense)}")
 
@@ -201,7 +204,7 @@ def larger_auc(rows: pd.DataFrame, method: str, other: str) -> Finding | None:
     good = rows[(rows["state"] == "ok") & rows["method"].isin([method, other])]
     if good["method"].nunique() < 2:
         return None
-    aucs = good.pivot_table(index="seed", columns="method", values="auc_pct").dropna()
+    aucs = good.pivot_table(index="seed", columns="method", values="score").dropna()
     if aucs.empty:
         return None
     pairs = aucs[method] - aucs[other]
@@ -228,9 +231,7 @@ AUC_CHECKS: tuple[Check, ...] = (
 def _optimised_methods(study: StudyConfig) -> list[tuple[str, str]]:
     """Return pairs of methods that differ in nothing but the channels: one with a width vector, one without."""
     methods = study.resolved_methods()
-    settings = {
-        name: method.model_dump(exclude={"label", "source", "width_vector"}) for name, method in methods.items()
-    }
+    settings = {name: method.model_dump(exclude={*FOR_READERS, "width_vector"}) for name, method in methods.items()}
     return [
         (name, other)
         for name, method in methods.items()
@@ -241,17 +242,16 @@ def _optimised_methods(study: StudyConfig) -> list[tuple[str, str]]:
 
 def _frames(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[Sequence[Check], pd.DataFrame]]:
     """Yield the claims and the table that decides them."""
-    evaluations, runs = tables["evaluations"], tables["runs"]
-    if "table2" in tables:
-        yield AUC_CHECKS, tables["table2"]
-    if "table1" in tables:
-        yield (ordinary_bn, near_the_s_net), tables["table1"]
-    if "figure4" in study.figures:
-        yield (more_trained_widths,), make_table2(study.figures["figure4"], evaluations)
-    if "figure6" in study.figures:
-        yield (triangular_degrades_less,), make_table2(study.figures["figure6"], evaluations)
+    if f"{PAPER}.table2" in tables:
+        yield AUC_CHECKS, tables[f"{PAPER}.table2"]
+    if f"{PAPER}.table1" in tables:
+        yield (ordinary_bn, near_the_s_net), tables[f"{PAPER}.table1"]
+    for figure, check in ((f"{PAPER}.figure4", more_trained_widths), (f"{PAPER}.figure6", triangular_degrades_less)):
+        if figure in study.exhibits:
+            yield (check,), over_all_widths.make(study.exhibit(figure), tables)
     yield (one_set_of_statistics,), tables["bn_drift"]
-    yield (smaller_footprint, size_of_statistics), model_sizes(evaluations, runs)
+    sizes = model_sizes(tables["evaluations"], tables["runs"], paper_values(PAPER))
+    yield (smaller_footprint, size_of_statistics), sizes
 
 
 def _panels(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -267,8 +267,8 @@ def _extreme(rows: pd.DataFrame, which: Literal["largest", "smallest"], needed: 
     if not set(needed) <= set(both["method"]):
         return None
     upwards = which == "smallest"
-    first = both.sort_values("paper_pct", ascending=upwards).iloc[0]
-    rival = both[both["label"] != first["label"]].sort_values("value_pct", ascending=upwards).iloc[0]
+    first = both.sort_values("paper_score", ascending=upwards).iloc[0]
+    rival = both[both["label"] != first["label"]].sort_values("score", ascending=upwards).iloc[0]
     verdict = _above(first, rival) if which == "largest" else _above(rival, first)
     numbers = f"{_auc(first)}; {which} of the others: {_auc(rival)}"
     return Finding("Table 2", f"{first['label']} has the {which} AUC", verdict, numbers)
@@ -278,42 +278,34 @@ def _rising(source: str, claim: str, ordered: pd.DataFrame) -> Finding | None:
     """Check that every row's AUC is above that of the row before."""
     if len(ordered) < 2:
         return None
-    steps = [second > first for first, second in pairwise(ordered["value_pct"])]
+    steps = [second > first for first, second in pairwise(ordered["score"])]
     return Finding(source, claim, all_hold(steps), "; ".join(_auc(row) for _, row in ordered.iterrows()))
 
 
 def _above(first: pd.Series, second: pd.Series) -> Verdict:
     """Compare two AUC rows; apart by less than their standard deviations together, they are not told apart."""
-    return above(first["value_pct"] - second["value_pct"], first["std_pct"], second["std_pct"])
+    return above(first["score"] - second["score"], first["std"], second["std"])
 
 
 def _with_numbers(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with a number of ours and one of the paper."""
-    return rows.dropna(subset=["value_pct", "paper_pct"])
+    return rows.dropna(subset=["score", "paper_score"])
 
 
-def _with_figure6(row: pd.Series) -> pd.Series:
-    """Return an AUC row with the paper's number from the caption of Figure 6."""
-    model, dataset, method, variant = (str(row[name]) for name in ("model", "paper_dataset", "method", "variant"))
-    paper = paper_value("figure6", model=model, dataset=dataset, method=method, variant=variant, metric="auc_pct")
-    difference = None if paper is None else row["value_pct"] - paper
-    return pd.Series({**row.to_dict(), "paper_pct": paper, "difference_pct": difference})
-
-
-def _accuracies(rows: pd.DataFrame, method: str, metric: str, column: str) -> pd.Series:
+def _accuracies(rows: pd.DataFrame, method: str, images: str, column: str) -> pd.Series:
     """Return a method's accuracy by width from rows of "table1"."""
-    found = rows[(rows["method"] == method) & (rows["metric"] == metric)]
+    found = rows[(rows["method"] == method) & ((rows["test_set"] == TRAIN) == (images == TRAIN))]
     return found.set_index("width_mult")[column].astype(float)
 
 
 def _train_minus_test(rows: pd.DataFrame, method: str, column: str) -> pd.Series:
-    train, test = (_accuracies(rows, method, f"{part}_top1_pct", column) for part in ("train", "test"))
+    train, test = (_accuracies(rows, method, part, column) for part in (TRAIN, "test"))
     gaps = (train - test).dropna()
     return gaps[gaps.index < 1]
 
 
 def _s_net_minus_awn(rows: pd.DataFrame, column: str) -> pd.Series:
-    s_net, awn = (_accuracies(rows, method, "test_top1_pct", column) for method in ("s_net", PLAIN_WIDTH))
+    s_net, awn = (_accuracies(rows, method, "test", column) for method in ("s_net", PLAIN_WIDTH))
     return (s_net - awn).dropna()
 
 
@@ -323,8 +315,8 @@ def _worst(points: pd.Series) -> str:
 
 def _auc(row: pd.Series) -> str:
     """Return one AUC in words: ``AWN 90.42 ± 0.10 (paper 90.67, -0.25)``."""
-    paper = "" if pd.isna(row["paper_pct"]) else f" (paper {row['paper_pct']:.2f}, {row['difference_pct']:+.2f})"
-    return f"{row['label']} {with_spread(row['value_pct'], row['std_pct'])}{paper}"
+    paper = "" if pd.isna(row["paper_score"]) else f" (paper {row['paper_score']:.2f}, {row['difference']:+.2f})"
+    return f"{row['label']} {with_spread(row['score'], row['std'])}{paper}"
 
 
 def _count(number: int, noun: str) -> str:

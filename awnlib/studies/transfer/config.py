@@ -15,14 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from awnlib.data.config import DatasetConfig
 from awnlib.models import model_names
+from awnlib.results.exhibits import Exhibit, exhibit_names, exhibit_row
+from awnlib.results.metrics import TOP1
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
-from awnlib.studies.base import BaseStudy, name_problems, unknown_names
+from awnlib.studies.base import BaseStudy, name_problems, selected, unknown_names
 from awnlib.training.methods import load_methods
 from awnlib.training.run import ModelConfig, RunConfig, TrackConfig, TrainConfig
 from awnlib.width_transfer.options import SupernetSettings, parse_settings
@@ -44,7 +46,6 @@ VARIES = {
     "compound": {"width_mult", "depth_mult", "image_size", "data_share"},
 }
 """What the sources of an axis of each kind may have different from the target."""
-FIGURES = tuple(VARIES)
 TABLES = ("transfer", "widths", "similarity", "datasets")
 
 
@@ -232,13 +233,15 @@ class Axis:
 class TransferStudy(BaseStudy):
     """A whole study of width transfer."""
 
+    kind: ClassVar[str] = "transfer"
+
     transfer: TransferConfig = Field(description="what is searched, carried over and retrained")
 
     @model_validator(mode="after")
     def _fits_together(self) -> TransferStudy:
         problems = [*self._name_problems(), *self._unknown_names()]
         if not self.transfer.axes and not self.transfer.comparisons:
-            problems.append(f"transfer: ask for at least one of axes ({', '.join(FIGURES)}) or comparisons")
+            problems.append(f"transfer: ask for at least one of axes ({', '.join(VARIES)}) or comparisons")
         if not problems:
             problems = [problem for axis in self.axes() for problem in self._axis_problems(axis)]
             problems += [problem for search in self.searches().values() for problem in self._search_problems(search)]
@@ -262,8 +265,6 @@ class TransferStudy(BaseStudy):
         for name, row in config.optimizers.items():
             unknown = list(unknown_names(f"transfer.optimizers.{name}.optimizer", [row.optimizer or name], OPTIMIZERS))
             yield from unknown or self._row_problems(name)
-        selectable = [*config.axes, *config.comparisons, *self.datasets, *model_names()]
-        yield from unknown_names("only", self.only, sorted(selectable))
         parts: list[tuple[str, AxisConfig | ComparisonConfig, list[str]]] = [
             *((f"transfer.axes.{name}", axis, [axis.dataset]) for name, axis in config.axes.items()),
             *((f"transfer.comparisons.{name}", part, part.datasets) for name, part in config.comparisons.items()),
@@ -366,15 +367,37 @@ class TransferStudy(BaseStudy):
         }
 
     @property
-    def figures(self) -> list[str]:
-        """The figures that there are: one for each kind of axis, the widths and their similarity."""
+    def parts(self) -> list[str]:
+        """Its axes and comparisons, which `only` may select."""
+        return [*self.transfer.axes, *self.transfer.comparisons]
+
+    def reduced(self, parts: set[str], datasets: set[str], models: set[str]) -> Self:
+        """Return the study with those of its axes and comparisons that are among the parts, data sets and models."""
+
+        def left(name: str, part: AxisConfig | ComparisonConfig) -> bool:
+            needed = {part.dataset} if isinstance(part, AxisConfig) else {*part.datasets}
+            return name in parts and needed <= datasets and part.model in models
+
+        axes = {name: axis for name, axis in self.transfer.axes.items() if left(name, axis)}
+        comparisons = {name: part for name, part in self.transfer.comparisons.items() if left(name, part)}
+        transfer = self.transfer.model_copy(update={"axes": axes, "comparisons": comparisons})
+        return self.model_copy(update={"transfer": transfer})
+
+    @property
+    def shown(self) -> list[str]:
+        """The figures of the paper that the study's axes fill."""
         kinds = {axis.kind for axis in self.transfer.axes.values()}
-        return [*(name for name in FIGURES if name in kinds), "widths", "similarity"]
+        rows = {name: exhibit_row(name).options.get("kinds") for name in exhibit_names(self.kind)}
+        return [name for name, wanted in rows.items() if wanted is None or kinds & set(wanted)]
 
     @property
     def tables(self) -> list[str]:
         """The tables that there are."""
         return [name for name in TABLES if name != "datasets" or self.transfer.comparisons]
+
+    def exhibit(self, name: str) -> Exhibit:
+        """Return a figure of the paper by its full name; what it shows is in the tables."""
+        return Exhibit(name, TOP1)
 
     def label(self, row: str) -> str:
         """Return how an optimiser, or the baseline, is called in figures."""
@@ -428,25 +451,7 @@ def parse_transfer_study(data: dict[str, Any], *, origin: str = "config") -> Tra
 
     Axes and comparisons that ``only`` leaves out are gone from what is returned, and so is ``only``.
     """
-    return _selected(parse(TransferStudy, data, origin=origin), origin)
-
-
-def _selected(study: TransferStudy, origin: str) -> TransferStudy:
-    """Return a study with those axes and comparisons that its ``only`` leaves."""
-    config = study.transfer
-    named = [{*config.axes, *config.comparisons}, set(study.datasets), set(model_names())]
-    parts, datasets, models = (names & set(study.only) or names for names in named)
-
-    def left(name: str, part: AxisConfig | ComparisonConfig) -> bool:
-        shown = {part.dataset} if isinstance(part, AxisConfig) else {*part.datasets}
-        return name in parts and shown <= datasets and part.model in models
-
-    axes = {name: axis for name, axis in config.axes.items() if left(name, axis)}
-    comparisons = {name: part for name, part in config.comparisons.items() if left(name, part)}
-    if not axes and not comparisons:
-        raise ConfigError([f"only: no axis or comparison has {' and '.join(study.only)}"], origin)
-    transfer = config.model_copy(update={"axes": axes, "comparisons": comparisons})
-    return study.model_copy(update={"transfer": transfer, "only": []})
+    return selected(parse(TransferStudy, data, origin=origin), origin)
 
 
 def load_transfer_study(path: str | Path) -> TransferStudy:

@@ -19,7 +19,7 @@ def departures(study: TransferStudy, paper: TransferStudy) -> list[str]:
     study
         What was run.
     paper
-        The paper's own setting (``configs/width_transfer_imagenet.yaml``).
+        The paper's own setting (``papers/width_transfer/setting.yaml``).
     """
     sets, paper_sets = (", ".join(map(_dataset, one.datasets, one.datasets.values())) for one in (study, paper))
     train, paper_train = (effective(one.transfer.train) for one in (study, paper))

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from awnlib.channels import check_apart
 from awnlib.models import model_names
-from awnlib.results.exhibits import ExhibitConfig
-from awnlib.results.paper_values import paper_datasets
+from awnlib.results.exhibits import (
+    Exhibit,
+    ExhibitConfig,
+    companion_of,
+    exhibit_names,
+    full_names,
+    with_companions,
+)
+from awnlib.results.metrics import TOP1
+from awnlib.results.paper_values import paper_values
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
-from awnlib.studies.base import BaseStudy, name_problems, unknown_names
+from awnlib.studies.base import BaseStudy, name_problems, one_name, selected, unknown_names
 from awnlib.training.methods import Method, load_methods
 from awnlib.training.run import ModelConfig, TrackConfig, TrainConfig
-
-TABLES = ("table1", "table2")
-FIGURES = ("figure2", "figure4", "figure5", "figure6")
 
 
 def _check_widths(widths: list[float]) -> list[float]:
@@ -95,17 +100,61 @@ class StudyConfig(BaseStudy):
     )
     sweep: SweepConfig = Field(default_factory=SweepConfig, description="dense width sweeps")
     track: TrackConfig = Field(default_factory=TrackConfig, description="BN statistics during training")
-    tables: dict[Literal["table1", "table2"], ExhibitConfig] = Field(default_factory=dict, description="tables to make")
-    figures: dict[Literal["figure2", "figure4", "figure5", "figure6"], ExhibitConfig] = Field(
-        default_factory=dict, description="figures to draw"
+    exhibits: dict[str, ExhibitConfig] = Field(
+        min_length=1, description="tables and figures of papers, such as any_width_networks.table2"
     )
 
     _widths = field_validator("widths")(_check_widths)
 
+    kind: ClassVar[str] = "widths"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _exhibits_have_one_key(cls, data: Any) -> Any:
+        """Tables and figures stood below two keys, without the paper's name."""
+        known = exhibit_names(cls.kind)
+        old = [(key, name) for key in ("tables", "figures") for name in data.get(key) or ()]
+        if old:
+            names = [" or ".join(full_names(name, known)) or "a full name" for _, name in old]
+            lines = zip(old, names, strict=True)
+            raise ConfigError([f"{key}.{name}: write it below `exhibits`, as {full}" for (key, name), full in lines])
+        return data
+
+    @field_validator("exhibits", mode="before")
+    @classmethod
+    def _full_names(cls, value: Any) -> Any:
+        """A short name may stand where one paper alone has an exhibit of it."""
+        if not isinstance(value, dict):
+            return value
+        known = exhibit_names(cls.kind)
+        names = [one_name("exhibits", str(name), known) for name in value]
+        if problems := unknown_names("exhibits", names, known):
+            raise ConfigError(problems)
+        return dict(zip(names, value.values(), strict=True))
+
     @property
-    def exhibits(self) -> dict[str, ExhibitConfig]:
-        """Tables and figures by name."""
-        return dict([*self.tables.items(), *self.figures.items()])
+    def parts(self) -> list[str]:
+        """The tables and figures that it asks for, which `only` may select."""
+        return list(self.exhibits)
+
+    def reduced(self, parts: set[str], datasets: set[str], models: set[str]) -> Self:
+        """Return the study with the panels of these data sets and models, of these tables and figures."""
+        left = {}
+        for name, exhibit in self.exhibits.items():
+            panels = [panel for panel in exhibit.panels if panel.dataset in datasets and panel.model in models]
+            if name in parts and panels:
+                left[name] = exhibit.model_copy(update={"panels": panels})
+        return self.model_copy(update={"exhibits": left})
+
+    @property
+    def shown(self) -> list[str]:
+        """The full names of all tables and figures, those that are made beside others among them."""
+        return with_companions(list(self.exhibits))
+
+    def exhibit(self, name: str) -> Exhibit:
+        """Return a table or figure, by its full name, with what its renderer needs of the study."""
+        asked = self.exhibits[name if name in self.exhibits else companion_of(name) or name]
+        return Exhibit(name, TOP1, asked.panels, asked.methods, self.resolved_methods())
 
     @property
     def asks_of_networks(self) -> bool:
@@ -117,8 +166,6 @@ class StudyConfig(BaseStudy):
 
     @model_validator(mode="after")
     def _fits_together(self) -> StudyConfig:
-        if not self.exhibits:
-            raise ValueError(f"ask for at least one of tables ({', '.join(TABLES)}) or figures ({', '.join(FIGURES)})")
         methods = self.resolved_methods()
         problems = [problem for name in [*methods, *self.datasets] for problem in name_problems(name)]
         problems += self._unknown_names(methods)
@@ -131,24 +178,20 @@ class StudyConfig(BaseStudy):
 
     def _unknown_names(self, methods: Mapping[str, Method]) -> list[str]:
         """Return a line for each name that nothing has."""
-        selectable = [*self.exhibits, *self.datasets, *model_names()]
-        named: list[tuple[str, Iterable[str], Iterable[str]]] = [
-            ("models", self.models, model_names()),
-            ("only", self.only, selectable),
-        ]
-        for kind, exhibits in (("tables", self.tables), ("figures", self.figures)):
-            for name, exhibit in exhibits.items():
-                named.append((f"{kind}.{name}.methods", exhibit.methods, methods))
-                for index, panel in enumerate(exhibit.panels):
-                    where = f"{kind}.{name}.panels.{index}"
-                    named += [
-                        (f"{where}.dataset", [panel.dataset], self.datasets),
-                        (f"{where}.model", [panel.model], model_names()),
-                    ]
-                    if panel.paper_dataset is not None:
-                        named.append((f"{where}.paper_dataset", [panel.paper_dataset], paper_datasets()))
+        named: list[tuple[str, Iterable[str], Iterable[str]]] = [("models", self.models, model_names())]
+        for name, exhibit in self.exhibits.items():
+            named.append((f"exhibits.{name}.methods", exhibit.methods, methods))
+            values = paper_values(name.partition(".")[0])
+            for index, panel in enumerate(exhibit.panels):
+                where = f"exhibits.{name}.panels.{index}"
+                named += [
+                    (f"{where}.dataset", [panel.dataset], self.datasets),
+                    (f"{where}.model", [panel.model], model_names()),
+                ]
+                if panel.paper_dataset is not None:
+                    named.append((f"{where}.paper_dataset", [panel.paper_dataset], values.datasets()))
         for index, override in enumerate(self.overrides):
-            for key, known in (("method", methods), ("dataset", self.datasets), ("model", model_names())):
+            for key, known in (("method", [*methods]), ("dataset", [*self.datasets]), ("model", model_names())):
                 value = getattr(override, key)
                 named.append((f"overrides.{index}.{key}", [] if value is None else [value], known))
         return [problem for where, names, known in named for problem in unknown_names(where, names, sorted(known))]
@@ -223,35 +266,13 @@ def parse_study(data: dict[str, Any], *, origin: str = "config") -> StudyConfig:
 
     Exhibits and panels that ``only`` leaves out are gone from what is returned, and so is ``only``.
     """
-    return _selected(parse(StudyConfig, data, origin=origin), origin)
+    return selected(parse(StudyConfig, data, origin=origin), origin)
 
 
 def load_study(path: str | Path) -> StudyConfig:
     """Read and validate the YAML file of a study."""
     path = Path(path)
     return parse_study(read_yaml(path), origin=str(path))
-
-
-def _selected(study: StudyConfig, origin: str) -> StudyConfig:
-    """Return a study with those exhibits and panels that its ``only`` leaves."""
-    if not study.only:
-        return study
-    named = [set(study.exhibits), set(study.datasets), set(model_names())]
-    exhibits, datasets, models = (names & set(study.only) or names for names in named)
-
-    def left(some: Mapping[Any, ExhibitConfig]) -> dict[str, ExhibitConfig]:
-        chosen = {
-            name: [panel for panel in exhibit.panels if panel.dataset in datasets and panel.model in models]
-            for name, exhibit in some.items()
-            if name in exhibits
-        }
-        return {name: some[name].model_copy(update={"panels": kept}) for name, kept in chosen.items() if kept}
-
-    exhibits_left = {"tables": left(study.tables), "figures": left(study.figures)}
-    selected = study.model_copy(update={**exhibits_left, "only": []})
-    if not selected.exhibits:
-        raise ConfigError([f"only: no table or figure shows {' and '.join(study.only)}"], origin)
-    return selected
 
 
 __all__ = ["ConfigError", "StudyConfig", "load_study", "parse_study"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from awnlib.results.layout import row_title
+from awnlib.results.blocks import row_title
 from awnlib.studies.widths.config import StudyConfig
+from awnlib.training.methods import FOR_READERS
 from awnlib.training.run import ModelConfig, TrainConfig
 
 Cell = tuple[str, str, str]  # model, data set, method
@@ -21,7 +22,7 @@ def departures(study: StudyConfig, paper: StudyConfig) -> list[str]:
     study
         What was run. A cell is compared with the paper's cell of the same model and method on its `paper_dataset`.
     paper
-        The paper's own setting (``configs/awn_paper.yaml``).
+        A paper's own setting (``papers/<paper>/setting.yaml``).
     """
     found: dict[str, dict[str, list[str]]] = {}
     for (model, dataset, method), other in _counterparts(study, paper):
@@ -63,7 +64,7 @@ def _settings(study: StudyConfig, cell: Cell) -> dict[str, Any]:
     parts = {
         "dataset": study.datasets[dataset].model_dump(exclude={"path", "download", "stream"}),
         "model": study.models.get(model, ModelConfig()).model_dump(),
-        "method": method.model_dump(exclude={"label", "source"}),
+        "method": method.model_dump(exclude=FOR_READERS),
         "sweep": study.sweep.model_dump(include={"between_switches"}) if method.norm != "shared" else {},
         "recalibration": study.recalibration.model_dump() if method.recalibration else {},
     }

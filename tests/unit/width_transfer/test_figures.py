@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from awnlib.papers.width_transfer.figures import draw, similarity_matrix, style_of
 from matplotlib.collections import QuadMesh
 
-from awnlib.papers.width_transfer.figures import draw, similarity_matrix, style_of
 from awnlib.results.columns import TABLES
 from awnlib.results.style import save_figure
 from tests.unit.width_transfer.transfer_tables import similarity_rows, transfer_rows, widths_rows

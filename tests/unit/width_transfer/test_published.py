@@ -5,12 +5,12 @@ import json
 import pandas as pd
 import pytest
 import yaml
+from awnlib.report.transfer_published import contents
 from PIL import Image
 
 from awnlib.jobs.records import Record, write_record
 from awnlib.report.publish import PublishError, publish
 from awnlib.report.results_page import write_page
-from awnlib.report.transfer_published import contents
 from awnlib.results.columns import TABLES
 from awnlib.results.schemas import read_table, write_table
 from awnlib.studies.base import study_yaml
@@ -53,7 +53,7 @@ SETTINGS = {
     },
 }
 TOP1 = {"uniform": 70.0, "dmcp": 74.0, "folded": 75.0}
-PAPERS = ("configs/awn_paper.yaml", "configs/width_transfer_imagenet.yaml")
+PAPERS = ("awnlib/papers/any_width_networks/setting.yaml", "awnlib/papers/width_transfer/setting.yaml")
 
 
 def transfer_row(study, axis, cell):

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from awnlib.report.transfer_report import findings, write_transfer_report
 
 from awnlib.files import sha256
 from awnlib.jobs.records import read_record, write_record
-from awnlib.report.transfer_report import findings, write_transfer_report
 from awnlib.results.columns import TABLES
 from awnlib.results.schemas import read_provenance, read_table
 from awnlib.studies.transfer.collect import collect_transfer, retraining_record, search_record

@@ -1,4 +1,4 @@
-"""What a reader wants to know first: does the paper's order hold, do BN statistics agree, what does a model store."""
+"""What a reader wants to know first: does a paper's order hold, do BN statistics agree, what does a model store."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from itertools import combinations
 
 import pandas as pd
 
-from awnlib.results.layout import row_title
-from awnlib.results.paper_values import paper_value
+from awnlib.results.blocks import row_title
+from awnlib.results.paper_values import PaperValues
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Order:
     agree, pairs
         Of so many pairs of methods that both rank, so many come in the paper's order.
     best, paper_best
-        The method with the largest AUC.
+        The method with the largest score.
     reversed_pairs
         One sentence for each pair in the other order, with our distance.
     """
@@ -35,9 +35,9 @@ class Order:
     reversed_pairs: list[str]
 
 
-def orders(table2: pd.DataFrame) -> list[Order]:
-    """Compare the order of the methods by AUC with the paper's, for each panel of "table2" with numbers of both."""
-    both = table2.dropna(subset=["value_pct", "paper_pct"])
+def orders(table: pd.DataFrame) -> list[Order]:
+    """Compare the order of the methods with the paper's, panel by panel, where a table of one number each has both."""
+    both = table.dropna(subset=["score", "paper_score"])
     return [
         _order(row_title(*map(str, keys)), rows)
         for keys, rows in both.groupby(["model", "dataset", "paper_dataset"], sort=False)
@@ -46,7 +46,7 @@ def orders(table2: pd.DataFrame) -> list[Order]:
 
 
 def _order(panel: str, rows: pd.DataFrame) -> Order:
-    cells = list(rows[["label", "value_pct", "paper_pct"]].itertuples(index=False, name=None))
+    cells = list(rows[["label", "score", "paper_score"]].itertuples(index=False, name=None))
     pairs = [(first, second) for first, second in combinations(cells, 2) if first[2] != second[2]]
     reversed_pairs = []
     for first, second in pairs:
@@ -72,31 +72,31 @@ def worst_drift(bn_drift: pd.DataFrame) -> pd.DataFrame:
     return means.loc[means.groupby(keys, sort=False)["drift"].idxmax()]
 
 
-def model_sizes(evaluations: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Return what each evaluated model stores beside its AUC.
+def model_sizes(evaluations: pd.DataFrame, runs: pd.DataFrame, paper: PaperValues) -> pd.DataFrame:
+    """Return what each evaluated model stores beside its score.
 
     Returns
     -------
     pandas.DataFrame
         Columns model, dataset, method, label, num_switches (sets of BN statistics), params_stored, extra_pct (more than
-        with ordinary BN), paper_extra_pct and auc_pct (mean over seeds); individually trained networks are left out.
+        with ordinary BN), paper_extra_pct and score (mean over seeds); individually trained networks are left out.
     """
-    good = evaluations[(evaluations["state"] == "ok") & evaluations["auc_pct"].notna()]
+    good = evaluations[(evaluations["state"] == "ok") & evaluations["score"].notna()]
     full = runs[["model", "dataset", "method", "seed", "params_full"]]
     keys = ["model", "dataset", "method", "variant", "label"]
     sizes = (
         good.merge(full, on=["model", "dataset", "method", "seed"], how="left")
         .astype(dict.fromkeys(["num_switches", "params_stored", "params_full"], float))
-        .groupby(keys, sort=False)[["num_switches", "params_stored", "params_full", "auc_pct"]]
+        .groupby(keys, sort=False)[["num_switches", "params_stored", "params_full", "score"]]
         .mean()
         .reset_index()
     )
     sizes["extra_pct"] = 100 * (sizes["params_stored"] / sizes["params_full"] - 1)
     cells = zip(sizes["model"], sizes["method"], sizes["variant"], strict=True)
-    paper = [
-        paper_value("model_size", model=model, method=method, variant=variant, metric="extra_size_pct")
+    extra = [
+        paper.value("model_size", model=model, method=method, variant=variant, metric="extra_size_pct")
         for model, method, variant in cells
     ]
-    sizes["paper_extra_pct"] = pd.Series(paper, dtype=float)
-    columns = ["num_switches", "params_stored", "extra_pct", "paper_extra_pct", "auc_pct"]
+    sizes["paper_extra_pct"] = pd.Series(extra, dtype=float)
+    columns = ["num_switches", "params_stored", "extra_pct", "paper_extra_pct", "score"]
     return sizes[["model", "dataset", "method", "label", *columns]]

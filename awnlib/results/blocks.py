@@ -1,19 +1,14 @@
-"""The paper's tables as readers see them: tidy rows laid out in two dimensions, as Markdown or for the HTML report.
-
-Table 1 becomes one block per panel and metric (methods down, widths across), Table 2 one block (panels down, methods
-across).
-"""
+"""Tables of results as readers see them: tidy rows laid out in two dimensions, as Markdown or for the HTML report."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from awnlib.results.numbers import HOLE, with_spread
 from awnlib.results.titles import display_name, panel_title
-
-METRICS = {"train_top1_pct": "Training accuracy", "test_top1_pct": "Test accuracy"}
 
 
 @dataclass(frozen=True)
@@ -40,21 +35,9 @@ class Block:
     notes: list[str]
 
 
-def blocks(frame: pd.DataFrame, name: str) -> list[Block]:
-    """Lay out the tidy frame of "table1" or "table2" for readers."""
-    if name == "table2":
-        rows = frame.assign(row=[row_title(*keys) for keys in zip(*_panel_columns(frame), strict=True)])
-        return [_block("AUC of the width-accuracy curve, %", "model, data set", rows, "label", by_row=True)]
-    frame = frame.assign(row=frame["label"], width=[f"w = {width:.2f}" for width in frame["width_mult"]])
-    return [
-        _block(f"{METRICS[str(metric)]}, %: {row_title(*map(str, panel))}", "method", rows, "width", by_row=False)
-        for (*panel, metric), rows in frame.groupby(["model", "dataset", "paper_dataset", "metric"], sort=False)
-    ]
-
-
-def markdown(frame: pd.DataFrame, name: str) -> str:
-    """Return the tidy frame of "table1" or "table2" as Markdown tables with footnotes."""
-    return "\n".join(_block_markdown(block) for block in blocks(frame, name))
+def markdown(blocks: Sequence[Block]) -> str:
+    """Return blocks as Markdown tables with footnotes."""
+    return "\n".join(map(_block_markdown, blocks))
 
 
 def row_title(model: str, dataset: str, paper_dataset: str) -> str:
@@ -63,14 +46,19 @@ def row_title(model: str, dataset: str, paper_dataset: str) -> str:
     return panel_title(model, dataset) + stand_in
 
 
-def _panel_columns(frame: pd.DataFrame) -> list[list[str]]:
-    return [frame[name].tolist() for name in ("model", "dataset", "paper_dataset")]
+def row_titles(frame: pd.DataFrame) -> list[str]:
+    """Return the title of each row's panel."""
+    keys = [frame[name].tolist() for name in ("model", "dataset", "paper_dataset")]
+    return [row_title(*panel) for panel in zip(*keys, strict=True)]
 
 
-def _block(title: str, corner: str, frame: pd.DataFrame, column: str, *, by_row: bool) -> Block:
-    """Lay out one block; the best number is looked for along the methods: by row or by column."""
-    best = frame.groupby("row" if by_row else column)["value_pct"].transform("max")
-    is_best = (frame["value_pct"] == best) & frame["value_pct"].notna()
+def block(title: str, corner: str, frame: pd.DataFrame, column: str, *, by_row: bool) -> Block:
+    """Lay out one block of rows of the table `exhibit`, whose column `row` holds the names of its rows.
+
+    The best number is looked for along the methods: by row or by column.
+    """
+    best = frame.groupby("row" if by_row else column)["score"].transform("max")
+    is_best = (frame["score"] == best) & frame["score"].notna()
     cells = {
         (row["row"], row[column]): _cell(row, bool(top))
         for (_, row), top in zip(frame.iterrows(), is_best, strict=True)
@@ -81,11 +69,11 @@ def _block(title: str, corner: str, frame: pd.DataFrame, column: str, *, by_row:
 
 
 def _cell(row: pd.Series, is_best: bool) -> Cell:
-    paper = "" if pd.isna(row["paper_pct"]) else f"paper {row['paper_pct']:.2f}"
-    if pd.isna(row["value_pct"]):
+    paper = "" if pd.isna(row["paper_score"]) else f"paper {row['paper_score']:.2f}"
+    if pd.isna(row["score"]):
         return Cell(HOLE, paper)
-    difference = "" if pd.isna(row["difference_pct"]) else f", {row['difference_pct']:+.2f}"
-    ours = with_spread(row["value_pct"], row["std_pct"]) + ("†" if row["missing"] else "")
+    difference = "" if pd.isna(row["difference"]) else f", {row['difference']:+.2f}"
+    ours = with_spread(row["score"], row["std"]) + ("†" if row["missing"] else "")
     return Cell(ours, paper + difference, is_best)
 
 
@@ -95,11 +83,11 @@ def _notes(frame: pd.DataFrame) -> list[str]:
     if seeds:
         numbers = " to ".join(map(str, dict.fromkeys([seeds[0], seeds[-1]])))
         notes.append(f"Mean ± standard deviation over {numbers} seeds." if seeds[-1] > 1 else "One seed.")
-    if frame["paper_pct"].notna().any():
+    if frame["paper_score"].notna().any():
         notes.append("With it the paper's number and the difference (ours minus the paper's) in percentage points.")
-    if frame["value_pct"].isna().any():
+    if frame["score"].isna().any():
         notes.append(f"{HOLE} no result.")
-    partial = frame.loc[frame["value_pct"].notna(), "missing"]
+    partial = frame.loc[frame["score"].notna(), "missing"]
     if partial.any():
         notes.append(f"† without the seeds that failed (at most {partial.max()}).")
     return notes

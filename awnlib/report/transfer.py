@@ -1,50 +1,39 @@
-"""The report of a width-transfer study: one HTML page that holds everything it shows and loads nothing."""
+"""What pages say of a width-transfer study, and what is published of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from awnlib.report.page import format_time, link, load_picture, write_page
+from awnlib.report.contents import Contents, holes, wall_times
+from awnlib.report.page import format_time
 from awnlib.results.numbers import HOLE
+from awnlib.results.schemas import read_provenance, read_table
 from awnlib.results.titles import display_name, panel_title
-from awnlib.studies.base import study_yaml
-from awnlib.studies.transfer.config import COMPARISON, UNIFORM, TransferStudy, configuration_title
+from awnlib.studies.transfer.config import (
+    COMPARISON,
+    UNIFORM,
+    TransferStudy,
+    configuration_title,
+    retraining_record,
+    search_record,
+)
 from awnlib.studies.transfer.layout import (
     datasets_rows,
+    markdown,
     similarity_rows,
     summarise_transfer,
     transfer_rows,
     widths_rows,
 )
 
-TEMPLATE = "transfer_report.html.jinja"
-_LINES = (
-    "Test accuracy of networks retrained from scratch, at the MACs of the un-optimised one (dashed), over how much of "
-    "the direct search's MACs was saved. The leftmost, ringed point is direct optimisation: a horizontal line means "
-    "that nothing is lost by searching in the cheaper setting. Lines are means over the seeds, bands reach from the "
-    "lowest to the highest."
-)
-CAPTIONS = {
-    "width": ("From narrower networks", _LINES),
-    "depth": ("From shallower networks", _LINES),
-    "stacking": ("Two ways to fill up a deeper network", _LINES),
-    "resolution": ("From smaller images", _LINES),
-    "data": ("From fewer images", _LINES),
-    "compound": ("All four together", _LINES),
-    "widths": (
-        "Optimised widths",
-        "Multiplier of each dimension relative to the un-optimised network of the same MACs, mean over sources and "
-        "seeds with one standard deviation.",
-    ),
-    "similarity": (
-        "How alike the widths are",
-        "Cosine similarity of width vectors. The first row, with equal widths, is the floor; the diagonal, between "
-        "seeds of one search, is the ceiling (empty with one seed).",
-    ),
-}
+COLLECTED = ("transfer",)
+LONG = ("widths",)  # tables that are no part of the page
+SEARCHED = ["model", "dataset", "source", "optimizer", "seed"]
+RETRAINED = ["model", "dataset", "target", "source", "optimizer", "extrapolation", "seed"]
 TABLES = {
     "transfer": (
         "Accuracy and overhead",
@@ -62,55 +51,45 @@ TABLES = {
 }
 
 
-def write_transfer_report(
-    path: str | Path,
-    *,
-    study: TransferStudy,
-    tables: Mapping[str, pd.DataFrame],
-    figures: Mapping[str, Path],
-    provenance: Mapping[str, str],
-    files: Iterable[Path] = (),
-) -> None:
-    """Write the report of a width-transfer study as one self-contained HTML page.
-
-    Parameters
-    ----------
-    path
-        The HTML file.
-    study
-        The configuration, shown in full.
-    tables
-        The study's tables by name.
-    figures
-        SVG or PNG files by name; they are put into the page.
-    provenance
-        Where the numbers come from.
-    files
-        Further files to link to.
-
-    Raises
-    ------
-    ValueError
-        If a figure is neither SVG nor PNG.
-    """
-    folder = Path(path).parent
+def report(study: TransferStudy, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Return what the report of a study says besides its figures."""
     transfer = tables["transfer"]
-    content = {
-        "study": study,
+    return {
         "summary": _summary(study, transfer),
         "findings": findings(transfer),
-        "pictures": [load_picture(name, Path(figures[name]), folder, CAPTIONS) for name in CAPTIONS if name in figures],
         "tables": [
             (title, caption, layout(tables[name]))
             for name, (title, layout, caption) in TABLES.items()
             if name in tables
         ],
         "failures": _failures(transfer),
-        "provenance": {name: value for name, value in provenance.items() if value},
-        "configuration": study_yaml(study),
-        "files": [link(Path(file), folder) for file in files],
     }
-    write_page(path, TEMPLATE, content)
+
+
+def contents(study: TransferStudy, results: Path) -> Contents:
+    """Return what is published of a study whose results are in this folder."""
+    table = read_table(results / "tables/transfer.parquet")
+    wanted = [f"{axis.name}: {cell.name}" for axis in study.axes() for cell in axis.retrainings(study.seeds)]
+    return Contents(
+        tables=[],
+        lost=list(holes("retraining", wanted, [_name(row) for _, row in table.iterrows()], table)),
+        records=[
+            *(search_record(results, search) for search in study.searches().values()),
+            *(retraining_record(results, cell) for cell in study.retrainings().values()),
+        ],
+        seconds={
+            "search": wall_times(table.drop_duplicates(SEARCHED)["search_time_s"]),
+            "retraining": wall_times(table.drop_duplicates(RETRAINED)["train_time_s"]),
+        },
+        origin=read_provenance(results / "tables/transfer.parquet"),
+    )
+
+
+def section(study: TransferStudy, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Return what the page of all studies says of one, from its published tables."""
+    shown = [name for name in TABLES if name in tables and name not in LONG]
+    text = "\n".join(_table(name, tables[name]) for name in shown)
+    return {"known": tables, "orders": [], "tables": text, "sizes": []}
 
 
 def findings(transfer: pd.DataFrame) -> list[str]:
@@ -165,3 +144,14 @@ def _failures(transfer: pd.DataFrame) -> list[list[str]]:
         for _, row in lost.iterrows()
     ]
     return list(map(list, dict.fromkeys(map(tuple, rows))))
+
+
+def _name(row: pd.Series) -> str:
+    """Return the axis and the `Retraining.name` of a row of the table `transfer`."""
+    parts = [UNIFORM] if row["optimizer"] == UNIFORM else [row["source"], row["optimizer"], row["extrapolation"]]
+    return "/".join([f"{row['axis']}: {row['model']}", row["dataset"], row["target"], *parts, f"seed{row['seed']}"])
+
+
+def _table(name: str, table: pd.DataFrame) -> str:
+    title, _, caption = TABLES[name]
+    return f"**{title}**\n\n{markdown(name, table)}\n{caption}\n"

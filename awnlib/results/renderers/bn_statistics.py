@@ -1,4 +1,4 @@
-"""BN statistics at each width over the course of training: figure 2."""
+"""BN statistics at each width over the course of training."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from awnlib.results.exhibits import ExhibitConfig, PanelConfig
+from awnlib.results.exhibits import Exhibit, PanelConfig
 from awnlib.results.style import canvas, say_empty, theme
 from awnlib.results.titles import panel_title
+from awnlib.settings import Settings
 from awnlib.training.methods import Method
 
+NEEDS = ("bn_statistics",)
 SIZE = (2.7, 2.25)  # inches of one subplot
 ROWS = (("batch_mean", "running_mean", "mean"), ("batch_var", "running_var", "variance"))
 
 
-def figure2(exhibit: ExhibitConfig, methods: Mapping[str, Method], bn_statistics: pd.DataFrame) -> Figure:
-    """Draw means and variances of one feature at each width (the paper's figure 2).
+class Options(Settings):
+    """There are none."""
+
+
+def draw(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw means and variances of one feature at each width.
 
     Two rows for each panel, a column for each method; the black dashed line is what a norm layer shared by all
     widths has stored. Each column shows its network's worst feature: of the channels that all widths keep, the one
@@ -31,19 +37,21 @@ def figure2(exhibit: ExhibitConfig, methods: Mapping[str, Method], bn_statistics
     Parameters
     ----------
     exhibit
-        Panels and methods to show.
-    methods
-        The study's methods by name.
-    bn_statistics
-        The study's table of this name; may be empty.
+        What to show.
+    tables
+        The study's table `bn_statistics`; may be empty.
+
+    References
+    ----------
+    Any-Width Networks, figure 2.
     """
     with theme():
         figure, grid = canvas(2 * len(exhibit.panels), len(exhibit.methods), SIZE)
         for index, panel in enumerate(exhibit.panels):
             upper, lower = grid[2 * index : 2 * index + 2]
             for name, top, bottom in zip(exhibit.methods, upper, lower, strict=True):
-                rows = _worst_channel(_every_step(_of_one_seed(bn_statistics, panel, name)))
-                _draw_column((top, bottom), rows, methods[name])
+                rows = _worst_channel(_every_step(_of_one_seed(tables["bn_statistics"], panel, name)))
+                _draw_column((top, bottom), rows, exhibit.settings[name])
             _label_rows(upper[0], lower[0], panel, several=len(exhibit.panels) > 1)
         _add_legend(figure, grid)
     return figure

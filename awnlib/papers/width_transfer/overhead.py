@@ -1,0 +1,105 @@
+"""Accuracy over how much of the direct search's overhead was saved: a panel for each axis of some kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pydantic import Field
+
+from awnlib.papers.width_transfer.drawing import draw_panels, style_of
+from awnlib.results.exhibits import Exhibit
+from awnlib.results.style import ACCURACY_LABEL, DASHED, LINE, Style, say_empty
+from awnlib.results.titles import panel_title
+from awnlib.settings import Settings
+from awnlib.studies.transfer.config import NONE, UNIFORM, configuration_title
+
+NEEDS = ("transfer",)
+SIZE = (3.4, 3.4)  # inches of a panel
+SAVED_LABEL = "width optimisation overhead saved (%)"
+STACKINGS: dict[str, tuple[Any, str | None]] = {
+    NONE: ("-", None),
+    "average_block": ("-", None),
+    "last_block": (DASHED, "x"),
+}
+"""Line style, and marker in place of the optimiser's."""
+
+
+class Options(Settings):
+    """Which axes are shown."""
+
+    kinds: list[str] = Field(min_length=1, description="kinds of axes: width, depth, stacking, resolution, ...")
+
+
+def draw(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw a panel for each axis of the kinds that the exhibit's row names, in the row's order.
+
+    Parameters
+    ----------
+    exhibit
+        Names the kinds.
+    tables
+        The study's table `transfer`; may be empty.
+
+    References
+    ----------
+    Width Transfer, figures 3 to 6.
+    """
+    transfer = tables["transfer"]
+    parts = [transfer[transfer["kind"] == kind] for kind in exhibit.options(Options).kinds]
+    return draw_panels(pd.concat(parts), ["axis"], _draw_axis, SIZE)
+
+
+def _draw_axis(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw accuracy over the overhead saved: a line for each optimiser and stacking, direct optimisation leftmost.
+
+    Bands reach from the lowest to the highest seed. The baseline is the horizontal line.
+    """
+    first = rows.iloc[0]
+    axes.set_title(f"{panel_title(first['model'], first['dataset'])}\n{configuration_title(first['target'])}")
+    rows = rows.astype({"test_top1_pct": float, "overhead_saved_pct": float})
+    found = rows[rows["test_top1_pct"].notna()]
+    if found.empty:
+        say_empty(axes)
+        return
+    baseline = found.loc[found["optimizer"] == UNIFORM, "test_top1_pct"]
+    if len(baseline):
+        axes.axhline(baseline.mean(), color="black", linewidth=LINE, linestyle=DASHED, label="uniform")
+        axes.axhspan(baseline.min(), baseline.max(), color="black", alpha=0.08, linewidth=0)
+    optimised = found[(found["optimizer"] != UNIFORM) & found["overhead_saved_pct"].notna()]
+    names = list(dict.fromkeys(optimised["optimizer"]))
+    for optimizer in names:
+        own = optimised[optimised["optimizer"] == optimizer]
+        stackings = [name for name in dict.fromkeys(own["extrapolation"]) if name != NONE] or [NONE]
+        for stacking in stackings:
+            points = own[own["extrapolation"].isin([stacking, NONE])]
+            label = points["label"].iloc[0] + (f", {stacking.replace('_', ' ')}" if len(stackings) > 1 else "")
+            linestyle, marker = STACKINGS[stacking]
+            style = style_of(optimizer, names)
+            _draw_line(axes, points, replace(style, linestyle=linestyle, marker=marker or style.marker), label)
+    axes.set_xlabel(SAVED_LABEL)
+    axes.set_ylabel(ACCURACY_LABEL)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.4, ncols=2)
+
+
+def _draw_line(axes: Axes, points: pd.DataFrame, style: Style, label: str) -> None:
+    sources = points.groupby("source")
+    lines = pd.DataFrame(
+        {
+            "saved": sources["overhead_saved_pct"].mean(),
+            "mean": sources["test_top1_pct"].mean(),
+            "low": sources["test_top1_pct"].min(),
+            "high": sources["test_top1_pct"].max(),
+            "is_direct": sources["is_direct"].any(),
+        }
+    ).sort_values("saved")
+    look: dict[str, Any] = {"color": style.color, "linewidth": LINE, "linestyle": style.linestyle}
+    axes.plot(lines["saved"], lines["mean"], marker=style.marker, markersize=4, label=label, **look)
+    axes.fill_between(lines["saved"], lines["low"], lines["high"], color=style.color, alpha=0.15, linewidth=0)
+    direct = lines[lines["is_direct"]]
+    axes.plot(direct["saved"], direct["mean"], linestyle="none", marker=style.marker, markersize=8,
+              markerfacecolor="none", markeredgecolor=style.color)  # fmt: skip
