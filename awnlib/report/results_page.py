@@ -84,10 +84,11 @@ def _section(folder: Path) -> dict[str, Any]:
 
 
 def _findings(study: BaseStudy, tables: Mapping[str, pd.DataFrame], which: str) -> Iterator[tuple[str, Finding]]:
-    """Yield what the claims of a study's papers come to; a paper without a file of claims makes none."""
+    """Yield what the claims of a study's papers come to; a paper may make none."""
     for paper in study.papers:
         if (PAPERS / paper / "claims.py").is_file():
-            yield from getattr(import_module(f"awnlib.papers.{paper}.claims"), which)(study, tables)
+            claims = import_module(f"awnlib.papers.{paper}.claims")
+            yield from getattr(claims, which, lambda *_: [])(study, tables)
 
 
 def _departures(study: BaseStudy) -> Iterator[tuple[str, list[str]]]:
