@@ -17,14 +17,14 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from awnlib.lazy import read_literal
 from awnlib.results.metrics import Metric
 from awnlib.results.paper_values import PaperValues, paper_values
-from awnlib.settings import Settings, parse, read_yaml
+from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.training.methods import Method
 
 if TYPE_CHECKING:
@@ -72,6 +72,16 @@ class Paper(Settings):
     studies: Literal["widths", "transfer"] = Field(description="the kind of studies that repeat it")
     main: str | None = Field(default=None, description="the figure that opens a report")
     exhibits: dict[str, ExhibitRow] = Field(description="tables and figures by a short name")
+
+    @model_validator(mode="after")
+    def _names_rows_that_exist(self) -> Self:
+        named = {"main": self.main, **{f"exhibits.{name}.beside": row.beside for name, row in self.exhibits.items()}}
+        allowed = ", ".join(self.exhibits)
+        lost = {where: name for where, name in named.items() if name is not None and name not in self.exhibits}
+        if lost:
+            lines = [f"{where}: no exhibit is called '{name}' (allowed: {allowed})" for where, name in lost.items()]
+            raise ConfigError(lines)
+        return self
 
 
 @dataclass(frozen=True)
@@ -176,15 +186,35 @@ def full_names(short: str, known: list[str]) -> list[str]:
 
 
 def renderer_path(name: str) -> str:
-    """Return the module, below `awnlib`, of what makes an exhibit."""
-    paper, renderer = name.partition(".")[0], exhibit_row(name).renderer
-    shared = RENDERERS.joinpath(f"{renderer}.py").is_file()
-    return f"results.renderers.{renderer}" if shared else f"papers.{paper}.{renderer}"
+    """Return the module, below `awnlib`, of what makes an exhibit.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    paper, _, row = name.partition(".")
+    file = f"{exhibit_row(name).renderer}.py"
+    for folder in (RENDERERS, PAPERS / paper):
+        if (folder / file).is_file():
+            return ".".join((folder / file).with_suffix("").relative_to(PAPERS.parent).parts)
+    problem = f"exhibits.{row}.renderer: neither {RENDERERS} nor the paper's folder has a {file}"
+    raise ConfigError([problem], str(PAPERS / paper / "exhibits.yaml"))
 
 
 def renderer_of(name: str) -> ModuleType:
-    """Return the module that makes an exhibit."""
-    return import_module(f"awnlib.{renderer_path(name)}")
+    """Return the module that makes an exhibit.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or the exhibit's row has options that it lacks.
+    """
+    renderer = import_module(f"awnlib.{renderer_path(name)}")
+    parse(
+        renderer.Options, exhibit_row(name).options, origin=f"exhibit {name}"
+    )  # before it draws, and if it never asks
+    return renderer
 
 
 def needs_of(name: str) -> list[str]:
