@@ -52,10 +52,19 @@ def read_literal(path: Path, name: str) -> Any:
     ValueError
         If the value is no literal.
     """
-    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(statement, ast.Assign) and [getattr(target, "id", "") for target in statement.targets] == [name]:
-            try:
-                return ast.literal_eval(statement.value)
-            except ValueError:
-                raise ValueError(f"{path}: {name} must be a literal, such as a text or a tuple of texts") from None
-    return None
+    values = [
+        statement.value
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and _assigned(statement) == [name]
+    ]
+    if not values or values[-1] is None:
+        return None
+    try:
+        return ast.literal_eval(values[-1])
+    except ValueError:
+        raise ValueError(f"{path}: {name} must be a literal, such as a text or a tuple of texts") from None
+
+
+def _assigned(statement: ast.Assign | ast.AnnAssign) -> list[str]:
+    targets = [statement.target] if isinstance(statement, ast.AnnAssign) else statement.targets
+    return [getattr(target, "id", "") for target in targets]
