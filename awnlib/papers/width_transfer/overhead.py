@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -36,7 +37,7 @@ class Options(Settings):
 
 
 def draw(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Draw a panel for each axis of the kinds that the exhibit's row names, in the row's order.
+    """Draw a panel for each axis of the kinds that the exhibit's row names, in the row's order; several are named.
 
     Parameters
     ----------
@@ -49,18 +50,19 @@ def draw(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> Figure:
     ----------
     Width Transfer, figures 3 to 6.
     """
-    transfer = tables["transfer"]
-    parts = [transfer[transfer["kind"] == kind] for kind in exhibit.options(Options).kinds]
-    return draw_panels(pd.concat(parts), ["axis"], _draw_axis, SIZE)
+    transfer, kinds = tables["transfer"], exhibit.options(Options).kinds
+    parts = [transfer[transfer["kind"] == kind] for kind in kinds]
+    return draw_panels(pd.concat(parts), ["axis"], partial(_draw_axis, several=len(kinds) > 1), SIZE)
 
 
-def _draw_axis(axes: Axes, rows: pd.DataFrame) -> None:
+def _draw_axis(axes: Axes, rows: pd.DataFrame, *, several: bool) -> None:
     """Draw accuracy over the overhead saved: a line for each optimiser and stacking, direct optimisation leftmost.
 
     Bands reach from the lowest to the highest seed. The baseline is the horizontal line.
     """
     first = rows.iloc[0]
-    axes.set_title(f"{panel_title(first['model'], first['dataset'])}\n{configuration_title(first['target'])}")
+    kind = f" ({first['kind']})" if several else ""
+    axes.set_title(f"{panel_title(first['model'], first['dataset'])}\n{configuration_title(first['target'])}{kind}")
     rows = rows.astype({"test_top1_pct": float, "overhead_saved_pct": float})
     found = rows[rows["test_top1_pct"].notna()]
     if found.empty:
