@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from awnlib.layers import SharedBatchNorm2d as SharedBatchNorm2d
     from awnlib.layers import SlimmableConv2d as SlimmableConv2d
     from awnlib.layers import SlimmableLinear as SlimmableLinear
+    from awnlib.layers import SlimmableNetwork as SlimmableNetwork
     from awnlib.layers import SwitchableBatchNorm2d as SwitchableBatchNorm2d
     from awnlib.layers import TriangularConv2d as TriangularConv2d
     from awnlib.layers import TriangularLinear as TriangularLinear

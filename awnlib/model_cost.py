@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from awnlib.layers import SlimmableConv2d, SlimmableLinear
-from awnlib.models import SlimmableModel
+from awnlib.layers import SlimmableConv2d, SlimmableLinear, SlimmableNetwork
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Cost:
     params: int
 
 
-def output_positions(model: SlimmableModel) -> dict[str, int]:
+def output_positions(model: SlimmableNetwork) -> dict[str, int]:
     """Return by layer name at how many positions (height times width) each convolution and linear layer is evaluated.
 
     They depend on the image size only, not on the width: compute them once and pass them to `cost`.
@@ -51,7 +50,7 @@ def output_positions(model: SlimmableModel) -> dict[str, int]:
     weight = next(model.parameters())
     try:
         with torch.no_grad():
-            model.eval()(weight.new_zeros(1, *model.spec.input_shape))
+            model.eval()(weight.new_zeros(1, *model.input_shape))
     finally:
         model.train(training)
         for hook in hooks:
@@ -59,16 +58,17 @@ def output_positions(model: SlimmableModel) -> dict[str, int]:
     return positions
 
 
-def cost(model: SlimmableModel, positions: dict[str, int] | None = None) -> Cost:
+def cost(model: SlimmableNetwork, positions: dict[str, int] | None = None) -> Cost:
     """Return the cost of the model's active width.
 
     Parameters
     ----------
     model
-        Any model of the library, set to the width in question.
+        Any network of the library's layers, set to the width in question.
     positions
         What `output_positions` returned for it; computed when not given.
     """
+    norms = [norm for _, norm in model.norms()]
     positions = positions if positions is not None else output_positions(model)
     macs = macs_dense = params = 0
     for name, layer in _weighted_layers(model):
@@ -76,11 +76,11 @@ def cost(model: SlimmableModel, positions: dict[str, int] | None = None) -> Cost
         macs += positions[name] * connections
         macs_dense += positions[name] * layer.dense_connections()
         params += connections + (layer.channels_out.active if layer.bias is not None else 0)
-    params += sum(2 * norm.channels.active for _, norm in model.norms())
+    params += sum(2 * norm.channels.active for norm in norms)
     return Cost(macs, macs_dense, params)
 
 
-def stored_params(model: SlimmableModel) -> int:
+def stored_params(model: SlimmableNetwork) -> int:
     """Return how many numbers the whole model stores: parameters and BN statistics of all its widths.
 
     The papers' "model size": another set of statistics makes it larger, and so does a private scale and shift.
@@ -93,12 +93,12 @@ def stored_params(model: SlimmableModel) -> int:
     return _full_weights(model) + stored
 
 
-def plain_params(model: SlimmableModel) -> int:
+def plain_params(model: SlimmableNetwork) -> int:
     """Return how many numbers the same network stores with one ordinary BN: scale, shift, mean and variance."""
     return _full_weights(model) + sum(4 * norm.channels.full for _, norm in model.norms())
 
 
-def _full_weights(model: SlimmableModel) -> int:
+def _full_weights(model: SlimmableNetwork) -> int:
     """Return the number of weights and biases of all convolutions and linear layers at full width."""
     widths = {name: channels.width_mult for name, channels in model.channels.items()}
     model.set_width_mult(1.0)

@@ -16,11 +16,17 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from awnlib.layers import SharedBatchNorm2d
-from awnlib.models import SlimmableModel
+from awnlib.layers import (
+    SharedBatchNorm2d,
+    SlimmableConv2d,
+    SlimmableLinear,
+    SlimmableNetwork,
+    SwitchableBatchNorm2d,
+)
+from awnlib.layers.triangle import Staircase
 from awnlib.settings import check_choice
 
 Updates = Literal["each", "once"]
@@ -28,13 +34,28 @@ LANES = 16  # channels for which bfloat16 convolutions are fast; with float32, p
 MOST_PADDING = 0.1  # empty channels for each real one
 
 
-def is_any_width(model: SlimmableModel) -> bool:
-    """Whether the features of each width are the first features of every larger one."""
-    return model.spec.layer == "triangular" and model.spec.norm == "shared"
+def is_any_width(model: SlimmableNetwork) -> bool:
+    """Whether the features of each width are the first features of every larger one, and a head reads prefixes of them.
+
+    So it is if one set of BN statistics serves all widths and every layer before the head is triangular, reads the same
+    inputs at every width, or convolves each channel alone. What else `forward` does must not mix channels.
+    """
+    head = model.head
+    if head is None:
+        return False
+    of_head = set(head.modules()) if isinstance(head, nn.Module) else set()
+    return not any(_depends_on_width(layer) for layer in model.modules() if layer not in of_head)
+
+
+def _depends_on_width(layer: nn.Module) -> bool:
+    if isinstance(layer, SlimmableConv2d | SlimmableLinear):
+        alone = isinstance(layer, SlimmableConv2d) and layer.depthwise
+        return not (isinstance(layer, Staircase) or layer.channels_in.fixed or alone)
+    return isinstance(layer, SwitchableBatchNorm2d)
 
 
 def backward_one_pass(
-    model: SlimmableModel,
+    model: SlimmableNetwork,
     images: Tensor,
     labels: Tensor,
     width_mults: Sequence[float],
@@ -72,11 +93,11 @@ def backward_one_pass(
     Raises
     ------
     ValueError
-        If the model's features depend on its width, or `updates` is no such choice.
+        If the model's features depend on its width, no head reads them, or `updates` is no such choice.
     """
     check_choice("updates", updates, Updates)
     if not is_any_width(model):
-        raise ValueError("one pass for all widths needs triangular layers and shared norms")
+        raise ValueError("one pass for all widths needs triangular layers and shared norms, and a head")
     model.set_width_mult(1.0)
     if counts is None:
         counts = channel_counts(model, width_mults).to(images.device, non_blocking=True)
@@ -89,13 +110,13 @@ def backward_one_pass(
     return losses.detach(), corrects
 
 
-def channel_counts(model: SlimmableModel, width_mults: Sequence[float]) -> Tensor:
+def channel_counts(model: SlimmableNetwork, width_mults: Sequence[float]) -> Tensor:
     """Return the channel counts of several widths, `[len(model.channels), len(width_mults)]`."""
     return torch.tensor([[c.count(width_mult) for width_mult in width_mults] for c in model.channels.values()])
 
 
 def width_losses(
-    model: SlimmableModel,
+    model: SlimmableNetwork,
     images: Tensor,
     labels: Tensor,
     counts: Tensor,
@@ -127,7 +148,9 @@ def width_losses(
     features = model.features(images)
     for _, norm in model.norms():
         norm.updates = None
-    logits = model.head.prefix_outputs(features, rows[model.head.channels_in.name])
+    head = model.head
+    assert head is not None
+    logits = head.prefix_outputs(features, rows[head.channels_in.name])
     targets = F.one_hot(labels, logits.shape[2]).to(logits.dtype)
     if label_smoothing:
         targets = targets * (1 - label_smoothing) + label_smoothing / logits.shape[2]
@@ -140,7 +163,7 @@ def width_losses(
 
 
 @contextmanager
-def _padded(model: SlimmableModel) -> Iterator[None]:
+def _padded(model: SlimmableNetwork) -> Iterator[None]:
     """In bfloat16, pad channel counts such as 45 to a multiple of the vector length where that adds few channels."""
     if not torch.is_autocast_enabled(next(model.parameters()).device.type):
         yield

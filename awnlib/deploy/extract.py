@@ -19,20 +19,19 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils import fuse_conv_bn_eval
 
-from awnlib.layers import SharedBatchNorm2d, SlimmableConv2d, SlimmableLinear, SwitchableBatchNorm2d
+from awnlib.layers import SharedBatchNorm2d, SlimmableConv2d, SlimmableLinear, SlimmableNetwork, SwitchableBatchNorm2d
 from awnlib.layers.strided import FEW_INPUTS, is_strided_1x1
-from awnlib.models import SlimmableModel
 
 _SLIMMABLE = (SlimmableConv2d, SlimmableLinear, SharedBatchNorm2d, SwitchableBatchNorm2d)
 
 
-def extract(model: SlimmableModel, width: float | Mapping[str, float], *, fold_bn: bool = False) -> fx.GraphModule:
+def extract(model: SlimmableNetwork, width: float | Mapping[str, float], *, fold_bn: bool = False) -> fx.GraphModule:
     """Return one width of a model as a plain network, which costs what any network of its channel counts costs.
 
     Parameters
     ----------
     model
-        Any model of the library; it stays as it is and shares no tensor with the result.
+        Any network of the library's layers; it stays as it is and shares no tensor with the result.
     width
         A width multiplier, or a multiplier for each of the model's `channels`.
     fold_bn

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from awnlib.channels import check_apart
-from awnlib.models import SlimmableModel
+from awnlib.layers import SlimmableNetwork
 
 EPS = 1e-5  # that of the norm layers: a channel that is constant has no scale of its own
 
 
 @torch.no_grad()
-def bn_drift(model: SlimmableModel, batches: Sequence[Tensor], width_mults: Sequence[float]) -> list[dict[str, Any]]:
+def bn_drift(model: SlimmableNetwork, batches: Sequence[Tensor], width_mults: Sequence[float]) -> list[dict[str, Any]]:
     r"""Measure the distance between the statistics of each width and those pooled over the widths.
 
     For a layer's channel with mean $\mu_w$ and deviation $\sigma_w$ at width $w$, and pooled $\mu, \sigma$ (what
@@ -73,7 +73,7 @@ Moments = tuple[Tensor, Tensor]  # mean and mean square of each active channel
 
 
 @torch.no_grad()
-def layer_moments(model: SlimmableModel, batches: Sequence[Tensor], width_mult: float) -> dict[str, Moments]:
+def layer_moments(model: SlimmableNetwork, batches: Sequence[Tensor], width_mult: float) -> dict[str, Moments]:
     """Return mean and mean square of every norm layer's input at one width, `[active]` each, in float64.
 
     The model is left as it is: a copy is run in training mode, normalising by the batches' own statistics.

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from awnlib.channels import check_apart, check_width_mult, snap_width_mult
-from awnlib.layers import SwitchableBatchNorm2d
+from awnlib.layers import SlimmableNetwork, SwitchableBatchNorm2d
 from awnlib.layers.batchnorm import BetweenSwitches
 from awnlib.model_cost import cost, output_positions
-from awnlib.models import SlimmableModel
 from awnlib.one_pass import is_any_width
 
 MOST_LOGITS = 2**22  # held at a time, over images, classes and widths: 16 MiB of float32
@@ -25,7 +24,7 @@ MOST_LOGITS = 2**22  # held at a time, over images, classes and widths: 16 MiB o
 
 @torch.no_grad()
 def sweep_widths(
-    model: SlimmableModel,
+    model: SlimmableNetwork,
     batches: Iterable[tuple[Tensor, Tensor]],
     width_mults: Sequence[float] | None = None,
     *,
@@ -43,7 +42,7 @@ def sweep_widths(
         Normalised test images `[N, C, H, W]` with labels `[N]`; read once.
     width_mults
         Widths to evaluate; by default every distinct one, represented by the trained widths and by those with BN
-        statistics of their own where there are any (`SlimmableModel.distinct_width_mults`).
+        statistics of their own where there are any (`SlimmableNetwork.distinct_width_mults`).
     trained
         The fixed widths that were trained.
     most_widths
@@ -75,7 +74,7 @@ def sweep_widths(
     if not width_mults:
         raise ValueError("a sweep needs at least one width")
     for width_mult in [*width_mults, *trained]:
-        check_width_mult(width_mult, model.spec.min_width_mult)
+        check_width_mult(width_mult, model.min_width_mult)
     check_apart(set(width_mults))
     trained = [model.snap(width_mult) for width_mult in trained]
     width_mults = [snap_width_mult(model.snap(width_mult), trained) for width_mult in width_mults]
@@ -117,7 +116,7 @@ def _thinned(width_mults: list[float], count: int, special: Sequence[float]) -> 
 
 
 def _logits_width_by_width(
-    model: SlimmableModel, images: Tensor, rising: Sequence[float]
+    model: SlimmableNetwork, images: Tensor, rising: Sequence[float]
 ) -> Iterator[tuple[slice, Tensor]]:
     """Yield the logits of every width, `[1, N, classes]`, with its place in the list of rising widths."""
     for index, width_mult in enumerate(rising):
@@ -126,12 +125,14 @@ def _logits_width_by_width(
 
 
 def _logits_from_one_pass(
-    model: SlimmableModel, images: Tensor, rising: Sequence[float]
+    model: SlimmableNetwork, images: Tensor, rising: Sequence[float]
 ) -> Iterator[tuple[slice, Tensor]]:
     """Yield the logits of every width, some at a time, from one pass at the largest (`awnlib.one_pass`)."""
     model.set_width_mult(rising[-1])
-    counts = [model.head.channels_in.count(width_mult) for width_mult in rising]
-    outputs = model.head.running_outputs(model.features(images), counts)
+    head = model.head
+    assert head is not None
+    counts = [head.channels_in.count(width_mult) for width_mult in rising]
+    outputs = head.running_outputs(model.features(images), counts)
     first = next(outputs)
     outputs = chain([first], outputs)
     at_a_time = max(MOST_LOGITS // max(first.numel(), 1), 1)
@@ -140,7 +141,7 @@ def _logits_from_one_pass(
         yield slice(start, start + len(some)), torch.stack(some)
 
 
-def _costs(model: SlimmableModel, width_mults: Sequence[float]) -> Iterable[dict[str, Any]]:
+def _costs(model: SlimmableNetwork, width_mults: Sequence[float]) -> Iterable[dict[str, Any]]:
     positions = output_positions(model)
     norm = next((norm for _, norm in model.norms()), None)
     for width_mult in width_mults:

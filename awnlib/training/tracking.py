@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from awnlib.evaluation.drift import layer_moments
+from awnlib.layers import SlimmableNetwork
 from awnlib.layers.batchnorm import running_statistics
-from awnlib.models import SlimmableModel
 
 COLUMNS = ("batch_mean", "batch_var", "running_mean", "running_var")
 
@@ -46,7 +46,7 @@ class StatisticsTracker:
         If the model has no such norm layer; the message lists those it has.
     """
 
-    def __init__(self, model: SlimmableModel, layer: str | None, steps: range, width_mults: Sequence[float]) -> None:
+    def __init__(self, model: SlimmableNetwork, layer: str | None, steps: range, width_mults: Sequence[float]) -> None:
         norms = dict(model.norms())
         if layer is not None and layer not in norms:
             raise ValueError(f"track.layer: no norm layer '{layer}' (the model has: {', '.join(norms) or 'none'})")

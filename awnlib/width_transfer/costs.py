@@ -15,9 +15,9 @@ from typing import TypeVar
 from torch import Tensor
 
 from awnlib.channels import Channels
-from awnlib.layers import SlimmableConv2d
+from awnlib.layers import SlimmableConv2d, SlimmableNetwork
+from awnlib.layers.triangle import Staircase
 from awnlib.model_cost import output_positions
-from awnlib.models import SlimmableModel
 
 T = TypeVar("T", int, float, Tensor)
 
@@ -46,7 +46,7 @@ class LayerCost:
     depthwise: bool
 
 
-def layer_costs(model: SlimmableModel) -> list[LayerCost]:
+def layer_costs(model: SlimmableNetwork) -> list[LayerCost]:
     """Return what the MACs of a sliced network consist of, for images of its `input_shape`.
 
     Raises
@@ -54,8 +54,9 @@ def layer_costs(model: SlimmableModel) -> list[LayerCost]:
     ValueError
         If the network's layers are triangular: then MACs depend on the order of all counts.
     """
-    if model.spec.layer != "sliced":
-        raise ValueError(f"layer costs need a model with layer 'sliced', found '{model.spec.layer}'")
+    triangular = [name for name, layer in model.named_modules() if isinstance(layer, Staircase) and layer.limits]
+    if triangular:
+        raise ValueError(f"layer costs need sliced layers, found the triangular {triangular[0]}")
     costs = []
     for name, positions in output_positions(model).items():
         layer = model.get_submodule(name)

@@ -65,5 +65,5 @@ def test_two_layers_by_hand():
 
 
 def test_triangular_networks_are_refused():
-    with pytest.raises(ValueError, match="need a model with layer 'sliced', found 'triangular'"):
+    with pytest.raises(ValueError, match="need sliced layers, found the triangular conv1"):
         layer_costs(create_model("lenet_3c1l"))
