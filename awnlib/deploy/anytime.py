@@ -25,10 +25,9 @@ from torch.nn import functional as F
 
 from awnlib.channels import Channels, check_width_mult
 from awnlib.deploy.extract import extract
-from awnlib.layers import SlimmableConv2d, TriangularConv2d
+from awnlib.layers import SlimmableConv2d, SlimmableLinear, SlimmableNetwork, TriangularConv2d
 from awnlib.layers.strided import convolve
 from awnlib.model_cost import output_positions
-from awnlib.models import SlimmableModel
 from awnlib.one_pass import is_any_width
 
 # What may stand between convolutions: channel k of the output depends on channel k of the inputs.
@@ -52,32 +51,33 @@ class AnytimeNetwork:
     Parameters
     ----------
     model
-        A network of triangular layers and shared norms.
+        A network of triangular layers and shared norms, whose head is linear and comes last.
     channels_last
         Compute in this memory layout, which is usually faster for batches.
 
     Raises
     ------
     ValueError
-        If features depend on the width, a norm cannot be folded, or an operation between the convolutions is not
-        known to keep channels apart.
+        If features depend on the width, the last layer is no linear head, a norm cannot be folded, or an operation
+        between the convolutions is not known to keep channels apart.
     """
 
-    def __init__(self, model: SlimmableModel, *, channels_last: bool = False) -> None:
+    def __init__(self, model: SlimmableNetwork, *, channels_last: bool = False) -> None:
         if not is_any_width(model):
-            raise ValueError("anytime inference needs triangular layers and shared norms")
-        self._spec = model.spec
+            raise ValueError("anytime inference needs triangular layers and shared norms, and a head")
+        self._shape, self._min_width_mult = model.input_shape, model.min_width_mult
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._positions = output_positions(model)
-        self._channels, self._area = model.classifier.channels_in, model.classifier.features_per_channel
         self._network = extract(model, 1.0, fold_bn=True)
+        head = _linear_head(model, self._network)
+        self._channels, self._area = head.channels_in, head.features_per_channel
         self._network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._convolutions = _convolutions(self._network, model)
         self._plan()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy and a file hold: no images, and no plan, whose functions cannot be pickled."""
-        kept = ("_spec", "_layout", "_positions", "_channels", "_area", "_network", "_convolutions")
+        kept = ("_shape", "_min_width_mult", "_layout", "_positions", "_channels", "_area", "_network", "_convolutions")
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -98,15 +98,15 @@ class AnytimeNetwork:
         self._images: Tensor | None = None
 
     def start(self, images: Tensor) -> None:
-        """Begin with a new batch of images, `[N, *spec.input_shape]`; what was computed for others is forgotten.
+        """Begin with a new batch of images, `[N, *input_shape]`; what was computed for others is forgotten.
 
         Raises
         ------
         ValueError
             If the images have another shape.
         """
-        if tuple(images.shape[1:]) != self._spec.input_shape:
-            raise ValueError(f"images must be [N, {_commas(self._spec.input_shape)}], found [{_commas(images.shape)}]")
+        if tuple(images.shape[1:]) != self._shape:
+            raise ValueError(f"images must be [N, {_commas(self._shape)}], found [{_commas(images.shape)}]")
         self._images = images.contiguous(memory_format=self._layout)
         self._width_mult = 0.0  # nothing computed yet
         self._kept: dict[fx.Node, Tensor] = {}
@@ -125,7 +125,7 @@ class AnytimeNetwork:
         RuntimeError
             If there are no images yet.
         """
-        check_width_mult(width_mult, self._spec.min_width_mult)
+        check_width_mult(width_mult, self._min_width_mult)
         if self._images is None:
             raise RuntimeError("call start(images) first")
         if width_mult > self._width_mult:
@@ -145,8 +145,8 @@ class AnytimeNetwork:
             If a width is outside the model's range.
         """
         for width_mult in (from_width_mult or to_width_mult, to_width_mult):
-            check_width_mult(width_mult, self._spec.min_width_mult)
-        macs = len(_added(self._channels, from_width_mult, to_width_mult)) * self._area * self._spec.num_classes
+            check_width_mult(width_mult, self._min_width_mult)
+        macs = len(_added(self._channels, from_width_mult, to_width_mult)) * self._area * len(self._linear.weight)
         for node, conv in self._convs.items():
             rows = _added(conv.channels, from_width_mult, to_width_mult)
             macs += self._positions[str(node.target)] * conv.connections(rows)
@@ -232,7 +232,17 @@ def _added(channels: Channels, start: float, stop: float) -> range:
     return range(channels.count(start) if start else 0, channels.count(stop))
 
 
-def _convolutions(network: nn.Module, model: SlimmableModel) -> dict[str, _Convolution]:
+def _linear_head(model: SlimmableNetwork, network: fx.GraphModule) -> SlimmableLinear:
+    """Return the head of a model, if it is linear and what its network computes last."""
+    *_, last, _ = network.graph.nodes
+    layer = dict(model.named_modules()).get(str(last.target))
+    head = model.head
+    if layer is not head or not isinstance(head, SlimmableLinear):
+        raise ValueError(f"anytime inference needs a network whose last layer is a linear head, found {last.name}")
+    return head
+
+
+def _convolutions(network: nn.Module, model: SlimmableNetwork) -> dict[str, _Convolution]:
     """Return the convolutions of the network by name, with what the model knows of them."""
     convolutions = {}
     for name, layer in model.named_modules():

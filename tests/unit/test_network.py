@@ -1,10 +1,14 @@
 """A network of one's own, made of the library's layers and of no specification, goes through everything but files."""
 
+import copy
+
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from awnlib.channels import Channels
+from awnlib.deploy.anytime import AnytimeNetwork
 from awnlib.deploy.extract import extract
 from awnlib.evaluation.drift import bn_drift
 from awnlib.evaluation.recalibrate import recalibrate_bn
@@ -19,6 +23,8 @@ from awnlib.layers import (
     TriangularLinear,
 )
 from awnlib.model_cost import cost, plain_params, stored_params
+from awnlib.one_pass import backward_one_pass, is_any_width
+from awnlib.training.objectives import backward_widths
 from awnlib.training.tracking import StatisticsTracker
 from awnlib.width_transfer.costs import layer_costs, total_macs
 from tests.reference import batch_statistics, count_slowly, float64
@@ -112,6 +118,7 @@ def answers_by_hand(model, width_mult, images, statistics):
 @KINDS
 def test_recalibrated_and_swept(kind):
     model = kind()
+    assert is_any_width(model) is (kind is AnyWidth)
     recalibrate_bn(model, IMAGES, [0.6, 1.0] if kind is Sliced else [1.0])
     rows = sweep_widths(model, BATCHES, trained=[1.0])
     assert len(rows) == 12  # at eleven widths a channel more, of 2 to 9 or of 2 to 6
@@ -183,6 +190,95 @@ def test_statistics_are_tracked():
     assert [row["batch_mean"] for row in rows] == pytest.approx([*mean[:5].tolist(), *mean[:5].tolist()])
 
 
+class Halves(nn.Module):
+    """A head of two linear layers, as an actor and a critic have it."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.channels_in = channels
+        self.one, self.other = SlimmableLinear(channels, 2), SlimmableLinear(channels, 1)
+
+    def forward(self, features):
+        return torch.cat([self.one(features), self.other(features)], dim=-1)
+
+    def prefix_outputs(self, features, counts):
+        both = (self.one.prefix_outputs(features, counts), self.other.prefix_outputs(features, counts))
+        return torch.cat(both, dim=-1)
+
+    def running_outputs(self, features, counts):
+        both = (self.one.running_outputs(features, counts), self.other.running_outputs(features, counts))
+        return (torch.cat(outputs, dim=-1) for outputs in zip(*both, strict=True))
+
+
+class TwoHeads(Residual):
+    """Its head is found by its name."""
+
+    def __init__(self):
+        super().__init__()
+        del self.last
+        self.head = Halves(self.channels["trunk"])
+
+    def forward(self, images):
+        return self.head(self.features(images))
+
+
+@pytest.mark.parametrize("kind", [AnyWidth, TwoHeads])
+def test_all_widths_are_trained_and_swept_from_one_pass(kind, monkeypatch):
+    slow = kind()
+    fast = copy.deepcopy(slow)
+    losses, corrects = backward_widths(slow, *BATCHES[0], WIDTHS)
+    fast_losses, fast_corrects = backward_one_pass(fast, *BATCHES[0], WIDTHS)
+    torch.testing.assert_close(fast_losses, losses)
+    assert torch.equal(fast_corrects, corrects)
+    for one, other in zip(slow.parameters(), fast.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+    swept = [row["test_loss"] for row in sweep_widths(fast, BATCHES)]
+    monkeypatch.setattr("awnlib.evaluation.sweep.is_any_width", lambda model: False)
+    assert swept == pytest.approx([row["test_loss"] for row in sweep_widths(fast, BATCHES)], rel=1e-12)
+
+
+def test_widening_step_by_step():
+    model = AnyWidth()
+    network = AnytimeNetwork(model)
+    network.start(IMAGES[0])
+    for width_mult in WIDTHS:
+        model.eval().set_width_mult(width_mult)
+        torch.testing.assert_close(network.logits(width_mult), model(IMAGES[0]))
+
+
+def test_anytime_networks_end_with_a_linear_head():
+    class Scaled(AnyWidth):
+        def forward(self, images):
+            return super().forward(images) * 2
+
+    with pytest.raises(ValueError, match="whose last layer is a linear head, found mul"):
+        AnytimeNetwork(Scaled())
+    with pytest.raises(ValueError, match="whose last layer is a linear head, found cat"):
+        AnytimeNetwork(TwoHeads())
+
+
+def test_a_network_without_a_head_has_no_one_pass():
+    with pytest.raises(ValueError, match="needs triangular layers and shared norms, and a head"):
+        backward_one_pass(Residual(), *BATCHES[0], WIDTHS)
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (lambda a, b: SlimmableConv2d(a, b, 1), False),
+        (lambda a, b: SlimmableLinear(a, b), False),
+        (lambda a, b: switchable(a), False),
+        (lambda a, b: SlimmableConv2d(2, a, 1), True),
+        (lambda a, b: SlimmableConv2d(a, a, 1, groups=a.full), True),
+        (lambda a, b: TriangularConv2d(a, b, 1), True),
+    ],
+)
+def test_what_keeps_features_apart_from_the_width(layer, expected):
+    model = AnyWidth()
+    model.more = layer(*model.channels.values())
+    assert is_any_width(model) is expected
+
+
 def test_widths_are_snapped_to_those_that_any_dimension_was_trained_at():
     """One dimension has switches, the other has no norm: both have the count of the trained width."""
     trained, other = Channels(45), Channels(45)
@@ -236,8 +332,9 @@ FOREIGN = {
         cost,
         stored_params,
         lambda model: StatisticsTracker(model, None, range(1), WIDTHS),
+        lambda model: backward_one_pass(model, *BATCHES[0], WIDTHS),
     ],
-    ids=["recalibrate", "sweep", "drift", "cost", "stored", "tracker"],
+    ids=["recalibrate", "sweep", "drift", "cost", "stored", "tracker", "one pass"],
 )
 def test_layers_whose_channels_are_not_the_networks_are_refused(layer, use):
     model = AnyWidth()
@@ -246,3 +343,13 @@ def test_layers_whose_channels_are_not_the_networks_are_refused(layer, use):
         ValueError, match=r"norm3: Channels\(.*9/9.*\) is none of the channels of AnyWidth \(trunk, inner\)"
     ):
         use(model)
+
+
+def test_a_head_without_features_says_so():
+    class NoFeatures(SlimmableNetwork):
+        def __init__(self):
+            super().__init__({"a": Channels(4)}, (4,))
+            self.head = SlimmableLinear(self.channels["a"], 2)
+
+    with pytest.raises(NotImplementedError, match="NoFeatures does not define the features that its head reads"):
+        backward_one_pass(NoFeatures(), torch.randn(2, 4), torch.tensor([0, 1]), [1.0])
