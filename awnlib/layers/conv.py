@@ -111,7 +111,7 @@ class TriangularConv2d(Staircase, SlimmableConv2d):
     `active_connections` counts the weights below the staircase.
 
     The equality holds when all dimensions have the same width multiplier; with widths set one by one
-    (`SlimmableModel.set_widths`) a row reads those of its inputs that are active.
+    (`SlimmableNetwork.set_widths`) a row reads those of its inputs that are active.
 
     Parameters
     ----------

@@ -55,6 +55,14 @@ def extended(repository, tmp_path_factory):
     return folder
 
 
+def test_a_network_needs_no_file(repository, tmp_path):
+    page = (repository / "docs/extending.md").read_text()
+    (block,) = re.findall(r"^```python\n(import torch.*?)^```", page, re.MULTILINE | re.DOTALL)
+    result = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
+    connections = 9 * 8 + 9 * sum(range(1, 9))  # 8 rows read an image, 1 to 8 channels
+    assert (result.stdout, result.stderr) == (f"{16 * 16 * connections + 2 * 8} 13\n", "")
+
+
 def test_the_new_model_learns_the_new_data_set(extended):
     result = subprocess.run([sys.executable, "-c", CHECK], cwd=extended, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
