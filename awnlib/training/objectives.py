@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from awnlib.channels import evenly_spaced
-from awnlib.models import SlimmableModel
+from awnlib.layers import SlimmableNetwork
 from awnlib.training.methods import Method
 
 
@@ -106,7 +106,7 @@ def inplace_distillation(logits: Tensor, teacher_logits: Tensor) -> Tensor:
 
 
 def backward_widths(
-    model: SlimmableModel,
+    model: SlimmableNetwork,
     images: Tensor,
     labels: Tensor,
     widths: Sequence[float | Mapping[str, float]],
