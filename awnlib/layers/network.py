@@ -183,6 +183,7 @@ class SlimmableNetwork(nn.Module):
             )
         for name, module in modules.items():
             self._check_channels(name, module)
+        for name, module in modules.items():
             if isinstance(module, SharedBatchNorm2d | SwitchableBatchNorm2d):
                 yield name, module
 
