@@ -71,7 +71,6 @@ CANNOT_CHANGE_RESULTS = {
 """Where, when and how visibly a job works, what it refuses, in which form it stores what it found, and its origin."""
 
 
-@cache
 def job_code(
     stage: str, *, model: str | None = None, source: str | None = None, renderers: tuple[str, ...] = ()
 ) -> str:
@@ -85,5 +84,16 @@ def job_code(
     if stage not in JOBS:
         raise ValueError(f"no job is called '{stage}' (allowed: {', '.join(JOBS)})")
     extensions = [f"models.{model}"] if model else [f"data.sources.{source}"] if source else []
-    roots = (*JOBS[stage], *extensions, *renderers)
+    return reached_code(*JOBS[stage], *extensions, *renderers)
+
+
+@cache
+def reached_code(*roots: str) -> str:
+    """Return the digest of what decides results in definitions or modules below `awnlib`, and in what they reach.
+
+    Raises
+    ------
+    ValueError
+        If there is no such definition or module.
+    """
     return code_digest(*roots, values=VALUES, settings=SETTINGS, leave_out=CANNOT_CHANGE_RESULTS)

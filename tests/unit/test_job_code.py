@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 
 from awnlib.jobs import digest
-from awnlib.jobs.code import CANNOT_CHANGE_RESULTS, JOBS, SETTINGS, VALUES, job_code
+from awnlib.jobs.code import CANNOT_CHANGE_RESULTS, JOBS, SETTINGS, VALUES, job_code, reached_code
 from awnlib.results.exhibits import exhibit_names, is_table, renderer_path
 
 MODEL = {"train": "lenet_3c1l", "train_model": "lenet_3c1l", "search": "resnet18"}
@@ -37,7 +37,7 @@ def edited(before, tmp_path, monkeypatch):
 
 
 def forget():
-    for function in (digest._parse, digest._definition, digest._method, job_code):
+    for function in (digest._parse, digest._definition, digest._method, reached_code):
         function.cache_clear()
 
 
