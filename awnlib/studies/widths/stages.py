@@ -1,0 +1,116 @@
+"""The jobs of a study of widths: train a run, recalibrate it, sweep its widths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from awnlib.results.variants import AS_TRAINED
+from awnlib.studies.job import AnyJob, Job, JobTable, job_table
+from awnlib.studies.widths.cells import Evaluation, evaluations, runs
+from awnlib.studies.widths.config import StudyConfig
+from awnlib.training.run import RunConfig
+
+
+class TrainModel(Job[StudyConfig, RunConfig]):
+    """Train one run."""
+
+    stage, folder, doing = "train_model", "runs", "training"
+    function = "studies.widths.jobs.train_model"
+    parts = ("training",)
+    minutes, memory = 720, 3000
+
+    @property
+    def images(self) -> str:
+        """The run's data set."""
+        return self.cell.dataset
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is trained."""
+        return self.cell.training_settings()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The run."""
+        return {"run": self.cell.model_dump()}
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The model."""
+        return (f"models.{self.cell.model}",)
+
+    @property
+    def num_processes(self) -> int:
+        """Those that share each batch."""
+        return self.cell.train.num_processes
+
+    @property
+    def num_readers(self) -> int:
+        """As the run says."""
+        return self.cell.train.num_workers
+
+
+class _Evaluate(Job[StudyConfig, Evaluation]):
+    """What is done to a trained run, in one process."""
+
+    minutes, memory = 60, 3000
+
+    @property
+    def images(self) -> str:
+        """The run's data set."""
+        return self.cell.run.dataset
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The evaluation."""
+        return {"run": self.cell.run.model_dump(), "variant": self.cell.variant, "label": self.cell.label}
+
+    @property
+    def needs(self) -> Mapping[str, AnyJob]:
+        """The training."""
+        return {"trained": TrainModel(self.study, self.cell.run)}
+
+    @property
+    def num_readers(self) -> int:
+        """As the run says."""
+        return self.cell.run.train.num_workers
+
+
+class RecalibrateBN(_Evaluate):
+    """Recalibrate a trained run."""
+
+    stage, folder, doing = "recalibrate_bn", "recalibrated", "recalibrating"
+    function = "studies.widths.jobs.recalibrate_model"
+    parts = ("training",)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How statistics are computed."""
+        return self.study.recalibration.chosen()
+
+
+class SweepWidths(_Evaluate):
+    """Sweep all widths of a trained or recalibrated run."""
+
+    stage, folder, doing = "sweep_widths", "sweeps", "sweeping"
+    function = "studies.widths.jobs.sweep_model"
+    parts = ("test",)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Which widths; not how many images at a time."""
+        return self.study.sweep.chosen({"batch_size"})
+
+    @property
+    def needs(self) -> Mapping[str, AnyJob]:
+        """The recalibration, where the method asks for one, or the training."""
+        return super().needs if self.cell.variant == AS_TRAINED else {"trained": RecalibrateBN(self.study, self.cell)}
+
+
+def jobs(study: StudyConfig) -> JobTable:
+    """Return every job of a study, by its stage and name."""
+    run_table = runs(study)
+    sweeps = evaluations(run_table)
+    recalibrated = [one for one in sweeps if one.variant != AS_TRAINED]
+    return job_table(study, {TrainModel: run_table, RecalibrateBN: recalibrated, SweepWidths: sweeps})
