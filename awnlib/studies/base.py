@@ -17,6 +17,7 @@ from awnlib.settings import ConfigError, Settings
 
 S = TypeVar("S", bound="BaseStudy")
 NAME = r"[a-z0-9][a-z0-9_.-]*"
+MODEL, HISTORY = "model.safetensors", "history.parquet"  # what a training leaves, in studies of either kind
 
 
 class BaseStudy(Settings):

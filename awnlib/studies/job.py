@@ -17,7 +17,7 @@ from awnlib.jobs.hardware import wants_gpu
 from awnlib.studies.base import BaseStudy
 
 READER_MEMORY = 1000  # MB for each process that reads images
-FEW = 20  # names that a message can list
+FEW = 10  # names that a message can list
 
 
 class Cell(Protocol):
@@ -120,6 +120,11 @@ class Job(ABC, Generic[S, C]):
         return self.record_of(self.name)
 
     @property
+    def data(self) -> str:
+        """Where its prepared images are, below the results of its study."""
+        return f"data/{self.images}.safetensors"
+
+    @property
     def checkpoint(self) -> str:
         """Where its resume point is, if it leaves one, below the results of its study."""
         return f"checkpoints/{self.folder}/{self.name}.safetensors"
@@ -168,5 +173,5 @@ def find_named(there: Mapping[str, T], name: str, kind: str) -> T:
     if name not in there:
         shown = list(there) if len(there) <= FEW else difflib.get_close_matches(name, there, FEW, cutoff=0)
         more = f" and {len(there) - len(shown)} more" if len(there) > len(shown) else ""
-        raise ValueError(f"no {kind} is called '{name}' (this study has: {', '.join(shown) or 'none'}{more})")
+        raise ValueError(f"there is no {kind} '{name}' in this study (it has: {', '.join(shown) or 'none'}{more})")
     return there[name]

@@ -1,4 +1,4 @@
-"""The kinds of studies: which one a configuration is of."""
+"""The kinds of studies: which one a configuration is of, and what is known of each."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import Any
 
 from awnlib.settings import read_yaml
 from awnlib.studies.base import BaseStudy
+from awnlib.studies.job import JobTable
 from awnlib.studies.transfer.config import parse_transfer_study
 from awnlib.studies.transfer.departures import departures as transfer_departures
+from awnlib.studies.transfer.stages import jobs as transfer_jobs
 from awnlib.studies.widths.config import parse_study
 from awnlib.studies.widths.departures import departures as widths_departures
+from awnlib.studies.widths.stages import jobs as widths_jobs
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,20 @@ class Kind:
     ----------
     parse
         Plain data and the name of their source, for messages, to a study.
+    jobs
+        Every job of a study.
     departures
         Lines on what a study has different from another, a paper's own.
     """
 
     parse: Callable[..., BaseStudy]
+    jobs: Callable[[Any], JobTable]
     departures: Callable[[Any, Any], list[str]]
 
 
 KINDS = {
-    "widths": Kind(parse_study, widths_departures),
-    "transfer": Kind(parse_transfer_study, transfer_departures),
+    "widths": Kind(parse_study, widths_jobs, widths_departures),
+    "transfer": Kind(parse_transfer_study, transfer_jobs, transfer_departures),
 }
 
 
@@ -56,6 +62,11 @@ def parse_any_study(data: dict[str, Any], *, origin: str = "config") -> BaseStud
 def load_any_study(path: Path) -> BaseStudy:
     """Read and validate the YAML file of a study of any kind, as `parse_any_study` does."""
     return parse_any_study(read_yaml(path), origin=str(path))
+
+
+def study_jobs(study: BaseStudy) -> JobTable:
+    """Return every job of a study of any kind, by its stage and name."""
+    return KINDS[study.kind].jobs(study)
 
 
 def departures_of(study: BaseStudy, paper: BaseStudy) -> list[str]:

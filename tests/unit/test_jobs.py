@@ -113,10 +113,10 @@ def test_who_reads_images_changes_no_settings(make_table):
 def test_unknown_names_are_told_what_there_is(make_table):
     table = make_table()
     assert find_job(table, "train_model", RUN) is table["train_model"][RUN]
-    with pytest.raises(ValueError, match=rf"no train_model is called 'foo' \(this study has: {RUN}\)$"):
+    with pytest.raises(ValueError, match=rf"^there is no train_model 'foo' in this study \(it has: {RUN}\)$"):
         find_job(table, "train_model", "foo")
-    with pytest.raises(ValueError, match=r"no figure is called 'a' \(this study has: none\)"):
+    with pytest.raises(ValueError, match=r"no figure 'a' in this study \(it has: none\)"):
         find_named({}, "a", "figure")
     many = {f"run{index}": index for index in range(100)}
-    with pytest.raises(ValueError, match=r"'rum42' \(this study has: run42, .* and 80 more\)"):
+    with pytest.raises(ValueError, match=r"'rum42' in this study \(it has: run42, .* and 90 more\)"):
         find_named(many, "rum42", "run")
