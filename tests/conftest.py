@@ -8,12 +8,11 @@ import torch
 from hypothesis import settings
 
 from awnlib.data import ImageData
-from awnlib.results.variants import AS_TRAINED
 from awnlib.seeding import rng
-from awnlib.studies.widths.cells import evaluations, runs
-from awnlib.studies.widths.collect import run_record, sweep_record
+from awnlib.studies.shell import do_job
+from awnlib.studies.widths.cells import runs
 from awnlib.studies.widths.config import parse_study
-from awnlib.studies.widths.jobs import recalibrate_model, sweep_model, train_model
+from awnlib.studies.widths.stages import jobs
 
 settings.register_profile("any_machine", deadline=None)  # a busy machine is no failure
 settings.load_profile("any_machine")
@@ -79,7 +78,7 @@ def finished(shapes, tmp_path_factory):
     """A finished study, without the workflow: (study, results folder). Copy the folder before changing it."""
     data = copy.deepcopy(STUDY)
     data |= {"train": {"num_epochs": 2, "batch_size": 20, "lr": 0.05}, "recalibration": {"num_images": 40}}
-    data["track"] = {"num_points": 2}
+    data |= {"track": {"num_points": 2}, "device": "cpu"}
     data["methods"] = {"us_net": {"recalibration": [2, 3]}}
     data["overrides"] = [{"method": "i_net", "widths": [1.0, 0.5]}]
     data["exhibits"]["table2"]["methods"] = ["awn", "s_net", "us_net", "i_net"]
@@ -90,14 +89,7 @@ def finished(shapes, tmp_path_factory):
 
 def finish(study, shapes, results):
     """Do all jobs of a study, up to its sweeps, without the workflow."""
-    images = results / "data.safetensors"
-    shapes.save(images)
-    common = {"device": "cpu", "study": study.study}
-    for run in runs(study):
-        train_model(run, images, run_record(results, run), checkpoint=results / "checkpoint", **common)
-    for evaluation in evaluations(runs(study)):
-        trained = run_record(results, evaluation.run)
-        if evaluation.variant != AS_TRAINED:
-            source, trained = trained, results / "recalibrated" / evaluation.name / "record.json"
-            recalibrate_model(evaluation, study.recalibration, images, source, trained, **common)
-        sweep_model(evaluation, study.sweep, images, trained, sweep_record(results, evaluation), **common)
+    shapes.save(results / "data" / "shapes.safetensors")
+    for there in jobs(study).values():
+        for job in there.values():
+            do_job(job, results)

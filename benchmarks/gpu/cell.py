@@ -12,11 +12,12 @@ import torch
 
 from awnlib.jobs.memory import keep_freed_memory
 from awnlib.jobs.records import RecordError, read_record
-from awnlib.results.variants import AS_TRAINED
-from awnlib.studies.widths.cells import Evaluation, evaluations, find_run
+from awnlib.studies.base import MODEL
+from awnlib.studies.shell import do_job
+from awnlib.studies.widths.cells import evaluations, find_run
 from awnlib.studies.widths.collect import run_record, sweep_record
 from awnlib.studies.widths.config import StudyConfig, load_study
-from awnlib.studies.widths.jobs import MODEL, recalibrate_model, sweep_model, train_model
+from awnlib.studies.widths.stages import SweepWidths, TrainModel
 from awnlib.training.run import RunConfig
 
 
@@ -30,22 +31,15 @@ def main() -> None:
 
 def work(study: StudyConfig, run: RunConfig, data: Path, results: Path) -> None:
     """Train a run and evaluate it, except for what was done before; a job that fails leaves a record that says so."""
-    trained = run_record(results, run)
+    training, sweeps = TrainModel(study, run), [SweepWidths(study, one) for one in evaluations([run])]
+    trained = results / training.record
     if not is_done(trained, run) or _lost_its_model(trained):
-        point = results / "checkpoints" / f"{run.name}.safetensors"
-        train_model(run, data, trained, device=study.device, checkpoint=point, study=study.study)
-    for evaluation in evaluations([run]):
-        if not is_done(sweep_record(results, evaluation), run):
-            _evaluate(study, evaluation, data, trained, results)
-
-
-def _evaluate(study: StudyConfig, evaluation: Evaluation, data: Path, trained: Path, results: Path) -> None:
-    common = {"device": study.device, "study": study.study}
-    source = trained
-    if evaluation.variant != AS_TRAINED:
-        source = results / "recalibrated" / evaluation.name / "record.json"
-        recalibrate_model(evaluation, study.recalibration, data, trained, source, **common)
-    sweep_model(evaluation, study.sweep, data, source, sweep_record(results, evaluation), **common)
+        do_job(training, results, data=data)
+    for sweep in sweeps:
+        if not is_done(results / sweep.record, run):
+            for job in (*sweep.needs.values(), sweep):
+                if job != training:
+                    do_job(job, results, data=data)
 
 
 def _lost_its_model(trained: Path) -> bool:

@@ -81,15 +81,25 @@ def tiny_run(study_data, shapes, tmp_path):
 
 def test_a_cell_goes_on_where_it_stopped(tiny_run, monkeypatch):
     study, run, images, results = tiny_run
-    sweep = cell.sweep_model
-    monkeypatch.setattr(cell, "sweep_model", lambda *_, **__: pytest.exit("killed"))
+    do_job, done = cell.do_job, []
+
+    def until_the_sweep(job, *arguments, **options):
+        if job.stage == "sweep_widths":
+            pytest.exit("killed")
+        do_job(job, *arguments, **options)
+
+    def noted(job, *arguments, **options):
+        done.append(job.stage)
+        do_job(job, *arguments, **options)
+
+    monkeypatch.setattr(cell, "do_job", until_the_sweep)
     with pytest.raises(BaseException, match="killed"):
         cell.work(study, run, images, results)
     assert cell.is_done(run_record(results, run), run)
     assert not cell.is_finished(results, run)
-    monkeypatch.setattr(cell, "sweep_model", sweep)
-    monkeypatch.setattr(cell, "train_model", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(cell, "do_job", noted)
     cell.work(study, run, images, results)
+    assert done == ["recalibrate_bn", "sweep_widths"] * 2
     assert cell.is_finished(results, run)
     assert all(read_record(sweep_record(results, one)).state == "ok" for one in evaluations([run]))
 

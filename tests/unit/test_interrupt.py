@@ -8,7 +8,9 @@ import pytest
 
 from awnlib.jobs.interrupt import TERMINATED, sigterm_noticed
 from awnlib.jobs.progress import Progress
-from awnlib.studies.widths.jobs import train_model
+from awnlib.studies.shell import do_job
+from awnlib.studies.widths.config import parse_study
+from awnlib.studies.widths.stages import TrainModel
 
 
 def test_sigterm_is_noticed_and_the_handler_restored():
@@ -40,18 +42,18 @@ def test_other_threads_leave_the_handler_alone():
     assert seen == [(signal.getsignal(signal.SIGTERM), False)]
 
 
-def test_terminated_training_leaves_no_record(make_run, shapes, tmp_path, monkeypatch):
+def test_terminated_training_leaves_no_record(make_run, study_data, shapes, tmp_path, monkeypatch):
     """Neither a good record nor a failed one: the workflow does the job again, from its resume point."""
-    shapes.save(tmp_path / "data")
-    record, checkpoint = tmp_path / "run" / "record.json", tmp_path / "checkpoint"
-    arguments = (make_run("awn", num_epochs=20), tmp_path / "data", record)  # more steps than between two looks
-    options = {"device": "cpu", "checkpoint": checkpoint, "study": "tiny"}
+    run = make_run("awn", num_epochs=20)  # more steps than between two looks
+    job = TrainModel(parse_study({**study_data, "device": "cpu"}), run)
+    record, checkpoint = tmp_path / job.record, tmp_path / job.checkpoint
+    shapes.save(tmp_path / job.data)
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "update", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(SystemExit) as stopped:
-            train_model(*arguments, **options)
+            do_job(job, tmp_path)
     assert stopped.value.code == TERMINATED == 143
     assert checkpoint.exists()
     assert not record.exists()
-    assert train_model(*arguments, **options).measured["resumed"] == 1
+    assert do_job(job, tmp_path).measured["resumed"] == 1
     assert record.exists()

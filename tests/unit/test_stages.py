@@ -1,4 +1,4 @@
-"""The jobs of a study, from files to files."""
+"""The jobs of a study of widths, from files to files."""
 
 import shutil
 from itertools import pairwise
@@ -12,14 +12,15 @@ from awnlib.jobs.checkpoint import save_tensors
 from awnlib.jobs.records import read_record, recorded_file
 from awnlib.models import load_model
 from awnlib.results.schemas import read_provenance, read_table
+from awnlib.studies.shell import choose_device, do_job
 from awnlib.studies.widths.cells import evaluations, find_evaluation, find_run, runs
 from awnlib.studies.widths.collect import run_record, sweep_record
-from awnlib.studies.widths.jobs import choose_device, recalibrate_model, sweep_model, train_model
+from awnlib.studies.widths.config import parse_study
+from awnlib.studies.widths.stages import RecalibrateBN, SweepWidths, TrainModel
 from awnlib.training.base_counts import with_base_counts
 from awnlib.training.engine import train
 
 AWN, S_NET, US_NET = (f"shapes/lenet_3c1l/{method}/seed0" for method in ("awn", "s_net", "us_net"))
-COMMON = {"device": "cpu", "study": "tiny"}
 
 
 @pytest.fixture
@@ -109,9 +110,11 @@ def test_recalibration_keeps_the_weights_and_renews_the_statistics(finished):
 def test_a_width_vector_becomes_the_channels_of_the_model(make_run, study_data, shapes, tmp_path):
     vector = {"conv1": 0.6, "conv2": 1.0, "conv3": 1.8}
     study_data["methods"] = {"optimised": {"base": "awn", "label": "x", "width_vector": vector}}
-    run, images, record = make_run("optimised", num_epochs=1), tmp_path / "shapes.safetensors", tmp_path / "record.json"
-    shapes.save(images)
-    train_model(run, images, record, checkpoint=tmp_path / "checkpoint.safetensors", **COMMON)
+    run = make_run("optimised", num_epochs=1)
+    job = TrainModel(parse_study({**study_data, "device": "cpu"}), run)
+    shapes.save(tmp_path / job.data)
+    do_job(job, tmp_path)
+    record = tmp_path / job.record
     model, metadata = load_model(recorded_file(record, "model.safetensors"))
     expected = with_base_counts(run, shapes.image_shape, shapes.num_classes)
     assert {name: channels.full for name, channels in model.channels.items()} == expected.counts
@@ -136,10 +139,8 @@ def test_tables_say_where_they_come_from(finished):
     assert (found["study"], found["torch"]) == ("tiny", torch.__version__)
 
 
-def train_again(study, results, name=AWN, **changes):
-    arguments = {"data": results / "data.safetensors", "checkpoint": results / "checkpoint", **COMMON, **changes}
-    run = find_run(study, name)
-    return train_model(run, arguments.pop("data"), run_record(results, run), **arguments)
+def train_again(study, results, data=None):
+    return do_job(TrainModel(study, find_run(study, AWN)), results, data=data)
 
 
 def test_missing_images_are_a_failed_job_that_says_so(copied):
@@ -152,7 +153,6 @@ def test_missing_images_are_a_failed_job_that_says_so(copied):
 
 def test_job_that_lost_its_record_trains_nothing_twice(copied, monkeypatch):
     study, results = copied
-    train_again(study, results)
     model = run_record(results, find_run(study, AWN)).with_name("model.safetensors")
     expected, _ = load_model(model)
     run_record(results, find_run(study, AWN)).unlink()
@@ -165,10 +165,11 @@ def test_job_that_lost_its_record_trains_nothing_twice(copied, monkeypatch):
 
 def test_damaged_checkpoint_is_a_failed_job_that_says_so(copied):
     study, results = copied
-    (results / "checkpoint").write_bytes(b"half of a checkpoint")
+    checkpoint = results / TrainModel(study, find_run(study, AWN)).checkpoint
+    checkpoint.write_bytes(b"half of a checkpoint")
     record = train_again(study, results)
     assert record.state == "failed"
-    assert f"{results / 'checkpoint'} is damaged" in record.error
+    assert f"{checkpoint} is damaged" in record.error
 
 
 def test_model_that_changed_since_is_not_swept(copied):
@@ -176,11 +177,7 @@ def test_model_that_changed_since_is_not_swept(copied):
     run = find_run(study, AWN)
     model = run_record(results, run).with_name("model.safetensors")
     model.write_bytes(model.read_bytes()[:-1] + b"\x01")
-    evaluation = find_evaluation(study, f"{AWN}/as_trained")
-    path = sweep_record(results, evaluation)
-    record = sweep_model(
-        evaluation, study.sweep, results / "data.safetensors", run_record(results, run), path, **COMMON
-    )
+    record = do_job(SweepWidths(study, find_evaluation(study, f"{AWN}/as_trained")), results)
     assert record.state == "failed"
     assert f"{model} is missing or was changed" in record.error
 
@@ -189,13 +186,10 @@ def test_divergence_reaches_the_sweep(copied, make_run):
     study, results = copied
     run = make_run("awn", lr=1.0e30)
     assert run.name == AWN
-    path = run_record(results, run)
-    record = train_model(run, results / "data.safetensors", path, checkpoint=results / "checkpoint", **COMMON)
+    record = do_job(TrainModel(study, run), results)
     assert record.state == "diverged"
     assert "lower the learning rate" in record.error
-    evaluation = find_evaluation(study, f"{AWN}/as_trained")
-    swept = sweep_record(results, evaluation)
-    record = sweep_model(evaluation, study.sweep, results / "data.safetensors", path, swept, **COMMON)
+    record = do_job(SweepWidths(study, find_evaluation(study, f"{AWN}/as_trained")), results)
     assert record.state == "diverged"
     assert "lower the learning rate" in record.error
 
@@ -216,10 +210,8 @@ def signal():
 
 def test_wrong_use(copied):
     study, results = copied
-    evaluation = find_evaluation(study, f"{AWN}/as_trained")
-    path = results / "x" / "record.json"
     with pytest.raises(ValueError, match="needs no recalibration"):
-        recalibrate_model(evaluation, study.recalibration, results / "data.safetensors", path, path, **COMMON)
+        do_job(RecalibrateBN(study, find_evaluation(study, f"{AWN}/as_trained")), results)
 
 
 def test_devices(monkeypatch):
@@ -235,10 +227,6 @@ def test_foreign_file_in_place_of_the_model(copied):
     study, results = copied
     run = find_run(study, US_NET)
     save_tensors(run_record(results, run).with_name("model.safetensors"), {"a": torch.zeros(1)}, {})
-    evaluation = find_evaluation(study, f"{US_NET}/recal2")
-    path = results / "recalibrated" / evaluation.name / "record.json"
-    record = recalibrate_model(
-        evaluation, study.recalibration, results / "data.safetensors", run_record(results, run), path, **COMMON
-    )
+    record = do_job(RecalibrateBN(study, find_evaluation(study, f"{US_NET}/recal2")), results)
     assert (record.state, record.files) == ("failed", {})
     assert "was changed" in record.error

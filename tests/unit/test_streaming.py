@@ -23,13 +23,11 @@ from awnlib.data import (
     training_images,
 )
 from awnlib.data.config import DatasetConfig
-from awnlib.jobs.records import read_record
-from awnlib.results.variants import AS_TRAINED
 from awnlib.seeding import rng
-from awnlib.studies.widths.cells import evaluations, runs
-from awnlib.studies.widths.collect import run_record, sweep_record
+from awnlib.studies.shell import do_job
+from awnlib.studies.widths.cells import runs
 from awnlib.studies.widths.config import parse_study
-from awnlib.studies.widths.jobs import recalibrate_model, sweep_model, train_model
+from awnlib.studies.widths.stages import jobs
 from awnlib.torchvision_shim import import_torchvision
 from awnlib.training.engine import train
 
@@ -302,6 +300,7 @@ def test_preparing_names_what_is_wrong(changeable):
 
 @pytest.fixture
 def study(study_data):
+    study_data["device"] = "cpu"
     study_data["datasets"] = {"pets": {**SETTINGS, "augment": "resized_crop"}}
     study_data["train"] = {"num_epochs": 3, "batch_size": 10, "lr": 0.05}
     study_data["recalibration"] = {"num_images": 20, "batch_size": 10}
@@ -311,20 +310,12 @@ def study(study_data):
 
 
 def test_every_job_streams(study, pets, tmp_path):
-    (run,), (evaluation,) = runs(study), evaluations(runs(study))
-    pets.save(tmp_path / "index")
-    common = {"device": "cpu", "study": "tiny"}
-    trained, recalibrated = run_record(tmp_path, run), tmp_path / "recalibrated" / "record.json"
-    records = [
-        train_model(run, tmp_path / "index", trained, checkpoint=tmp_path / "checkpoint", **common),
-        recalibrate_model(evaluation, study.recalibration, tmp_path / "index", trained, recalibrated, **common),
-        sweep_model(
-            evaluation, study.sweep, tmp_path / "index", recalibrated, sweep_record(tmp_path, evaluation), **common
-        ),
+    pets.save(tmp_path / "data" / "pets.safetensors")
+    records = [do_job(job, tmp_path) for there in jobs(study).values() for job in there.values()]
+    assert [(record.stage, record.state, record.error) for record in records] == [
+        (stage, "ok", None) for stage in ("train_model", "recalibrate_bn", "sweep_widths")
     ]
-    assert [(record.state, record.error) for record in records] == [("ok", None)] * 3
-    assert evaluation.variant != AS_TRAINED
-    assert read_record(trained).measured["num_steps"] == 6
+    assert records[0].measured["num_steps"] == 6
 
 
 def test_continued_run_sees_the_same_images(study, pets, tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ panel = {"model": "bare", "dataset": "shapes"}
 methods = ["awn", "awn_rs", "s_net", "us_net"]
 train = {"num_epochs": 2, "batch_size": 20, "lr": 0.05}
 table = {"panels": [panel], "methods": methods}
-study = parse_study(STUDY | {"train": train, "tables": {"table2": table}, "widths": [1.0, 0.5]})
+study = parse_study(STUDY | {"train": train, "tables": {"table2": table}, "widths": [1.0, 0.5], "device": "cpu"})
 finish(study, ten_shapes(), Path("results"))
 collect(study, Path("results"), Path("tables"))
 runs, evaluations, sweep, history, statistics, drift = (

@@ -23,7 +23,7 @@ rule recalibrate_bn:
     message:
         "recalibrating {wildcards.run} ({wildcards.variant})"
     script:
-        "../scripts/recalibrate_bn.py"
+        "../scripts/run_job.py"
 
 
 rule sweep_widths:
@@ -48,4 +48,4 @@ rule sweep_widths:
     message:
         "sweeping {wildcards.run} ({wildcards.variant})"
     script:
-        "../scripts/sweep_widths.py"
+        "../scripts/run_job.py"

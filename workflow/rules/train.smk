@@ -24,4 +24,4 @@ rule train_model:
     message:
         "training {wildcards.run}"
     script:
-        "../scripts/train_model.py"
+        "../scripts/run_job.py"

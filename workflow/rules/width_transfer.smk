@@ -36,7 +36,7 @@ rule search_widths:
     message:
         "searching {wildcards.search}"
     script:
-        "../scripts/search_widths.py"
+        "../scripts/run_job.py"
 
 
 # The widths of a search for the target: dimensions and MACs matched.
@@ -66,7 +66,7 @@ rule transfer_widths:
     message:
         "transferring {wildcards.cell}"
     script:
-        "../scripts/transfer_widths.py"
+        "../scripts/run_job.py"
 
 
 # One job for each retraining from scratch, tested at its end.
@@ -98,7 +98,7 @@ rule train_transferred:
     message:
         "training {wildcards.cell}"
     script:
-        "../scripts/train_transferred.py"
+        "../scripts/run_job.py"
 
 
 # All tables of the study, from the records of all jobs.

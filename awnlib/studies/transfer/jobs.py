@@ -1,7 +1,4 @@
-"""The jobs of a width-transfer study, from files to files: search widths, carry them over, retrain.
-
-Each function does the work of one workflow rule and writes a status record (`awnlib.jobs.records`) beside its files.
-"""
+"""The work of the jobs of a width-transfer study (`awnlib.studies.transfer.stages`), from files to files."""
 
 from __future__ import annotations
 
@@ -13,12 +10,14 @@ import torch
 
 from awnlib.data import DataSet, all_test_batches, load_dataset
 from awnlib.evaluation.sweep import sweep_widths
-from awnlib.jobs.records import Record, recorded_file, run_job
+from awnlib.jobs.records import recorded_file
 from awnlib.model_cost import cost
 from awnlib.models import ModelSpec, SlimmableModel, create_model, save_model
 from awnlib.results.schemas import write_table
-from awnlib.studies.transfer.config import Retraining, Search, Task, TransferStudy
-from awnlib.studies.widths.jobs import HISTORY, MODEL, choose_device, job_provenance
+from awnlib.studies.base import HISTORY, MODEL
+from awnlib.studies.shell import Work, Workplace
+from awnlib.studies.transfer.config import Retraining, Task, TransferStudy
+from awnlib.studies.transfer.stages import SearchWidths, TrainTransferred, TransferWidths
 from awnlib.training.engine import build_model, train
 from awnlib.width_transfer.extrapolation import extrapolate
 from awnlib.width_transfer.options import parse_settings
@@ -46,9 +45,9 @@ def network_spec(study: TransferStudy, task: Task, input_shape: tuple[int, int, 
     return task.configuration.project_network(plain)
 
 
-def search_widths(study: TransferStudy, cell: Search, data: Path, record: Path, *, checkpoint: Path) -> Record:
-    """Run a width optimiser in one training configuration; leave its widths, ledger and course beside the record."""
-    device = choose_device(study.device)
+def search_widths(job: SearchWidths, at: Workplace) -> Work:
+    """Run a width optimiser in one training configuration; leave its widths, ledger and course."""
+    study, cell, data, device, checkpoint = job.study, job.cell, at.data, at.device, at.checkpoint
     optimizer, options = study.search_settings(cell)
 
     def work(folder: Path) -> Mapping[str, Any]:
@@ -60,15 +59,15 @@ def search_widths(study: TransferStudy, cell: Search, data: Path, record: Path, 
         spent = {"search_macs": result.ledger.total, "search_time_s": result.seconds}
         return {**spent, "num_images": len(images.train_labels)}
 
-    about = {"search": cell.name, "optimizer": optimizer, "settings": options}
-    return run_job(record, "search_widths", work, cell=about, provenance=job_provenance(study.study, device))
+    return work
 
 
-def transfer_widths(study: TransferStudy, cell: Retraining, data: Path, searched: Path, record: Path) -> Record:
+def transfer_widths(job: TransferWidths, at: Workplace) -> Work:
     """Carry the widths of a search over to the target: the missing blocks, then the MACs of the un-optimised target.
 
     Leaves the vector. Fails with both numbers if the MACs cannot be matched within the study's tolerance.
     """
+    study, cell, data, searched = job.study, job.cell, at.data, at.needs["searched"]
 
     def work(folder: Path) -> Mapping[str, Any]:
         vector = WidthVector.load(recorded_file(searched, WIDTHS))
@@ -78,21 +77,17 @@ def transfer_widths(study: TransferStudy, cell: Retraining, data: Path, searched
         match.vector.save(folder / WIDTHS)
         return {"macs": match.macs, "target_macs": match.target_macs, "alpha": match.alpha}
 
-    origin = job_provenance(study.study, torch.device("cpu"))
-    about = {"transfer": cell.name}
-    return run_job(record, "transfer_widths", work, cell=about, needs=[searched], provenance=origin)
+    return work
 
 
-def train_transferred(
-    study: TransferStudy, cell: Retraining, data: Path, transferred: Path | None, record: Path, *, checkpoint: Path
-) -> Record:
-    """Train the target with a transfer's widths, or with its own (None), from scratch and test it.
+def train_transferred(job: TrainTransferred, at: Workplace) -> Work:
+    """Train the target with a transfer's widths, or with its own where it needs none, from scratch and test it.
 
     Leaves the widths, the model and its training history. Fails with both numbers if the network's MACs are further
     from the un-optimised target's than the study allows.
     """
-    device = choose_device(study.device)
-    origin = job_provenance(study.study, device)
+    study, cell, data, transferred = job.study, job.cell, at.data, at.needs.get("transferred")
+    device, origin, checkpoint = at.device, at.origin, at.checkpoint
 
     def work(folder: Path) -> Mapping[str, Any]:
         everything = load_dataset(data)
@@ -113,9 +108,7 @@ def train_transferred(
         times = {"train_time_s": result.train_time_s, "num_steps": result.num_steps, "resumed": result.resumed}
         return {**tested, **times, "target_macs": cost(target).macs}
 
-    needs = [] if transferred is None else [transferred]
-    about = {"retraining": cell.name, "run": study.run_config(cell).training_settings()}
-    return run_job(record, "train_transferred", work, cell=about, needs=needs, provenance=origin)
+    return work
 
 
 def check_macs(found: int, target: int, tolerance: float) -> None:

@@ -1,7 +1,4 @@
-"""The jobs of a study, from files to files: train a run, recalibrate it, sweep its widths.
-
-Each function does the work of one workflow rule and writes a status record (`awnlib.jobs.records`) beside its files.
-"""
+"""The work of the jobs of a study of widths (`awnlib.studies.widths.stages`), from files to files."""
 
 from __future__ import annotations
 
@@ -19,46 +16,27 @@ from awnlib.evaluation.auc import auc_pct
 from awnlib.evaluation.drift import bn_drift
 from awnlib.evaluation.recalibrate import recalibrate_bn
 from awnlib.evaluation.sweep import sweep_widths
-from awnlib.jobs.provenance import provenance
-from awnlib.jobs.records import Record, read_record, recorded_file, run_job
+from awnlib.jobs.records import read_record, recorded_file
 from awnlib.model_cost import plain_params, stored_params
 from awnlib.models import SlimmableModel, load_model, save_model
 from awnlib.results.schemas import write_table
 from awnlib.results.variants import recalibration_points
 from awnlib.seeding import rng
-from awnlib.studies.widths.cells import Evaluation
-from awnlib.studies.widths.config import RecalibrationConfig, SweepConfig
+from awnlib.studies.base import HISTORY, MODEL
+from awnlib.studies.shell import Work, Workplace
+from awnlib.studies.widths.stages import RecalibrateBN, SweepWidths, TrainModel
 from awnlib.training.base_counts import with_base_counts
 from awnlib.training.engine import train
 from awnlib.training.objectives import fixed_widths
 from awnlib.training.run import RunConfig
 
-MODEL, HISTORY, STATISTICS, DRIFT, SWEEP = (
-    "model.safetensors",
-    "history.parquet",
-    "bn_statistics.parquet",
-    "bn_drift.parquet",
-    "sweep.parquet",
-)
+STATISTICS, DRIFT, SWEEP = "bn_statistics.parquet", "bn_drift.parquet", "sweep.parquet"
 DRIFT_IMAGES = 512
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device that "auto", "cpu" or "cuda" means here; raise a ValueError if there is no CUDA device."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device 'cuda' was asked for, but torch sees no CUDA device (allowed here: auto, cpu)")
-    return torch.device(name)
-
-
-def train_model(run: RunConfig, data: Path, record: Path, *, device: str, checkpoint: Path, study: str) -> Record:
-    """Train one run; leave its model, training history, tracked BN statistics and BN drift beside the record.
-
-    The checkpoint stays, so that a job that is killed after its last step and started again trains nothing twice.
-    """
-    on = choose_device(device)
-    origin = job_provenance(study, on)
+def train_model(job: TrainModel, at: Workplace) -> Work:
+    """Train one run; leave its model, training history, tracked BN statistics and BN drift."""
+    run, data, on, origin, checkpoint = job.cell, at.data, at.device, at.origin, at.checkpoint
 
     def work(folder: Path) -> Mapping[str, Any]:
         images = load_dataset(data)
@@ -78,21 +56,13 @@ def train_model(run: RunConfig, data: Path, record: Path, *, device: str, checkp
             "params_full": plain_params(result.model),
         }
 
-    return run_job(record, "train_model", work, cell={"run": run.model_dump()}, provenance=origin)
+    return work
 
 
-def recalibrate_model(
-    evaluation: Evaluation,
-    settings: RecalibrationConfig,
-    data: Path,
-    trained: Path,
-    record: Path,
-    *,
-    device: str,
-    study: str,
-) -> Record:
+def recalibrate_model(job: RecalibrateBN, at: Workplace) -> Work:
     """Recalibrate a trained run at evenly spaced widths; leave the model with the new statistics."""
-    run, on = evaluation.run, choose_device(device)
+    evaluation, settings = job.cell, job.study.recalibration
+    run, data, trained, on = evaluation.run, at.data, at.needs["trained"], at.device
     points = recalibration_points(evaluation.variant)
     if points is None:
         raise ValueError(f"evaluation '{evaluation.name}' needs no recalibration")
@@ -107,23 +77,13 @@ def recalibrate_model(
         save_model(folder / MODEL, model, run=run.model_dump())
         return {"recalibration_time_s": seconds}
 
-    origin = job_provenance(study, on)
-    return run_job(record, "recalibrate_bn", work, cell=_cell(evaluation), needs=[trained], provenance=origin)
+    return work
 
 
-def sweep_model(
-    evaluation: Evaluation,
-    settings: SweepConfig,
-    data: Path,
-    trained: Path,
-    record: Path,
-    *,
-    device: str,
-    study: str,
-) -> Record:
+def sweep_model(job: SweepWidths, at: Workplace) -> Work:
     """Sweep all widths of a trained or recalibrated run; leave the table `sweep`."""
-    run, on = evaluation.run, choose_device(device)
-    origin = job_provenance(study, on)
+    evaluation, settings, origin = job.cell, job.study.sweep, at.origin
+    run, data, trained, on = evaluation.run, at.data, at.needs["trained"], at.device
 
     def work(folder: Path) -> Mapping[str, Any]:
         model = _load(trained, on)
@@ -145,7 +105,7 @@ def sweep_model(
         recalibration = read_record(trained).measured.get("recalibration_time_s")
         return {"sweep_time_s": seconds, "recalibration_time_s": recalibration, **_summary(model, rows)}
 
-    return run_job(record, "sweep_widths", work, cell=_cell(evaluation), needs=[trained], provenance=origin)
+    return work
 
 
 def _trained_widths(run: RunConfig, model: SlimmableModel) -> list[float]:
@@ -155,21 +115,11 @@ def _trained_widths(run: RunConfig, model: SlimmableModel) -> list[float]:
     return fixed_widths(run.method_settings, run.widths, model.distinct_width_mults(include=run.widths))
 
 
-def _cell(evaluation: Evaluation) -> dict[str, Any]:
-    return {"run": evaluation.run.model_dump(), "variant": evaluation.variant, "label": evaluation.label}
-
-
 def _load(trained: Path, device: torch.device) -> SlimmableModel:
     """Return the model of a record, in the memory layout that convolutions run fastest in."""
     model, _ = load_model(recorded_file(trained, MODEL))
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
-
-
-def job_provenance(study: str, device: torch.device) -> dict[str, str]:
-    """Return where the results of a job come from: software, machine, device, threads and the study's name."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return provenance(study=study, device=name, threads=str(torch.get_num_threads()))
 
 
 def _named(run: RunConfig, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

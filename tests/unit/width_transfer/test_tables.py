@@ -12,10 +12,12 @@ from awnlib.files import sha256
 from awnlib.jobs.records import read_record, write_record
 from awnlib.results.columns import TABLES
 from awnlib.results.schemas import read_provenance, read_table
+from awnlib.studies.shell import do_job
 from awnlib.studies.transfer.collect import collect_transfer, retraining_record, search_record
 from awnlib.studies.transfer.config import parse_transfer_study
-from awnlib.studies.transfer.jobs import check_macs, search_widths, train_transferred, transfer_widths
+from awnlib.studies.transfer.jobs import check_macs
 from awnlib.studies.transfer.layout import datasets_rows, markdown, similarity_bounds, summarise_transfer
+from awnlib.studies.transfer.stages import TrainTransferred, TransferWidths, jobs
 from awnlib.width_transfer.vector import WidthVector
 from tests.unit.width_transfer.transfer_tables import similarity_rows, transfer_rows, widths_rows
 
@@ -41,16 +43,9 @@ STUDY = {
 
 def run_all(study, images, results):
     """Do every job of a study without the workflow, all with the same images."""
-    for search in study.searches().values():
-        path = results / "checkpoint.safetensors"
-        search_widths(study, search, images, search_record(results, search), checkpoint=path)
-    for cell in study.retrainings().values():
-        transferred = None
-        if cell.search is not None:
-            transferred = results / "transferred" / cell.name / "record.json"
-            transfer_widths(study, cell, images, search_record(results, cell.search), transferred)
-        record = retraining_record(results, cell)
-        train_transferred(study, cell, images, transferred, record, checkpoint=results / "checkpoint.safetensors")
+    for there in jobs(study).values():
+        for job in there.values():
+            do_job(job, results, data=images)
 
 
 @pytest.fixture(scope="module")
@@ -176,19 +171,17 @@ def test_macs_that_do_not_match_are_refused_with_the_numbers(finished, tmp_path)
     settings["transfer"]["macs_tolerance"] = 1e-9
     strict = parse_transfer_study(settings)
     cell = next(cell for cell in strict.retrainings().values() if cell.search is not None)
-    searched, images = tmp_path / "searched" / "record.json", results / "data.safetensors"
+    transfer, training = TransferWidths(strict, cell), TrainTransferred(strict, cell)
+    searched, images = tmp_path / transfer.needs["searched"].record, results / "data.safetensors"
     found = WidthVector.load(search_record(results, cell.search).with_name("widths.json"))
     uneven = dict(zip(found.multipliers, (0.71, 1.13, 0.9), strict=True))
     WidthVector(network=found.network, multipliers=uneven).save(searched.with_name("widths.json"))
     files = {"widths.json": sha256(searched.with_name("widths.json"))}
     write_record(searched, replace(read_record(search_record(results, cell.search)), files=files))
-    record = transfer_widths(strict, cell, images, searched, tmp_path / "record.json")
+    record = do_job(transfer, tmp_path, data=images)
     assert record.state == "failed"
     assert "at most 1e-07 % are allowed" in str(record.error)
-    retrained = train_transferred(
-        strict, cell, images, tmp_path / "record.json", tmp_path / "trained" / "record.json", checkpoint=tmp_path / "c"
-    )
-    assert retrained.state == "skipped"
+    assert do_job(training, tmp_path, data=images).state == "skipped"
 
 
 def test_the_check_before_training_names_both_numbers():
