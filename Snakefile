@@ -5,7 +5,7 @@
 #   snakemake --cores 2 -n                                     what would be done
 #
 # Results go to results/<study>/. Rules are in workflow/rules, one file a stage; a width-transfer study (a configuration
-# with the key `transfer`) has its own in width_transfer*.smk, but for the images.
+# with the key `transfer`) has its own for what it trains.
 from os.path import relpath
 
 from snakemake.utils import min_version
@@ -24,24 +24,23 @@ ORIGIN = " and ".join(relpath(file) for file in workflow.configfiles)
 
 include: "workflow/rules/start.smk"
 include: "workflow/rules/profile.smk"
+include: "workflow/rules/study.smk"
 include: "workflow/rules/images.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/jobs.smk"
 
 
-if "transfer" in config:
+if STUDY.kind == "transfer":
 
-    include: "workflow/rules/width_transfer_common.smk"
-    include: "workflow/rules/data.smk"
     include: "workflow/rules/width_transfer.smk"
 
 else:
 
-    include: "workflow/rules/common.smk"
-    include: "workflow/rules/data.smk"
     include: "workflow/rules/train.smk"
     include: "workflow/rules/evaluate.smk"
-    include: "workflow/rules/tables.smk"
 
 
+include: "workflow/rules/collect.smk"
 include: "workflow/rules/exhibits.smk"
 include: "workflow/rules/report.smk"
 

@@ -1,4 +1,4 @@
-"""The code that each job of a study runs: what its result depends on, besides its inputs and its settings.
+"""The code that a job of a study runs: what its result depends on, besides its inputs and its settings.
 
 An edit of anything that a job's function reaches makes its results stale (`awnlib.jobs.digest`); an edit of anything
 else does not. What an extension adds by name (a model, a source) is no name in that code, and comes on top.
@@ -14,22 +14,15 @@ STORED_TABLES = (
     "results.columns",
     "results.schemas",
 )  # for jobs of seconds: to train again is not worth the words of a column
-JOBS: dict[str, tuple[str, ...]] = {
+JOBS: dict[str, tuple[str, ...]] = {  # of seconds; longer ones declare their function (`awnlib.studies.job`)
     # Both kinds of study
     "prepare_data": ("data.prepared.prepare",),
+    "collect_results": STORED_TABLES,
     "make_table": ("results.blocks.markdown", *STORED_TABLES),
     "draw_figure": ("results.style.save_figure",),
     "report": ("report.report.write_report", "studies.base.study_yaml"),
     # Widths
-    "train_model": ("studies.widths.jobs.train_model",),
-    "recalibrate_bn": ("studies.widths.jobs.recalibrate_model",),
-    "sweep_widths": ("studies.widths.jobs.sweep_model",),
-    "collect_results": ("studies.widths.collect.collect", *STORED_TABLES),
     # Width transfer
-    "search_widths": ("studies.transfer.jobs.search_widths",),
-    "transfer_widths": ("studies.transfer.jobs.transfer_widths",),
-    "train_transferred": ("studies.transfer.jobs.train_transferred",),
-    "collect_transfer": ("studies.transfer.collect.collect_transfer", *STORED_TABLES),
     # What a resume point is of: what a job does with the outcome is not in it
     "train": ("training.engine.train",),
     "search": ("width_transfer.search.search",),
@@ -71,10 +64,8 @@ CANNOT_CHANGE_RESULTS = {
 """Where, when and how visibly a job works, what it refuses, in which form it stores what it found, and its origin."""
 
 
-def job_code(
-    stage: str, *, model: str | None = None, source: str | None = None, renderers: tuple[str, ...] = ()
-) -> str:
-    """Return the digest of the code that a job runs, with that of its model, the source of its images, its renderers.
+def job_code(stage: str, *, model: str | None = None, source: str | None = None, others: tuple[str, ...] = ()) -> str:
+    """Return the digest of the code that a job runs, with that of its model, the source of its images, or others.
 
     Raises
     ------
@@ -84,7 +75,7 @@ def job_code(
     if stage not in JOBS:
         raise ValueError(f"no job is called '{stage}' (allowed: {', '.join(JOBS)})")
     extensions = [f"models.{model}"] if model else [f"data.sources.{source}"] if source else []
-    return reached_code(*JOBS[stage], *extensions, *renderers)
+    return reached_code(*JOBS[stage], *extensions, *others)
 
 
 @cache

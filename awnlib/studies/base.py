@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
@@ -66,6 +67,29 @@ class BaseStudy(Settings):
     def figures(self) -> list[str]:
         """The names of all figures, each a file of its name."""
         return [name for name in self.shown if not is_table(name)]
+
+    @property
+    def collected(self) -> list[str]:
+        """The files of the tables that are made of the records of all jobs."""
+        raise NotImplementedError
+
+    @property
+    def reported(self) -> list[str]:
+        """The names of all tables, of records and for readers."""
+        return list(dict.fromkeys([*(Path(file).stem for file in self.collected), *self.tables]))
+
+    def tabled(self) -> dict[str, Any]:
+        """Return what the tables of all records say besides these, as plain data: a change makes them again."""
+        raise NotImplementedError
+
+    def precisions(self) -> set[str]:
+        """Return the precisions of everything that is trained."""
+        raise NotImplementedError
+
+    @property
+    def asks_of_networks(self) -> bool:
+        """Whether only a network can tell if the study fits it."""
+        return True
 
     def exhibit(self, name: str) -> Exhibit:
         """Return a table or figure of a paper, by its full name, with what its renderer needs of the study."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,36 @@ def load_any_study(path: Path) -> BaseStudy:
 def study_jobs(study: BaseStudy) -> JobTable:
     """Return every job of a study of any kind, by its stage and name."""
     return KINDS[study.kind].jobs(study)
+
+
+def collect(study: BaseStudy, results: Path, tables: Path) -> None:
+    """Write the study-wide tables (`BaseStudy.collected`) from the records of all jobs.
+
+    Parameters
+    ----------
+    study
+        Says which records there must be.
+    results
+        The results folder of the study.
+    tables
+        Folder for the tables.
+
+    Raises
+    ------
+    RecordError
+        If a record, or a file that it names, is missing or damaged.
+    """
+    _part(study, "collect").collect(study, results, tables)
+
+
+def check_networks(study: BaseStudy, *, origin: str) -> None:
+    """Raise a ``ConfigError`` if networks of a study cannot be built, or do not fit what it says of them."""
+    _part(study, "checks").check_networks(study, origin=origin)
+
+
+def _part(study: BaseStudy, name: str) -> Any:
+    """Return a module of a study's kind that is not needed to plan one: it may import torch."""
+    return import_module(f"awnlib.studies.{study.kind}.{name}")
 
 
 def departures_of(study: BaseStudy, paper: BaseStudy) -> list[str]:

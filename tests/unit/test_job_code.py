@@ -10,8 +10,16 @@ import pytest
 from awnlib.jobs import digest
 from awnlib.jobs.code import CANNOT_CHANGE_RESULTS, JOBS, SETTINGS, VALUES, job_code, reached_code
 from awnlib.results.exhibits import exhibit_names, is_table, renderer_path
+from awnlib.studies.kinds import KINDS, load_any_study, study_jobs
+from tests.conftest import REPOSITORY
 
-MODEL = {"train": "lenet_3c1l", "train_model": "lenet_3c1l", "search": "resnet18"}
+MODEL = {"train": "lenet_3c1l", "search": "resnet18"}
+DECLARED = [
+    job
+    for name in ("ci.yaml", "width_transfer_ci.yaml")
+    for there in study_jobs(load_any_study(REPOSITORY / "configs" / name)).values()
+    for job in list(there.values())[:1]
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +51,21 @@ def forget():
 
 def digests():
     forget()
-    found = {stage: job_code(stage, model=MODEL.get(stage)) for stage in JOBS.keys() - EXHIBITS}
+    found = {job.stage: job.code for job in DECLARED}
+    found |= {stage: job_code(stage, model=MODEL.get(stage)) for stage in JOBS.keys() - EXHIBITS - COLLECTS}
+    for kind in KINDS:
+        found[f"collect_{kind}"] = job_code("collect_results", others=(f"studies.{kind}.collect.collect",))
     for name in (*exhibit_names("widths"), *exhibit_names("transfer")):
         stage = "make_table" if is_table(name) else "draw_figure"
-        found[name] = job_code(stage, renderers=(renderer_path(name),))
+        found[name] = job_code(stage, others=(renderer_path(name),))
     return found
 
 
-EXHIBITS = {"make_table", "draw_figure"}
+EXHIBITS, COLLECTS = {"make_table", "draw_figure"}, {"collect_results"}
 AWN = {f"any_width_networks.{name}" for name in ("table1", "table2", "figure4", "figure5", "figure5_macs", "figure6")}
 TRANSFER = {f"width_transfer.figure{name}" for name in ("3", "4", "5", "6", "_a1", "_a2")}
 MADE = {"any_width_networks.table1", "any_width_networks.table2"}
-TABLES = {"collect_results", "collect_transfer", *MADE}
+TABLES = {"collect_widths", "collect_transfer", *MADE}
 FIGURES = {"any_width_networks.figure2", *(AWN - MADE), *TRANSFER}
 TRANSFERS = {"search_widths", "transfer_widths", "train_transferred"}
 TRAINING = {"train", "train_model", "train_transferred"}
@@ -115,7 +126,7 @@ def test_every_rule_takes_its_code_from_the_table(repository):
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match=r"no job is called 'learn' \(allowed: prepare_data, make_table"):
+    with pytest.raises(ValueError, match=r"no job is called 'learn' \(allowed: prepare_data, collect_results"):
         job_code("learn")
     with pytest.raises(ValueError, match=r"no module or definition 'models.lenet'"):
         job_code("train", model="lenet")

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from awnlib.studies.kinds import load_any_study, study_jobs
+
 REPOSITORY = Path(__file__).parents[2]
 CONFIGS = [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "configs").glob("*.yaml"))]
 SOURCES = [REPOSITORY / "Snakefile", *sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))]
@@ -183,6 +185,26 @@ def test_every_rule_has_a_log_and_depends_on_its_code(name):
     if "localrule: True" not in body:
         assert re.search(r"^        code=", body, re.MULTILINE)
         assert "    script:\n" in body
+
+
+DECLARED = {
+    type(job).__name__: job.stage
+    for name in ("ci.yaml", "width_transfer_ci.yaml")
+    for there in study_jobs(load_any_study(REPOSITORY / "configs" / name)).values()
+    for job in there.values()
+}
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_the_rule_of_a_stage_takes_everything_from_its_declaration(name):
+    body = RULES[DECLARED[name]]
+    assert {other for other in DECLARED if re.search(rf"\b{other}\b", body)} == {name}
+    for taken in ("unpack(inputs({}))", "record({})", "log_file({})", "contents({})", "doing({})", "{}.minutes"):
+        assert taken.format(name) in body
+    keys = set(re.findall(rf'^ +(\w+)(?:=|: )declared\({name}, "(\w+)"\)', body, re.MULTILINE))
+    taken = {("threads", "threads"), ("mem_mb", "mem_mb"), ("settings", "settings"), ("code", "code")}
+    assert keys - {("gpu", "gpus")} == taken
+    assert "run_job.py" in body
 
 
 def test_scripts_and_rules_belong_together():

@@ -1,51 +1,50 @@
 # One job for each evaluation: a whole dense width sweep, after recalibration where the method needs it.
+from awnlib.studies.widths.stages import RecalibrateBN, SweepWidths
 
 
 rule recalibrate_bn:
     input:
-        unpack(images_of),
-        trained="<results>/runs/{run}/record.json",
+        unpack(inputs(RecalibrateBN)),
     output:
-        record="<results>/recalibrated/{run}/{variant}/record.json",
+        record=record(RecalibrateBN),
     log:
-        "<results>/logs/recalibrate_bn/{run}/{variant}.log",
+        log_file(RecalibrateBN),
     conda:
         "../envs/awnlib.yaml"
-    threads: lambda wildcards: 1 + read_processes(wildcards)
+    threads: declared(RecalibrateBN, "threads")
     resources:
-        mem_mb=lambda wildcards: 3000 + 1000 * read_processes(wildcards),
-        runtime=60,
-        gpu=int(ON_GPU),
+        mem_mb=declared(RecalibrateBN, "mem_mb"),
+        runtime=RecalibrateBN.minutes,
+        gpu=declared(RecalibrateBN, "gpus"),
     params:
-        settings=STUDY.recalibration.chosen(),
-        images=run_images("training"),
-        code=lambda wildcards: job_code("recalibrate_bn"),
+        settings=declared(RecalibrateBN, "settings"),
+        images=contents(RecalibrateBN),
+        code=declared(RecalibrateBN, "code"),
     message:
-        "recalibrating {wildcards.run} ({wildcards.variant})"
+        doing(RecalibrateBN)
     script:
         "../scripts/run_job.py"
 
 
 rule sweep_widths:
     input:
-        unpack(images_of),
-        trained=trained_of,
+        unpack(inputs(SweepWidths)),
     output:
-        record="<results>/sweeps/{run}/{variant}/record.json",
+        record=record(SweepWidths),
     log:
-        "<results>/logs/sweep_widths/{run}/{variant}.log",
+        log_file(SweepWidths),
     conda:
         "../envs/awnlib.yaml"
-    threads: lambda wildcards: 1 + read_processes(wildcards)
+    threads: declared(SweepWidths, "threads")
     resources:
-        mem_mb=lambda wildcards: 3000 + 1000 * read_processes(wildcards),
-        runtime=60,
-        gpu=int(ON_GPU),
+        mem_mb=declared(SweepWidths, "mem_mb"),
+        runtime=SweepWidths.minutes,
+        gpu=declared(SweepWidths, "gpus"),
     params:
-        settings=STUDY.sweep.chosen({"batch_size"}),
-        images=run_images("test"),
-        code=lambda wildcards: job_code("sweep_widths"),
+        settings=declared(SweepWidths, "settings"),
+        images=contents(SweepWidths),
+        code=declared(SweepWidths, "code"),
     message:
-        "sweeping {wildcards.run} ({wildcards.variant})"
+        doing(SweepWidths)
     script:
         "../scripts/run_job.py"

@@ -32,7 +32,7 @@ def exhibit_settings(wildcards):
 def exhibit_code(rule_name):
     """The code that makes an exhibit, its renderer among it."""
     return lambda wildcards: job_code(
-        rule_name, renderers=(renderer_path(wildcards.exhibit),)
+        rule_name, others=(renderer_path(wildcards.exhibit),)
     )
 
 

@@ -7,7 +7,7 @@ localrules:
 
 rule report:
     input:
-        tables=collect("<results>/tables/{name}.parquet", name=REPORTED),
+        tables=collect("<results>/tables/{name}.parquet", name=STUDY.reported),
         figures=collect("<results>/figures/{name}.svg", name=STUDY.figures),
         pictures=collect("<results>/figures/{name}.png", name=STUDY.figures),
     output:
@@ -20,7 +20,7 @@ rule report:
     params:
         study=STUDY.model_dump(),
         code=lambda wildcards: job_code(
-            "report", renderers=tuple(map(renderer_path, STUDY.shown))
+            "report", others=tuple(map(renderer_path, STUDY.shown))
         ),
     message:
         "writing the report of {STUDY.study}"
@@ -31,7 +31,7 @@ rule report:
 # Fails if a cell failed, after everything else was made, and clears its record so that the next call tries it again.
 rule check_study:
     input:
-        records=collect("<results>/{record}/record.json", record=RECORDS),
+        records=records(),
         report="<results>/report.html",
     output:
         "<results>/complete.json",

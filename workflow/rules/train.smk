@@ -1,27 +1,27 @@
 # One job for each training run. Its resume point is no declared output, so that it survives a killed job, and stays until
 # the study is complete: Snakemake deletes the output of a job that was interrupted after its last step.
+from awnlib.studies.widths.stages import TrainModel
 
 
 rule train_model:
     input:
-        unpack(images_of),
+        unpack(inputs(TrainModel)),
     output:
-        record="<results>/runs/{run}/record.json",
+        record=record(TrainModel),
     log:
-        "<results>/logs/train_model/{run}.log",
+        log_file(TrainModel),
     conda:
         "../envs/awnlib.yaml"
-    threads: train_threads
+    threads: declared(TrainModel, "threads")
     resources:
-        mem_mb=train_memory,
-        runtime=720,
-        gpu=lambda wildcards: int(ON_GPU) * train_processes(wildcards),
+        mem_mb=declared(TrainModel, "mem_mb"),
+        runtime=TrainModel.minutes,
+        gpu=declared(TrainModel, "gpus"),
     params:
-        checkpoint=f"results/{STUDY.study}/checkpoints/{{run}}.safetensors",
-        settings=run_settings,
-        images=run_images("training"),
-        code=train_code,
+        settings=declared(TrainModel, "settings"),
+        images=contents(TrainModel),
+        code=declared(TrainModel, "code"),
     message:
-        "training {wildcards.run}"
+        doing(TrainModel)
     script:
         "../scripts/run_job.py"

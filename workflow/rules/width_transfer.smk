@@ -1,4 +1,9 @@
 # A width-transfer study: search widths in cheap configurations, carry them over, retrain, compare.
+from awnlib.studies.transfer.stages import (
+    SearchWidths,
+    TrainTransferred,
+    TransferWidths,
+)
 
 
 # These take seconds: no jobs for a cluster.
@@ -12,29 +17,24 @@ localrules:
 # One job for each search. Its resume points are no declared outputs, so that they survive a killed job.
 rule search_widths:
     input:
-        unpack(search_images),
+        unpack(inputs(SearchWidths)),
     output:
-        record="<results>/searches/{search}/record.json",
+        record=record(SearchWidths),
     log:
-        "<results>/logs/search_widths/{search}.log",
+        log_file(SearchWidths),
     conda:
         "../envs/awnlib.yaml"
-    threads: lambda wildcards: 1 + search_readers(wildcards)
+    threads: declared(SearchWidths, "threads")
     resources:
-        mem_mb=lambda wildcards: 4000 + 1000 * search_readers(wildcards),
-        runtime=1440,
-        gpu=int(ON_GPU),
+        mem_mb=declared(SearchWidths, "mem_mb"),
+        runtime=SearchWidths.minutes,
+        gpu=declared(SearchWidths, "gpus"),
     params:
-        checkpoint=f"results/{STUDY.study}/checkpoints/searches/{{search}}.safetensors",
-        settings=search_settings,
-        images=lambda wildcards: contents_of(
-            SEARCHES[wildcards.search].task.images, "training"
-        ),
-        code=lambda wildcards: job_code(
-            "search_widths", model=SEARCHES[wildcards.search].task.model
-        ),
+        settings=declared(SearchWidths, "settings"),
+        images=contents(SearchWidths),
+        code=declared(SearchWidths, "code"),
     message:
-        "searching {wildcards.search}"
+        doing(SearchWidths)
     script:
         "../scripts/run_job.py"
 
@@ -42,29 +42,23 @@ rule search_widths:
 # The widths of a search for the target: dimensions and MACs matched.
 rule transfer_widths:
     input:
-        unpack(target_images),
-        searched=lambda wildcards: f"<results>/searches/{RETRAININGS[wildcards.cell].search.name}/record.json",
+        unpack(inputs(TransferWidths)),
     output:
-        record="<results>/transferred/{cell}/record.json",
+        record=record(TransferWidths),
     log:
-        "<results>/logs/transfer_widths/{cell}.log",
+        log_file(TransferWidths),
     conda:
         "../envs/awnlib.yaml"
-    threads: 1
+    threads: declared(TransferWidths, "threads")
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=declared(TransferWidths, "mem_mb"),
+        runtime=TransferWidths.minutes,
     params:
-        tolerance=STUDY.transfer.macs_tolerance,
-        stem=STUDY.transfer.stem,
-        images=lambda wildcards: contents_of(
-            RETRAININGS[wildcards.cell].target.images, "shape"
-        ),
-        code=lambda wildcards: job_code(
-            "transfer_widths", model=RETRAININGS[wildcards.cell].target.model
-        ),
+        settings=declared(TransferWidths, "settings"),
+        images=contents(TransferWidths),
+        code=declared(TransferWidths, "code"),
     message:
-        "transferring {wildcards.cell}"
+        doing(TransferWidths)
     script:
         "../scripts/run_job.py"
 
@@ -72,54 +66,23 @@ rule transfer_widths:
 # One job for each retraining from scratch, tested at its end.
 rule train_transferred:
     input:
-        unpack(target_images),
-        transferred=transferred_of,
+        unpack(inputs(TrainTransferred)),
     output:
-        record="<results>/retrained/{cell}/record.json",
+        record=record(TrainTransferred),
     log:
-        "<results>/logs/train_transferred/{cell}.log",
+        log_file(TrainTransferred),
     conda:
         "../envs/awnlib.yaml"
-    threads: TRAIN.num_processes * (1 + TRAIN.num_workers)
+    threads: declared(TrainTransferred, "threads")
     resources:
-        mem_mb=TRAIN.num_processes * (4000 + 1000 * TRAIN.num_workers),
-        runtime=1440,
-        gpu=int(ON_GPU) * TRAIN.num_processes,
+        mem_mb=declared(TrainTransferred, "mem_mb"),
+        runtime=TrainTransferred.minutes,
+        gpu=declared(TrainTransferred, "gpus"),
     params:
-        checkpoint=f"results/{STUDY.study}/checkpoints/retrained/{{cell}}.safetensors",
-        settings=retraining_settings,
-        images=lambda wildcards: contents_of(
-            RETRAININGS[wildcards.cell].target.images, "training", "test"
-        ),
-        tolerance=STUDY.transfer.macs_tolerance,
-        code=lambda wildcards: job_code(
-            "train_transferred", model=RETRAININGS[wildcards.cell].target.model
-        ),
+        settings=declared(TrainTransferred, "settings"),
+        images=contents(TrainTransferred),
+        code=declared(TrainTransferred, "code"),
     message:
-        "training {wildcards.cell}"
+        doing(TrainTransferred)
     script:
         "../scripts/run_job.py"
-
-
-# All tables of the study, from the records of all jobs.
-rule collect_transfer:
-    input:
-        searches=collect("<results>/searches/{search}/record.json", search=SEARCHES),
-        retrainings=collect("<results>/retrained/{cell}/record.json", cell=RETRAININGS),
-    output:
-        collect(
-            "<results>/tables/{name}.{suffix}",
-            name=STUDY.tables,
-            suffix=["parquet", "csv", "md"],
-        ),
-    log:
-        "<results>/logs/collect_transfer.log",
-    conda:
-        "../envs/awnlib.yaml"
-    params:
-        transfer=STUDY.transfer.model_dump(exclude={"train", "search"}),
-        code=lambda wildcards: job_code("collect_transfer"),
-    message:
-        "collecting {STUDY.study}"
-    script:
-        "../scripts/collect_transfer.py"

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from awnlib.jobs.logs import log_to
-from awnlib.studies.widths.collect import collect
-from awnlib.studies.widths.config import parse_study
+from awnlib.studies.kinds import collect, parse_any_study
 
 log_to(snakemake.log[0])
 tables = Path(snakemake.output[0]).parent
-collect(parse_study(snakemake.config), tables.parent, tables)
+collect(parse_any_study(snakemake.config), tables.parent, tables)

@@ -13,6 +13,6 @@ from awnlib.studies.shell import do_job
 log_to(snakemake.log[0])
 keep_freed_memory()
 study = parse_any_study(snakemake.config)
-job = find_job(study_jobs(study), snakemake.rule, "/".join(snakemake.wildcards))
+job = find_job(study_jobs(study), snakemake.rule, snakemake.wildcards.job)
 torch.set_num_threads(max(snakemake.threads // (1 + job.num_readers), 1))
 do_job(job, Path("results", study.study))

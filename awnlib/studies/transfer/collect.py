@@ -32,7 +32,7 @@ Vectors = Mapping[str, WidthVector]
 """The widths of every retraining that succeeded, by its name."""
 
 
-def collect_transfer(study: TransferStudy, results: Path, tables: Path) -> None:
+def collect(study: TransferStudy, results: Path, tables: Path) -> None:
     """Write the study's tables as parquet, CSV and, for readers, Markdown.
 
     Parameters

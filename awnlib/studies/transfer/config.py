@@ -395,6 +395,15 @@ class TransferStudy(BaseStudy):
         """The tables that there are."""
         return [name for name in TABLES if name != "datasets" or self.transfer.comparisons]
 
+    @property
+    def collected(self) -> list[str]:
+        """The tables of all searches and retrainings, for readers too."""
+        return [f"{name}.{suffix}" for name in self.tables for suffix in ("parquet", "csv", "md")]
+
+    def tabled(self) -> dict[str, Any]:
+        """Return the axes and comparisons, and the optimisers' names."""
+        return self.transfer.model_dump(exclude={"train", "search"})
+
     def exhibit(self, name: str) -> Exhibit:
         """Return a figure of the paper by its full name; what it shows is in the tables."""
         return Exhibit(name, TOP1)

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from awnlib.channels import check_apart
 from awnlib.models import model_names
+from awnlib.results.columns import COLLECTED
 from awnlib.results.exhibits import (
     Exhibit,
     ExhibitConfig,
@@ -150,6 +151,20 @@ class StudyConfig(BaseStudy):
     def shown(self) -> list[str]:
         """The full names of all tables and figures, those that are made beside others among them."""
         return with_companions(list(self.exhibits))
+
+    @property
+    def collected(self) -> list[str]:
+        """The tables of all runs and evaluations."""
+        return [f"{name}.parquet" for name in COLLECTED]
+
+    def tabled(self) -> dict[str, Any]:
+        """Return the methods' names in tables and figures."""
+        return {name: method.label for name, method in self.resolved_methods().items()}
+
+    def precisions(self) -> set[str]:
+        """Return the precisions of all runs."""
+        cells = [{"model": model, "dataset": dataset, "method": method} for model, dataset, method in self.cells()]
+        return {self.train_settings(**cell).precision for cell in cells}
 
     def exhibit(self, name: str) -> Exhibit:
         """Return a table or figure, by its full name, with what its renderer needs of the study."""

@@ -9,7 +9,7 @@ from awnlib.data.config import DatasetConfig
 from awnlib.jobs.records import read_record
 from awnlib.models import ModelSpec
 from awnlib.seeding import rng
-from awnlib.studies.transfer.collect import collect_transfer, retraining_record, search_record
+from awnlib.studies.transfer.collect import collect, retraining_record, search_record
 from awnlib.studies.transfer.config import parse_transfer_study
 from awnlib.width_transfer.options import parse_settings
 from awnlib.width_transfer.search import search
@@ -71,7 +71,7 @@ def test_every_job_streams(pets, tmp_path):
         record = read_record(retraining_record(tmp_path, cell))
         assert (record.state, record.error) == ("ok", None), cell.name
         assert record.measured["num_images"] == 4
-    collect_transfer(study, tmp_path, tmp_path / "tables")
+    collect(study, tmp_path, tmp_path / "tables")
 
 
 def test_a_part_of_the_files(pets):

@@ -13,7 +13,7 @@ from awnlib.jobs.records import read_record, write_record
 from awnlib.results.columns import TABLES
 from awnlib.results.schemas import read_provenance, read_table
 from awnlib.studies.shell import do_job
-from awnlib.studies.transfer.collect import collect_transfer, retraining_record, search_record
+from awnlib.studies.transfer.collect import collect, retraining_record, search_record
 from awnlib.studies.transfer.config import parse_transfer_study
 from awnlib.studies.transfer.jobs import check_macs
 from awnlib.studies.transfer.layout import datasets_rows, markdown, similarity_bounds, summarise_transfer
@@ -54,7 +54,7 @@ def finished(shapes, tmp_path_factory):
     images = results / "data.safetensors"
     shapes.save(images)
     run_all(study, images, results)
-    collect_transfer(study, results, results / "tables")
+    collect(study, results, results / "tables")
     return study, results
 
 
@@ -153,7 +153,7 @@ def test_a_lost_retraining_is_a_row_that_says_why(finished, tmp_path):
     kept = read_record(path)
     write_record(path, replace(kept, state="failed", error="out of memory", measured={}, files={}))
     try:
-        collect_transfer(study, results, tmp_path)
+        collect(study, results, tmp_path)
     finally:
         write_record(path, kept)
     rows = read_table(tmp_path / "transfer.parquet")

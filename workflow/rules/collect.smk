@@ -7,19 +7,18 @@ localrules:
 
 rule collect_results:
     input:
-        runs=collect("<results>/runs/{run}/record.json", run=RUNS),
-        sweeps=collect(
-            "<results>/sweeps/{evaluation}/record.json", evaluation=EVALUATIONS
-        ),
+        records(),
     output:
-        collect("<results>/tables/{table}.parquet", table=COLLECTED),
+        collect("<results>/tables/{file}", file=STUDY.collected),
     log:
         "<results>/logs/collect_results.log",
     conda:
         "../envs/awnlib.yaml"
     params:
-        labels={name: evaluation.label for name, evaluation in EVALUATIONS.items()},
-        code=lambda wildcards: job_code("collect_results"),
+        settings=STUDY.tabled(),
+        code=lambda wildcards: job_code(
+            "collect_results", others=(f"studies.{STUDY.kind}.collect.collect",)
+        ),
     message:
         "collecting {STUDY.study}"
     script:
