@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from awnlib.evaluation.drift import bn_drift as bn_drift
     from awnlib.evaluation.recalibrate import recalibrate_bn as recalibrate_bn
     from awnlib.evaluation.sweep import sweep_widths as sweep_widths
+    from awnlib.layers import PrefixHead as PrefixHead
     from awnlib.layers import SharedBatchNorm2d as SharedBatchNorm2d
     from awnlib.layers import SlimmableConv2d as SlimmableConv2d
     from awnlib.layers import SlimmableLinear as SlimmableLinear
