@@ -128,7 +128,7 @@ def test_killed_study_is_finished_by_the_same_command_to_the_same_bits(workflow,
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     command = ("--", f"results/killed/runs/{DIGITS}/awn/seed0/record.json")
     process = workflow.start(*command, start_new_session=True, env=environment)
-    checkpoint = results / "checkpoints" / DIGITS / "awn" / "seed0.safetensors"
+    checkpoint = results / "checkpoints" / "runs" / DIGITS / "awn" / "seed0.safetensors"
     wait_for(checkpoint.exists, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()

@@ -10,6 +10,7 @@ import yaml
 
 from awnlib.studies.kinds import load_any_study, study_jobs
 
+RUN = "digits/lenet_3c1l/awn/seed0"
 REPOSITORY = Path(__file__).parents[2]
 CONFIGS = [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "configs").glob("*.yaml"))]
 SOURCES = [REPOSITORY / "Snakefile", *sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))]
@@ -165,6 +166,39 @@ def test_an_exhibit_that_the_study_lacks_is_refused_before_any_job(workflow, sho
     assert code == 1
     assert f"config.yaml: there is no {missing} in this study (it has: {shown})" in output
     assert not workflow.results("demo").exists()
+
+
+UNKNOWN = "there is no {} '{}' in this study (it has: {})"
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "kind", "there"),
+    [
+        ("runs", "foo", "train_model", RUN),
+        ("sweeps", "digits/lenet_3c1l/awn/seed7/as_trained", "sweep_widths", f"{RUN}/as_trained"),
+        ("recalibrated", f"{RUN}/recal10", "recalibrate_bn", "none"),
+    ],
+)
+def test_an_unknown_cell_is_told_what_there_is(workflow, make_study, folder, name, kind, there):
+    workflow.configure(make_study("small", "awn"))
+    code, output = workflow.call("--", f"results/small/{folder}/{name}/record.json")
+    assert code == 1
+    assert f"study.yaml: {UNKNOWN.format(kind, name, there)}\n" in output
+    assert not workflow.results("small").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "name", "there"),
+    [
+        ("data/mnist.safetensors", "data set", "mnist", "mnist5k"),
+        ("searches/foo/record.json", "search_widths", "foo", "resnet18/mnist5k/w0.125-d"),
+    ],
+)
+def test_what_a_transfer_study_lacks_is_told_too(workflow, target, kind, name, there):
+    workflow.configure(yaml.safe_load((REPOSITORY / "configs/width_transfer_ci.yaml").read_text()))
+    code, output = workflow.call("--", f"results/width_transfer_ci/{target}")
+    assert code == 1
+    assert f"study.yaml: {UNKNOWN.format(kind, name, there).removesuffix(')')}" in output
 
 
 def test_format():

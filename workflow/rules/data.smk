@@ -14,10 +14,10 @@ checkpoint prepare_data:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=lambda wildcards: IMAGES[wildcards.dataset].prepare_settings(),
-        files=lambda wildcards: files_of(wildcards.dataset, IMAGES[wildcards.dataset]),
+        settings=lambda wildcards: image_settings(wildcards).prepare_settings(),
+        files=lambda wildcards: files_of(wildcards.dataset, image_settings(wildcards)),
         code=lambda wildcards: job_code(
-            "prepare_data", source=IMAGES[wildcards.dataset].source
+            "prepare_data", source=image_settings(wildcards).source
         ),
     message:
         "preparing {wildcards.dataset}"

@@ -5,6 +5,11 @@ from awnlib.data.prepared import asked_files, read_contents
 from awnlib.data.source_files import data_folder
 
 
+def image_settings(wildcards):
+    """The settings of a data set to prepare."""
+    return find(IMAGES, wildcards.dataset, "data set")
+
+
 def contents_file(name):
     """What is known of a prepared data set."""
     return f"results/{STUDY.study}/data/{name}.json"

@@ -1,6 +1,5 @@
 # What the rules of long jobs take from the declaration of their stage (awnlib.studies.job): of each job, which the
 # wildcard `job` names, or of all of them.
-from awnlib.studies.job import find_job
 
 
 def record(stage):
@@ -45,11 +44,8 @@ def contents(stage):
 
 
 def named(stage, wildcards):
-    """The job that a wildcard names; one that the study does not have is refused, with those that there are."""
-    try:
-        return find_job(JOBS, stage.stage, wildcards.job)
-    except ValueError as error:
-        raise WorkflowError(f"{ORIGIN}: {error}") from None
+    """The job that a wildcard names."""
+    return find(JOBS[stage.stage], wildcards.job, stage.stage)
 
 
 def records():
