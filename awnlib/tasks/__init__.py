@@ -1,0 +1,115 @@
+"""What networks are trained for and judged by, by name: each task is one file of this package, named after it.
+
+A task file ``awnlib/tasks/<name>.py`` defines ``build``, a subclass of ``Task`` or ``Supervised``, and ``METRICS``: what
+it measures, in literals. A task with settings of its own has a second file, ``_<name>_settings.py``, with their class
+``Settings`` and without torch. Adding the files adds the task. Names, metrics and settings are read without torch.
+"""
+
+from __future__ import annotations
+
+import ast
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, PlainValidator, SerializeAsAny, ValidationInfo
+
+from awnlib.lazy import lazy_names, names_for_types
+from awnlib.settings import Settings, parse
+from awnlib.tasks._metric import Metric as Metric
+
+if TYPE_CHECKING:
+    from awnlib.tasks._supervised import Supervised as Supervised
+    from awnlib.tasks._task import Draw as Draw
+    from awnlib.tasks._task import StepResult as StepResult
+    from awnlib.tasks._task import Task as Task
+
+__getattr__ = lazy_names(__name__, names_for_types(__file__))
+
+
+def task_names() -> list[str]:
+    """Return the names that ``create_task`` knows."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
+
+
+def check_task(name: str) -> None:
+    """Raise a ValueError, with what is allowed, if no task has this name."""
+    if name not in task_names():
+        raise ValueError(f"unknown task '{name}' (allowed: {', '.join(task_names())})")
+
+
+def create_task(
+    name: str = "classification", settings: Settings | None = None, data: Any = None, **options: Any
+) -> Task:
+    """Return a task, for one data set if it has one.
+
+    Parameters
+    ----------
+    name
+        One of ``task_names()``.
+    settings
+        What ``task_settings`` returned; None for the defaults.
+    data
+        The data set (``awnlib.data.load_dataset``), or None.
+    **options
+        The task's other options: ``device``, ``batch_size``, ``num_workers``, and ``test_sets`` of supervised ones.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name; the message lists what is allowed.
+    """
+    check_task(name)
+    chosen = task_settings(name, {}) if settings is None else settings
+    task: Task = import_module(f"awnlib.tasks.{name}").build(chosen, data, **options)
+    return task
+
+
+def task_metrics(name: str) -> tuple[Metric, ...]:
+    """Return what a task measures, the primary metric first; raise a ValueError for an unknown name."""
+    check_task(name)
+    module = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
+    for statement in module.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id="METRICS")], value=ast.Tuple(elts=metrics)):
+                return tuple(_metric(metric) for metric in metrics)
+    raise ValueError(f"task '{name}' names no METRICS")
+
+
+def task_settings(name: str, values: Any, *, prefix: str = "task_settings") -> Settings:
+    """Validate plain data as the settings of a task; a task without settings of its own has none.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    ConfigError
+        With one line per problem.
+    """
+    check_task(name)
+    own = Path(__file__).with_name(f"_{name}_settings.py")
+    kind: type[Settings] = import_module(f"awnlib.tasks.{own.stem}").Settings if own.exists() else Settings
+    return parse(kind, values, prefix=prefix)
+
+
+def _known(name: str) -> str:
+    check_task(name)
+    return name
+
+
+def _checked(values: Any, info: ValidationInfo) -> Settings:
+    """Return the settings of the task that stands beside them, already validated or as plain data."""
+    if isinstance(values, Settings):
+        return values
+    return task_settings(info.data["task"], values) if "task" in info.data else Settings()
+
+
+TaskName = Annotated[str, AfterValidator(_known)]
+"""The type of a field `task`."""
+TaskSettings = Annotated[SerializeAsAny[Settings], PlainValidator(_checked)]
+"""The type of a field `task_settings` that follows a field `task`."""
+
+
+def _metric(call: ast.expr) -> Metric:
+    assert isinstance(call, ast.Call)
+    return Metric(**{str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords})

@@ -1,0 +1,34 @@
+"""`Metric`: a number by which networks are judged, as data that figures and tables read without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Summary = Literal["auc"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that is measured at every width.
+
+    Attributes
+    ----------
+    name
+        As in the column `metric` of the tables, its unit included where there is one: `top1_pct`.
+    unit
+        As readers see it, such as "%"; empty for a plain number.
+    higher_is_better
+        Its direction.
+    axis_label
+        What stands at the axis of a figure.
+    summary
+        How its values at all widths become one number: "auc", the area under the curve divided by its range
+        (`awnlib.evaluation.auc`). None: they do not.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    axis_label: str
+    summary: Summary | None = None
