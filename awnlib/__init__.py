@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from awnlib.models import load_torchvision_weights as load_torchvision_weights
     from awnlib.models import model_names as model_names
     from awnlib.models import save_model as save_model
-    from awnlib.one_pass import backward_one_pass as backward_one_pass
     from awnlib.results.schemas import read_table as read_table
     from awnlib.settings import ConfigError as ConfigError
     from awnlib.studies.widths.cells import runs as runs
     from awnlib.studies.widths.config import load_study as load_study
     from awnlib.studies.widths.config import parse_study as parse_study
+    from awnlib.tasks.classification import backward_one_pass as backward_one_pass
+    from awnlib.tasks.classification import backward_widths as backward_widths
     from awnlib.training.engine import train as train
-    from awnlib.training.objectives import backward_widths as backward_widths
     from awnlib.width_transfer.extrapolation import extrapolate as extrapolate
     from awnlib.width_transfer.search import search as search
     from awnlib.width_transfer.vector import WidthVector as WidthVector

@@ -18,7 +18,6 @@ from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from awnlib.layers import (
     SharedBatchNorm2d,
@@ -28,7 +27,6 @@ from awnlib.layers import (
     SwitchableBatchNorm2d,
 )
 from awnlib.layers.triangle import Staircase
-from awnlib.settings import check_choice
 
 M = TypeVar("M")
 Updates = Literal["each", "once"]
@@ -152,109 +150,6 @@ def outputs_of_widths(
     for start in range(0, len(rising), at_a_time):
         some = list(islice(outputs, at_a_time))
         yield slice(start, start + len(some)), torch.stack(some)
-
-
-def backward_one_pass(
-    model: SlimmableNetwork,
-    images: Tensor,
-    labels: Tensor,
-    width_mults: Sequence[float],
-    *,
-    distillation: bool = False,
-    label_smoothing: float = 0.0,
-    weights: Tensor | None = None,
-    counts: Tensor | None = None,
-    updates: Updates = "each",
-    forward: Callable[..., tuple[Tensor, Tensor]] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Do what `awnlib.training.objectives.backward_widths` does, in one pass at full width.
-
-    Parameters
-    ----------
-    model
-        An any-width network in training mode; it is set to full width.
-    images, labels, width_mults, distillation, label_smoothing
-        As in `backward_widths`.
-    weights
-        Factor of each width's loss, `[len(width_mults)]`, on the device; by default 1.
-    counts
-        What `channel_counts` gives for these widths, on the device, for a caller that has it already.
-    updates
-        How often the BN statistics of a channel are updated: once for "each" width that keeps it, as Algorithm 1 does,
-        or "once".
-    forward
-        What to call instead of `width_losses` (its compiled form, say).
-
-    Returns
-    -------
-    losses, corrects
-        `[len(width_mults)]` each; the losses without their weights.
-
-    Raises
-    ------
-    ValueError
-        If the model's features depend on its width, no head reads them, or `updates` is no such choice.
-    """
-    check_choice("updates", updates, Updates)
-    if not is_any_width(model):
-        raise ValueError("one pass for all widths needs triangular layers and shared norms, and a head")
-    model.set_width_mult(1.0)
-    if counts is None:
-        counts = channel_counts(model, width_mults).to(images.device, non_blocking=True)
-    with _padded(model):
-        losses, corrects = (forward or width_losses)(
-            model, images, labels, counts, distillation=distillation, label_smoothing=label_smoothing, updates=updates
-        )
-    total = losses.sum() if weights is None else (losses * weights).sum()
-    total.backward()  # type: ignore[no-untyped-call]
-    return losses.detach(), corrects
-
-
-def width_losses(
-    model: SlimmableNetwork,
-    images: Tensor,
-    labels: Tensor,
-    counts: Tensor,
-    *,
-    distillation: bool,
-    updates: Updates,
-    label_smoothing: float = 0.0,
-) -> tuple[Tensor, Tensor]:
-    """Return the loss and the number of correct classifications of each width, from one pass at full width.
-
-    Parameters
-    ----------
-    model
-        An any-width network in training mode, at full width.
-    images, labels
-        One batch, `[N, C, H, W]` and `[N]`.
-    counts
-        The widths, as `channel_counts` gives them, on the device.
-    distillation
-        All but the first width learn from the first one's output.
-    updates, label_smoothing
-        As in `backward_one_pass`.
-    """
-    rows = dict(zip(model.channels, counts, strict=True))
-    for _, norm in model.norms():
-        assert isinstance(norm, SharedBatchNorm2d)
-        kept = _kept(rows[norm.channels.name], norm.channels.full)
-        norm.updates = kept if updates == "each" else torch.ones_like(kept)
-    features = model.features(images)
-    for _, norm in model.norms():
-        norm.updates = None
-    head = model.head
-    assert head is not None
-    logits = head.prefix_outputs(features, rows[head.channels_in.name])
-    targets = F.one_hot(labels, logits.shape[2]).to(logits.dtype)
-    if label_smoothing:
-        targets = targets * (1 - label_smoothing) + label_smoothing / logits.shape[2]
-    targets = targets.expand_as(logits)
-    if distillation:
-        teacher = logits[:1].detach().softmax(dim=2).expand_as(logits[1:])
-        targets = torch.cat([targets[:1], teacher])
-    losses = -(targets * logits.log_softmax(dim=2)).sum(dim=2).mean(dim=1)
-    return losses, (logits.detach().argmax(dim=2) == labels).sum(dim=1)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from awnlib.training.objectives import backward_widths
+from awnlib.tasks.classification import backward_widths
 from benchmarks.measure import Benchmark, Case, Ratio, at_least, at_most
 from benchmarks.train_step import one_pass_step, passes_step
 from benchmarks.workload import Options, create_network, random_batch, step

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from awnlib.models import SlimmableModel
-from awnlib.one_pass import backward_one_pass, width_losses
+from awnlib.tasks.classification import backward_one_pass, backward_widths, width_losses
 from awnlib.training.methods import load_methods
-from awnlib.training.objectives import backward_widths, loss_weights
+from awnlib.training.objectives import loss_weights
 from benchmarks.measure import Benchmark, Case, Ratio, at_least, at_most
 from benchmarks.peers import PapersLeNet, PlainLeNet, count, papers_backward
 from benchmarks.workload import WIDTHS, Options, as_in_training, create_lenet, random_batch, step

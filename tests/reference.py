@@ -209,6 +209,22 @@ def exact_statistics(network: nn.Sequential, batches: Sequence[Tensor]) -> list[
 
 
 @torch.no_grad()
+def scores(rows: Sequence[dict[str, Any]], metric: str) -> list[float]:
+    """Return the scores of one metric, in the order of the rows."""
+    return [row["score"] for row in rows if row["metric"] == metric]
+
+
+def wide(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row for each run of rows that differ in `metric` and `score` alone, the scores by metric."""
+    groups: list[dict[str, Any]] = []
+    for row in rows:
+        about = {name: value for name, value in row.items() if name not in ("metric", "score")}
+        if not groups or row["metric"] in groups[-1] or not about.items() <= groups[-1].items():
+            groups.append(about)
+        groups[-1][row["metric"]] = row["score"]
+    return groups
+
+
 def sweep_slowly(model: SlimmableModel, images: Tensor, labels: Tensor, width_mults: Sequence[float]) -> list[Any]:
     """(Loss, accuracy in percent) at each width, image by image."""
     rows = []

@@ -64,18 +64,25 @@ CANNOT_CHANGE_RESULTS = {
 """Where, when and how visibly a job works, what it refuses, in which form it stores what it found, and its origin."""
 
 
-def job_code(stage: str, *, model: str | None = None, source: str | None = None, others: tuple[str, ...] = ()) -> str:
-    """Return the digest of the code that a job runs, with that of its model, the source of its images, or others.
+def job_code(
+    stage: str,
+    *,
+    model: str | None = None,
+    source: str | None = None,
+    task: str | None = None,
+    others: tuple[str, ...] = (),
+) -> str:
+    """Return the digest of the code that a job runs, with that of its model, source of images or task, and others.
 
     Raises
     ------
     ValueError
-        If there is no such stage, model or source.
+        If there is no such stage, model, source or task.
     """
     if stage not in JOBS:
         raise ValueError(f"no job is called '{stage}' (allowed: {', '.join(JOBS)})")
-    extensions = [f"models.{model}"] if model else [f"data.sources.{source}"] if source else []
-    return reached_code(*JOBS[stage], *extensions, *others)
+    named = {f"models.{model}": model, f"data.sources.{source}": source, f"tasks.{task}": task}
+    return reached_code(*JOBS[stage], *(module for module, name in named.items() if name), *others)
 
 
 @cache
@@ -87,4 +94,6 @@ def reached_code(*roots: str) -> str:
     ValueError
         If there is no such definition or module.
     """
-    return code_digest(*roots, values=VALUES, settings=SETTINGS, leave_out=CANNOT_CHANGE_RESULTS)
+    tasks = {root.removeprefix("tasks.") for root in roots if root.startswith("tasks.")}
+    settings = SETTINGS | {f"tasks._{task}_settings" for task in tasks}
+    return code_digest(*roots, values=VALUES, settings=settings, leave_out=CANNOT_CHANGE_RESULTS)

@@ -72,9 +72,9 @@ def training_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict
     return {f"model.{name}": value for name, value in model.state_dict().items()} | momentum
 
 
-def run_identity(images: str, stage: str, model: str, *settings: str) -> list[str]:
+def run_identity(images: str, stage: str, model: str, *settings: str, task: str | None = None) -> list[str]:
     """Return all that a run depends on: settings, the digest of its images, code (`job_code`) and torch."""
-    return [*settings, images, job_code(stage, model=model), torch.__version__]
+    return [*settings, images, job_code(stage, model=model, task=task), torch.__version__]
 
 
 def save_point(path: Path, identity: list[str], tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
@@ -85,8 +85,8 @@ def save_point(path: Path, identity: list[str], tensors: dict[str, Tensor], meta
 @torch.no_grad()
 def load_point(
     path: Path, identity: list[str], model: nn.Module, optimizer: torch.optim.Optimizer, own: dict[str, Tensor]
-) -> dict[str, Any] | None:
-    """Restore `training_tensors` and the run's own tensors, in place, and return the metadata of the resume point.
+) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Restore `training_tensors` and the run's own tensors, in place; return metadata and other tensors of the point.
 
     Without a file, or with one of another run, nothing is restored and None returned; the second is said. A file that
     is damaged or no resume point is a CheckpointError.
@@ -104,5 +104,5 @@ def load_point(
         if f"momentum.{name}" in stored:
             optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter)
     for name, tensor in {**training_tensors(model, optimizer), **own}.items():
-        tensor.copy_(stored[name])
-    return metadata
+        tensor.copy_(stored.pop(name))
+    return metadata, stored

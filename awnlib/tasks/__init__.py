@@ -1,8 +1,9 @@
 """What networks are trained for and judged by, by name: each task is one file of this package, named after it.
 
-A task file ``awnlib/tasks/<name>.py`` defines ``build``, a subclass of ``Task`` or ``Supervised``, and ``METRICS``: what
-it measures, in literals. A task with settings of its own has a second file, ``_<name>_settings.py``, with their class
-``Settings`` and without torch. Adding the files adds the task. Names, metrics and settings are read without torch.
+A task file ``awnlib/tasks/<name>.py`` defines ``build``, a subclass of ``Task`` or ``Supervised``, and in literals
+``METRICS``, what it measures, and ``NEEDS_DATA = False`` if it has no data set. A task with settings of its own has a
+second file, ``_<name>_settings.py``, with their class ``Settings`` and without torch. Adding the files adds the task.
+Names, metrics and settings are read without torch.
 """
 
 from __future__ import annotations
@@ -67,13 +68,16 @@ def create_task(
 
 def task_metrics(name: str) -> tuple[Metric, ...]:
     """Return what a task measures, the primary metric first; raise a ValueError for an unknown name."""
-    check_task(name)
-    module = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
-    for statement in module.body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id="METRICS")], value=ast.Tuple(elts=metrics)):
-                return tuple(_metric(metric) for metric in metrics)
-    raise ValueError(f"task '{name}' names no METRICS")
+    metrics = _assigned(name, "METRICS")
+    if not isinstance(metrics, ast.Tuple):
+        raise ValueError(f"task '{name}' names no METRICS")
+    return tuple(_metric(metric) for metric in metrics.elts)
+
+
+def needs_data(name: str) -> bool:
+    """Return whether a task works on a data set: unless its file says `NEEDS_DATA = False`."""
+    value = _assigned(name, "NEEDS_DATA")
+    return value is None or bool(ast.literal_eval(value))
 
 
 def task_settings(name: str, values: Any, *, prefix: str = "task_settings") -> Settings:
@@ -86,10 +90,15 @@ def task_settings(name: str, values: Any, *, prefix: str = "task_settings") -> S
     ConfigError
         With one line per problem.
     """
+    return parse(settings_class(name), values, prefix=prefix)
+
+
+def settings_class(name: str) -> type[Settings]:
+    """Return the class of a task's settings, `Settings` itself if it has none; a ValueError for an unknown name."""
     check_task(name)
     own = Path(__file__).with_name(f"_{name}_settings.py")
     kind: type[Settings] = import_module(f"awnlib.tasks.{own.stem}").Settings if own.exists() else Settings
-    return parse(kind, values, prefix=prefix)
+    return kind
 
 
 def _known(name: str) -> str:
@@ -108,6 +117,17 @@ TaskName = Annotated[str, AfterValidator(_known)]
 """The type of a field `task`."""
 TaskSettings = Annotated[SerializeAsAny[Settings], PlainValidator(_checked)]
 """The type of a field `task_settings` that follows a field `task`."""
+
+
+def _assigned(task: str, name: str) -> ast.expr | None:
+    """Return what a task's file assigns to a name, unread; None if it does not."""
+    check_task(task)
+    module = ast.parse(Path(__file__).with_name(f"{task}.py").read_text(encoding="utf-8"))
+    for statement in module.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=found)], value=value) if found == name:
+                return value
+    return None
 
 
 def _metric(call: ast.expr) -> Metric:

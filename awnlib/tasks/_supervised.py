@@ -11,7 +11,7 @@ from torch import Tensor
 
 from awnlib.data import all_test_batches, chosen_training_batches, training_images
 from awnlib.data.batches import EVERYTHING, epoch_order
-from awnlib.models import SlimmableModel
+from awnlib.layers import SlimmableNetwork
 from awnlib.one_pass import (
     Updates,
     backward_at_full_width,
@@ -105,7 +105,7 @@ class Supervised(Task):
         return [inputs for inputs, _ in batches]
 
     def begin(
-        self, run: RunConfig, model: SlimmableModel, *, share: slice = EVERYTHING, compiled: Any = _as_it_is
+        self, run: RunConfig, model: SlimmableNetwork, *, share: slice = EVERYTHING, compiled: Any = _as_it_is
     ) -> None:
         """Get ready for the first step, as `Task.begin` says."""
         assert self.data is not None
@@ -115,7 +115,7 @@ class Supervised(Task):
         self._one_pass = is_any_width(model)
         self._forward = compiled(_losses_in_one_pass, fullgraph=True) if self._one_pass else compiled(model)
 
-    def step(self, model: SlimmableModel, draw: Draw) -> StepResult:
+    def step(self, model: SlimmableNetwork, draw: Draw) -> StepResult:
         """Take the step's batch, and add its gradients: in one pass for all widths where that is exact."""
         inputs, targets = self._next_batch(draw.step)
         draw.observe(inputs)
@@ -123,7 +123,7 @@ class Supervised(Task):
         losses, sums = backward(model, inputs, targets, draw)
         return StepResult(losses, sums, len(targets))
 
-    def evaluate(self, model: SlimmableModel, width_mults: Sequence[float]) -> list[dict[str, Any]]:
+    def evaluate(self, model: SlimmableNetwork, width_mults: Sequence[float]) -> list[dict[str, Any]]:
         """Measure a network on each test set, as `Task.evaluate` says.
 
         Raises
@@ -142,7 +142,7 @@ class Supervised(Task):
 
     @torch.no_grad()
     def _means(
-        self, model: SlimmableModel, name: str, batches: Iterable[Batch], rising: list[float]
+        self, model: SlimmableNetwork, name: str, batches: Iterable[Batch], rising: list[float]
     ) -> tuple[dict[str, list[float]], int]:
         """Return the mean of each metric at each of rising widths, and the number of examples."""
         sums: dict[str, Tensor] = {}
@@ -169,7 +169,7 @@ class Supervised(Task):
         return batch
 
     def _backward_one_pass(
-        self, model: SlimmableModel, inputs: Tensor, targets: Tensor, draw: Draw
+        self, model: SlimmableNetwork, inputs: Tensor, targets: Tensor, draw: Draw
     ) -> tuple[Tensor, dict[str, Tensor]]:
         counts = draw.counts
         if counts is None:
@@ -180,7 +180,7 @@ class Supervised(Task):
         )
 
     def _backward_each_width(
-        self, model: SlimmableModel, inputs: Tensor, targets: Tensor, draw: Draw
+        self, model: SlimmableNetwork, inputs: Tensor, targets: Tensor, draw: Draw
     ) -> tuple[Tensor, dict[str, Tensor]]:
         def loss(outputs: Tensor, teacher: Tensor | None) -> Tensor:
             return self.loss(outputs, targets) if teacher is None else self.distil(outputs, teacher)
@@ -199,7 +199,7 @@ class Supervised(Task):
 
 def _losses_in_one_pass(
     task: Supervised,
-    model: SlimmableModel,
+    model: SlimmableNetwork,
     inputs: Tensor,
     targets: Tensor,
     counts: Tensor,
@@ -213,7 +213,7 @@ def _losses_in_one_pass(
 
 
 def backward_each_width(
-    model: SlimmableModel,
+    model: SlimmableNetwork,
     inputs: Tensor,
     widths: Sequence[Width],
     loss: Callable[[Tensor, Tensor | None], Tensor],

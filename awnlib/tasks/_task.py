@@ -12,7 +12,7 @@ from torch import Tensor
 
 from awnlib.data import DataSet
 from awnlib.data.batches import EVERYTHING
-from awnlib.models import SlimmableModel
+from awnlib.layers import SlimmableNetwork
 from awnlib.one_pass import Updates
 from awnlib.settings import Settings
 from awnlib.tasks._metric import Metric
@@ -139,7 +139,7 @@ class Task(ABC):
 
     @abstractmethod
     def begin(
-        self, run: RunConfig, model: SlimmableModel, *, share: slice = EVERYTHING, compiled: Any = _as_it_is
+        self, run: RunConfig, model: SlimmableNetwork, *, share: slice = EVERYTHING, compiled: Any = _as_it_is
     ) -> None:
         """Get ready for the first step, or for the one after `load_state`.
 
@@ -161,11 +161,11 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def step(self, model: SlimmableModel, draw: Draw) -> StepResult:
+    def step(self, model: SlimmableNetwork, draw: Draw) -> StepResult:
         """Add the gradients of one step: the sum of the losses of the drawn widths, each times its weight."""
 
     @abstractmethod
-    def evaluate(self, model: SlimmableModel, width_mults: Sequence[float]) -> list[dict[str, Any]]:
+    def evaluate(self, model: SlimmableNetwork, width_mults: Sequence[float]) -> list[dict[str, Any]]:
         """Measure a network in evaluation mode at some widths.
 
         Returns

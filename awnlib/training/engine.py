@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,23 +19,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from awnlib.data import DataSet, training_images
-from awnlib.data.batches import epoch_order
+from awnlib.data import DataSet
 from awnlib.jobs import distributed
 from awnlib.jobs.hardware import warn_of_slow_bfloat16
 from awnlib.jobs.progress import Progress
 from awnlib.jobs.resumable import Parts, load_point, look, run_identity, run_resumable, save_point, training_tensors
 from awnlib.layers.batchnorm import batchnorm_statistics
 from awnlib.models import ModelSpec, SlimmableModel, create_model
-from awnlib.one_pass import backward_one_pass, channel_counts, is_any_width, width_losses
+from awnlib.one_pass import channel_counts, is_any_width
 from awnlib.seeding import rng, seeded
+from awnlib.tasks import Draw, create_task
 from awnlib.training.methods import Method
-from awnlib.training.objectives import backward_widths, fixed_widths, loss_weights, sample_widths
+from awnlib.training.objectives import fixed_widths, loss_weights, sample_widths
 from awnlib.training.run import RunConfig, SGDConfig
 from awnlib.training.schedule import learning_rate
 from awnlib.training.tracking import StatisticsTracker
 
-Backward = Callable[[Tensor, Tensor, list[float]], tuple[Tensor, Tensor]]
+TASK = "task."  # what the names of a task's own tensors begin with in a resume point
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class TrainResult:
 
 def train(
     run: RunConfig,
-    data: DataSet,
+    data: DataSet | None = None,
     *,
     device: torch.device | str = "cpu",
     checkpoint: Path | None = None,
@@ -78,7 +77,7 @@ def train(
     run
         What to train and how.
     data
-        The images; the test set is not touched.
+        The data set, of which the test set is not touched; None for a task that has none.
     device
         Where to train.
     checkpoint
@@ -182,84 +181,98 @@ def create_optimizer(model: nn.Module, settings: SGDConfig) -> torch.optim.SGD:
 class _Training:
     """A training run between two steps: all that a checkpoint holds, and how to go on."""
 
-    def __init__(self, run: RunConfig, data: DataSet, device: torch.device) -> None:
+    def __init__(self, run: RunConfig, data: DataSet | None, device: torch.device) -> None:
         self.run, self.device, self.settings = run, device, run.train
         share = run.train.batch_size // run.train.num_processes
-        self.share = slice(distributed.rank() * share, (distributed.rank() + 1) * share)  # of each batch
+        own = slice(distributed.rank() * share, (distributed.rank() + 1) * share)  # of each batch
         self.widths = [1.0] if run.individual_width is not None else run.widths
-        self.images = training_images(data, run.augment, device, run.train.num_workers)
-        self.model = build_model(run, data.image_shape, data.num_classes)
+        self.task = create_task(run.task, run.task_settings, data, device=device, num_workers=run.train.num_workers)
+        self.model = build_model(run, *self.task.network_shape())
         self.model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.optimizer = create_optimizer(self.model, self.settings)
         self.distinct = self.model.distinct_width_mults(include=self.widths)
         self.fixed = fixed_widths(run.method_settings, self.widths, self.distinct)
-        self.epoch_steps = len(epoch_order(len(self.images), run.train.batch_size, seed=run.seed, epoch=0))
+        self.task.begin(run, self.model, share=own, compiled=self._compiled)
+        self.epoch_steps = self.task.epoch_steps
         self.total_steps = self.epoch_steps * self.settings.num_epochs
         every = max(self.total_steps // run.track.num_points, 1)
         recorded = range(0, self.total_steps, every)
         self.tracker = StatisticsTracker(self.model, run.track.layer, recorded, self.widths)
         settings = json.dumps(run.training_settings(), sort_keys=True)
-        self.identity = run_identity(data.training_digest(), "train", run.model, settings)
+        self.identity = run_identity(self.task.training_digest(), "train", run.model, settings, task=run.task)
         self.step = 0
         self.lr = self.settings.lr
         self.resumed = 0
-        self.backward = self._choose_backward()
+        self.weights, self.counts = self._of_fixed_widths()
         self.seconds_before, self.started = 0.0, time.monotonic()
         self.history: list[dict[str, Any]] = []
         self._reset_meters()
 
     def steps(self, progress: Progress) -> Parts:
         """Take all remaining steps, as parts of `run_resumable`."""
-        steps = range(self.step, self.total_steps)
-        batches = self.images.batches(self.settings.batch_size, seed=self.run.seed, steps=steps, share=self.share)
-        for images, labels in batches:
-            loss = self._take_step(images, labels)
+        while self.step < self.total_steps:
+            loss = self._take_step()
             self.step += 1
             if self.step % self.epoch_steps == 0:
                 self._end_epoch(self.step // self.epoch_steps)
             yield self.step, look(progress, self.step, loss, self.lr, self.model.state_dict, "train.lr")
 
-    def _take_step(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _take_step(self) -> Tensor:
         self.lr = learning_rate(self.settings, self.step / self.total_steps)
         self.optimizer.param_groups[0]["lr"].fill_(self.lr)
-        self.tracker.observe(self.step, images)
         self.optimizer.zero_grad()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
-            losses, corrects = self.backward(images, labels, self._sample_widths())
+        with self._autocast(self.settings.precision == "bfloat16"):
+            result = self.task.step(self.model, self._draw())
+        found = {self.task.loss_metric: result.losses, **result.sums}
         if self.settings.num_processes > 1:
-            losses, corrects = self._average(losses, corrects)
+            found = self._average(found)
         self.optimizer.step()
-        self.losses += losses
-        self.corrects += corrects
-        return losses.sum()
+        for name, meter in self.meters.items():
+            meter += found[name]
+        self.num_examples += result.num_examples
+        return found[self.task.loss_metric].sum()
 
-    def _average(self, losses: Tensor, corrects: Tensor) -> tuple[Tensor, Tensor]:
+    def _draw(self) -> Draw:
+        method = self.run.method_settings
+        return Draw(
+            step=self.step,
+            width_mults=self._sample_widths(),
+            distillation=method.distillation,
+            weights=self.weights,
+            counts=self.counts,
+            updates="once" if method.widths == "all" else "each",
+            observe=self._observe,
+        )
+
+    def _observe(self, inputs: Tensor) -> None:
+        with self._autocast(False):
+            self.tracker.observe(self.step, inputs)
+
+    def _autocast(self, enabled: bool) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    def _average(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
         """Average gradients, BN statistics and meters over the processes, so that all go on with the same numbers."""
-        meters = torch.stack([losses, corrects.to(losses.dtype)])
+        meters = torch.stack([values.to(found[self.task.loss_metric].dtype) for values in found.values()])
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
         distributed.average([*gradients, *batchnorm_statistics(self.model), meters])
-        return meters[0], meters[1]
+        return dict(zip(found, meters, strict=True))
 
     def _sample_widths(self) -> list[float]:
         generator = rng(self.run.seed, "widths", self.step)
         return sample_widths(self.run.method_settings, self.widths, generator, self.distinct)
 
-    def _choose_backward(self) -> Backward:
-        """Return how a step adds up its gradients: in one pass for all widths where that is exact."""
+    def _of_fixed_widths(self) -> tuple[Tensor | None, Tensor | None]:
+        """Return the weights of the losses, and the channel counts if no width is drawn, for one pass for all widths.
+
+        Both are made once: to make them in every step, and to copy them to the device, would cost time.
+        """
         method, model = self.run.method_settings, self.model
-        targets: Any = {"distillation": method.distillation, "label_smoothing": self.settings.label_smoothing}
         if not is_any_width(model):
-            return partial(backward_widths, model, **targets, forward=self._compiled(model))
+            return None, None
         widths = self._sample_widths()
-        return partial(
-            backward_one_pass,
-            model,
-            **targets,
-            weights=torch.tensor(loss_weights(method, self.widths, widths), device=self.device),
-            counts=None if method.draws_widths else channel_counts(model, widths).to(self.device),
-            updates="once" if method.widths == "all" else "each",
-            forward=self._compiled(width_losses, fullgraph=True),
-        )
+        weights = torch.tensor(loss_weights(method, self.widths, widths), device=self.device)
+        return weights, None if method.draws_widths else channel_counts(model, widths).to(self.device)
 
     def _compiled(self, forward: Any, *, fullgraph: bool = False) -> Any:
         """Return a function in the form that the settings ask for; on a GPU with CUDA graphs if shapes are static."""
@@ -272,23 +285,23 @@ class _Training:
         return torch._dynamo.config.patch(recompile_limit=limit)(compiled)
 
     def _reset_meters(self) -> None:
-        width_count = len(self._sample_widths())
-        self.losses = torch.zeros(width_count, dtype=torch.float64, device=self.device)
-        self.corrects = torch.zeros(width_count, dtype=torch.float64, device=self.device)
+        count, names = len(self._sample_widths()), (self.task.loss_metric, *self.task.monitored)
+        self.meters = {name: torch.zeros(count, dtype=torch.float64, device=self.device) for name in names}
+        self.num_examples = 0
 
     def _end_epoch(self, epoch: int) -> None:
-        """Add the epoch's rows to the history: one for each fixed width, one for all random widths together."""
-        loss = (self.losses / self.epoch_steps).tolist()
-        num_images = self.epoch_steps * self.settings.batch_size // self.settings.num_processes
-        top1 = (100 * self.corrects / num_images).tolist()
+        """Add the epoch's rows to the history: for each fixed width, and for all random widths together."""
+        divisors = dict.fromkeys(self.meters, self.num_examples) | {self.task.loss_metric: self.epoch_steps}
+        means = {name: (meter / divisors[name]).tolist() for name, meter in self.meters.items()}
         slots: list[tuple[float | None, slice]] = [(width, slice(i, i + 1)) for i, width in enumerate(self.fixed)]
-        if len(loss) > len(self.fixed):
+        if len(means[self.task.loss_metric]) > len(self.fixed):
             slots.append((None, slice(len(self.fixed), None)))
         for width_mult, slot in slots:
-            values = {"train_loss": _mean(loss[slot]), "train_top1_pct": _mean(top1[slot])}
             if width_mult is not None and self.run.individual_width is not None:
                 width_mult = self.run.individual_width
-            self.history.append({"epoch": epoch, "step": self.step, "lr": self.lr, "width_mult": width_mult, **values})
+            about = {"epoch": epoch, "step": self.step, "lr": self.lr, "width_mult": width_mult}
+            names = [metric.name for metric in self.task.metrics if metric.name in means]
+            self.history += [{**about, "metric": name, "score": _mean(means[name][slot])} for name in names]
         self._reset_meters()
 
     def _seconds(self) -> float:
@@ -296,21 +309,25 @@ class _Training:
 
     def save(self, path: Path) -> None:
         """Write everything that the remaining steps depend on."""
-        counts = {"step": self.step, "resumed": self.resumed, "seconds": self._seconds()}
+        done = {"step": self.step, "resumed": self.resumed, "seconds": self._seconds()}
         tensors = training_tensors(self.model, self.optimizer) | self._own_tensors()
-        save_point(path, self.identity, tensors, counts | {"history": self.history})
+        tensors |= {f"{TASK}{name}": tensor for name, tensor in self.task.state().items()}
+        save_point(path, self.identity, tensors, done | {"num_examples": self.num_examples, "history": self.history})
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint, if there is one of this very run."""
-        metadata = load_point(path, self.identity, self.model, self.optimizer, self._own_tensors())
-        if metadata is not None:
+        point = load_point(path, self.identity, self.model, self.optimizer, self._own_tensors())
+        if point is not None:
+            metadata, others = point
+            self.task.load_state({name.removeprefix(TASK): tensor for name, tensor in others.items()})
             self.step, self.resumed = metadata["step"], metadata["resumed"] + 1
             self.seconds_before = metadata["seconds"]
-            self.history = metadata["history"]
+            self.num_examples, self.history = metadata["num_examples"], metadata["history"]
 
     def _own_tensors(self) -> dict[str, Tensor]:
         """Return the meters and the tracked statistics, which a checkpoint restores in place."""
-        return {"losses": self.losses, "corrects": self.corrects, "bn_statistics": self.tracker.values}
+        meters = {f"meter.{name}": meter for name, meter in self.meters.items()}
+        return {**meters, "bn_statistics": self.tracker.values}
 
     def result(self) -> TrainResult:
         """Return what the finished run leaves."""
@@ -319,7 +336,7 @@ class _Training:
             history=self.history,
             bn_statistics=self.tracker.rows(),
             num_steps=self.step,
-            num_widths=len(self.losses),
+            num_widths=len(self.meters[self.task.loss_metric]),
             train_time_s=self._seconds(),
             resumed=self.resumed,
         )

@@ -1,15 +1,12 @@
-"""What one training step asks of the network: which widths, and which loss at each of them."""
+"""What one training step asks of the network: which widths, and how much the loss of each weighs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from awnlib.channels import evenly_spaced
-from awnlib.layers import SlimmableNetwork
 from awnlib.training.methods import Method
 
 
@@ -88,67 +85,3 @@ def loss_weights(method: Method, widths: Sequence[float], trained: Sequence[floa
     ends = 1.0 if method.emphasis == "ends" else 0.0
     inner = (total - 2 * ends) / len(trained)
     return [inner + ends * (index in (0, len(trained) - 1)) for index in range(len(trained))]
-
-
-def inplace_distillation(logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """Return the mean cross-entropy between the widest network's output and a narrower one's.
-
-    Parameters
-    ----------
-    logits, teacher_logits
-        `[N, classes]`; no gradient reaches the teacher.
-
-    References
-    ----------
-    US-Nets, section 4.2.
-    """
-    return F.cross_entropy(logits, teacher_logits.detach().softmax(dim=1))
-
-
-def backward_widths(
-    model: SlimmableNetwork,
-    images: Tensor,
-    labels: Tensor,
-    widths: Sequence[float | Mapping[str, float]],
-    *,
-    distillation: bool = False,
-    label_smoothing: float = 0.0,
-    forward: Callable[[Tensor], Tensor] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Add the gradients of the unweighted sum of the losses of several widths, one pass for each.
-
-    Parameters
-    ----------
-    model
-        In training mode; its width is that of the last pass afterwards.
-    images, labels
-        One batch, `[N, C, H, W]` and `[N]`.
-    widths
-        The widths of the step: width multipliers or width vectors. With distillation the first one is the teacher.
-    distillation
-        All but the first width learn from the first one's output instead of the labels (US-Nets, Algorithm 1).
-    label_smoothing
-        Share of every label that is spread evenly over all classes; a teacher's output is used as it is.
-    forward
-        What to call instead of `model` (its compiled form, say).
-
-    Returns
-    -------
-    losses, corrects
-        `[len(widths)]` each: the loss, and how many images were classified correctly. No gradient.
-    """
-    forward = model if forward is None else forward
-    losses, corrects = [], []
-    teacher_logits: Tensor | None = None
-    for width in widths:
-        model.set_width(width)
-        logits = forward(images)
-        if distillation and teacher_logits is not None:
-            loss = inplace_distillation(logits, teacher_logits)
-        else:
-            loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-            teacher_logits = logits.detach()
-        loss.backward()  # type: ignore[no-untyped-call]
-        losses.append(loss.detach())
-        corrects.append((logits.detach().argmax(dim=1) == labels).sum())
-    return torch.stack(losses), torch.stack(corrects)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from awnlib.settings import Settings
+from awnlib.tasks import TaskName, TaskSettings
 from awnlib.training.methods import FOR_READERS, Method
 
 NumEpochs = Annotated[int, Field(ge=1, description="passes over the training images")]
@@ -139,6 +140,8 @@ class RunConfig(Settings):
     track: TrackConfig
     counts: dict[str, int] | None = Field(default=None, description="channels by name, in place of the model's own")
     depth_mult: int = Field(default=1, ge=1, description="blocks in each stage relative to the plain network")
+    task: TaskName = Field(default="classification", description="what the network is trained for and judged by")
+    task_settings: TaskSettings = Field(default_factory=Settings, description="the task's own settings")
 
     @property
     def name(self) -> str:

@@ -17,7 +17,7 @@ from awnlib.budget import fill_budget, rounded_counts, scale_to_budget
 from awnlib.data import DataSet
 from awnlib.models import ModelSpec, SlimmableModel, create_model
 from awnlib.seeding import seeded
-from awnlib.training.objectives import backward_widths
+from awnlib.tasks.classification import backward_widths
 from awnlib.width_transfer.costs import layer_costs, total_macs
 from awnlib.width_transfer.ledger import ALL_GRADIENTS, Ledger
 from awnlib.width_transfer.options import SupernetSettings

@@ -250,8 +250,9 @@ class _Search:
 
     def _restore(self, path: Path) -> None:
         """Continue from a checkpoint, if there is one of this very search."""
-        metadata = load_point(path, self.identity, self.model, self.sgd, self.optimizer.tensors())
-        if metadata is not None:
+        point = load_point(path, self.identity, self.model, self.sgd, self.optimizer.tensors())
+        if point is not None:
+            metadata, _ = point
             self.step, self.seconds = metadata["step"], metadata["seconds"]
             self.optimizer.rows, self.optimizer.ledger = metadata["rows"], Ledger(metadata["ledger"])
 

@@ -17,9 +17,8 @@ from awnlib.data import ImageData
 from awnlib.data.batches import TrainingImages
 from awnlib.deploy.extract import extract
 from awnlib.evaluation.sweep import sweep_widths
-from awnlib.one_pass import backward_one_pass
 from awnlib.seeding import rng
-from awnlib.training.objectives import backward_widths
+from awnlib.tasks.classification import backward_one_pass, backward_widths
 from benchmarks import NAMES, gpu_busy, measure
 from benchmarks.__main__ import main
 from benchmarks.image_loader import PilImages, endless_loader
@@ -29,7 +28,7 @@ from benchmarks.plot import plot
 from benchmarks.processes import run_apart
 from benchmarks.report import frame_of, table
 from benchmarks.workload import Options
-from tests.reference import small_lenet
+from tests.reference import small_lenet, wide
 
 WIDTHS = [1.0, 0.75, 0.5, 0.25]
 TARGETS = {
@@ -267,10 +266,10 @@ def test_papers_code_sweeps_to_the_same_rows(batch):
     papers = papers_copy(model).eval()
     every = model.distinct_width_mults()
     meters = papers_sweep(papers, *batch, every)
-    for row in sweep_widths(model, [batch]):
+    for row in wide(sweep_widths(model, [batch])):
         loss, accuracy = meters[row["width_mult"]]
-        assert loss == pytest.approx(row["test_loss"], rel=1e-10)
-        assert accuracy == pytest.approx(row["test_top1_pct"], rel=1e-6)
+        assert loss == pytest.approx(row["loss_nats"], rel=1e-10)
+        assert accuracy == pytest.approx(row["top1_pct"], rel=1e-6)
 
 
 @pytest.mark.parametrize("width_mult", [1.0, 0.6, 0.25])

@@ -22,11 +22,12 @@ from awnlib.jobs.distributed import average, launch
 from awnlib.jobs.progress import Progress
 from awnlib.jobs.records import DivergedError
 from awnlib.layers.batchnorm import batchnorm_statistics
-from awnlib.one_pass import backward_one_pass, is_any_width
+from awnlib.one_pass import is_any_width
 from awnlib.seeding import rng
 from awnlib.settings import ConfigError
+from awnlib.tasks.classification import backward_one_pass, backward_widths
 from awnlib.training.engine import build_model, create_optimizer, train
-from awnlib.training.objectives import backward_widths, sample_widths
+from awnlib.training.objectives import sample_widths
 
 CPU = torch.device("cpu")
 

@@ -18,9 +18,9 @@ from awnlib.evaluation.sweep import sweep_widths
 from awnlib.layers import SlimmableConv2d, SlimmableLinear, TriangularConv2d
 from awnlib.model_cost import cost, output_positions
 from awnlib.models import create_structure, model_names
-from awnlib.one_pass import backward_one_pass
+from awnlib.tasks.classification import backward_one_pass, backward_widths
 from awnlib.training.methods import load_methods
-from awnlib.training.objectives import backward_widths, sample_widths
+from awnlib.training.objectives import sample_widths
 from tests.reference import float64, plain_structure, small_model
 
 WIDTHS = [1.0, 0.75, 0.5, 0.35]
@@ -317,9 +317,9 @@ def triangular_layers(model):
 def test_the_sweep_of_one_pass_is_that_of_each_width(name, monkeypatch):
     model = small_model(name)
     fast = sweep_widths(model, [batch()], WIDTHS)
-    monkeypatch.setattr("awnlib.evaluation.sweep.is_any_width", lambda model: False)
+    monkeypatch.setattr("awnlib.one_pass.is_any_width", lambda model: False)
     for one, other in zip(fast, sweep_widths(model, [batch()], WIDTHS), strict=True):
-        assert one.pop("test_loss") == pytest.approx(other.pop("test_loss"), rel=1e-9)
+        assert one.pop("score") == pytest.approx(other.pop("score"), rel=1e-9)
         assert one == other
 
 

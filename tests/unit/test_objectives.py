@@ -5,8 +5,9 @@ import copy
 import pytest
 import torch
 
+from awnlib.tasks.classification import backward_widths, inplace_distillation
 from awnlib.training.methods import Method
-from awnlib.training.objectives import backward_widths, fixed_widths, inplace_distillation, sample_widths
+from awnlib.training.objectives import fixed_widths, sample_widths
 from tests.reference import float64, losses_of_widths, small_lenet
 
 WIDTHS = [1.0, 0.75, 0.5, 0.25]

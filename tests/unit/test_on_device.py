@@ -15,12 +15,11 @@ from awnlib.evaluation.recalibrate import recalibrate_bn
 from awnlib.evaluation.sweep import sweep_widths
 from awnlib.jobs import resumable
 from awnlib.models import create_model
-from awnlib.one_pass import backward_one_pass
 from awnlib.seeding import rng
+from awnlib.tasks.classification import backward_one_pass, backward_widths
 from awnlib.training import engine as module
 from awnlib.training.engine import train
-from awnlib.training.objectives import backward_widths
-from tests.reference import float64, shake_norm, small_lenet
+from tests.reference import float64, scores, shake_norm, small_lenet, wide
 
 WIDTHS = [1.0, 0.75, 0.5, 0.35]
 EXACT = 1e-10  # of the norm; summed in another order by each algorithm of cuDNN
@@ -85,11 +84,11 @@ def test_one_pass_has_the_gradients_and_statistics_of_separate_passes(model, bat
 
 @on_devices
 def test_one_pass_sweeps_to_the_rows_of_one_width_at_a_time(model, batch):
-    rows = sweep_widths(model, [batch, batch])
+    rows = wide(sweep_widths(model, [batch, batch]))
     assert len(rows) > 5
     for row in rows[:: len(rows) // 6]:
-        (alone,) = sweep_widths(model, [batch, batch], [row["width_mult"]])
-        assert row == {**alone, "test_loss": pytest.approx(alone["test_loss"], rel=EXACT)}
+        (alone,) = wide(sweep_widths(model, [batch, batch], [row["width_mult"]]))
+        assert row == {**alone, "loss_nats": pytest.approx(alone["loss_nats"], rel=EXACT)}
 
 
 @on_devices
@@ -171,4 +170,5 @@ def test_bfloat16_learns_on_a_gpu(make_run, shapes, method):
     settings = {"num_epochs": 4, "schedule": "constant"}
     rough = train(make_run(method, **settings, precision="bfloat16"), shapes, device="cuda")
     exact = train(make_run(method, **settings), shapes, device="cuda")
-    assert rough.history[-1]["train_loss"] == pytest.approx(exact.history[-1]["train_loss"], rel=0.3)
+    last = [scores(result.history, "loss_nats")[-1] for result in (rough, exact)]
+    assert last[0] == pytest.approx(last[1], rel=0.3)

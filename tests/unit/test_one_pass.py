@@ -1,4 +1,4 @@
-"""One pass for all widths against one pass for each (`awnlib.training.objectives.backward_widths`, slow)."""
+"""One pass for all widths against one pass for each (`awnlib.tasks.classification.backward_widths`, slow)."""
 
 import copy
 
@@ -10,9 +10,10 @@ from torch.nn import functional as F
 from awnlib import one_pass
 from awnlib.evaluation.sweep import sweep_widths
 from awnlib.models import create_model
-from awnlib.one_pass import backward_one_pass, is_any_width, width_losses
+from awnlib.one_pass import is_any_width
+from awnlib.tasks.classification import backward_one_pass, backward_widths, width_losses
 from awnlib.training.methods import load_methods
-from awnlib.training.objectives import backward_widths, loss_weights, sample_widths
+from awnlib.training.objectives import loss_weights, sample_widths
 
 WIDTHS = [1.0, 0.75, 0.5, 0.25]
 DRAWS = {
@@ -147,11 +148,11 @@ def test_the_sweep_in_one_pass_equals_the_sweep_width_by_width(monkeypatch):
     for images, labels in batches:
         backward_one_pass(model, images, labels, WIDTHS)
     fast = sweep_widths(model, batches, trained=WIDTHS)
-    monkeypatch.setattr("awnlib.evaluation.sweep.is_any_width", lambda model: False)
+    monkeypatch.setattr("awnlib.one_pass.is_any_width", lambda model: False)
     slow = sweep_widths(model, batches, trained=WIDTHS)
     assert len(fast) == len(slow) > 10
     for one, other in zip(fast, slow, strict=True):
-        assert one.pop("test_loss") == pytest.approx(other.pop("test_loss"), rel=1e-12)
+        assert one.pop("score") == pytest.approx(other.pop("score"), rel=1e-12)
         assert one == other
 
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from awnlib.evaluation.recalibrate import RecalibrationError, recalibrate_bn
 from awnlib.layers import SharedBatchNorm2d, SwitchableBatchNorm2d
-from awnlib.training.objectives import backward_widths
+from awnlib.tasks.classification import backward_widths
 from tests.reference import exact_statistics, float64, plain_lenet, small_lenet
 
 VECTOR = {"conv1": 0.4, "conv2": 1.0, "conv3": 0.5}

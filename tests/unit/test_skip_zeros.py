@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from awnlib.channels import Channels, staircase
 from awnlib.layers import TriangularConv2d, skip_zeros
 from awnlib.layers.skip_zeros import block_conv2d, pays_to_skip, row_blocks
-from awnlib.one_pass import backward_one_pass
+from awnlib.tasks.classification import backward_one_pass
 from tests.reference import mask_slowly, small_lenet
 
 

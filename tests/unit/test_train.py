@@ -23,6 +23,7 @@ from awnlib.jobs.records import DivergedError
 from awnlib.model_cost import cost
 from awnlib.models import create_model, save_model
 from awnlib.seeding import rng
+from awnlib.tasks import Supervised
 from awnlib.training import engine as module
 from awnlib.training.base_counts import with_base_counts
 from awnlib.training.engine import build_model, create_optimizer, train
@@ -30,6 +31,7 @@ from awnlib.training.methods import load_methods
 from awnlib.training.objectives import sample_widths
 from awnlib.training.run import TrainConfig
 from awnlib.training.schedule import learning_rate
+from tests.reference import scores, wide
 
 VECTOR = {"conv1": 0.6, "conv2": 1.0, "conv3": 1.8}
 FOUR = ("awn", "awn_rs", "s_net", "us_net")
@@ -105,19 +107,22 @@ def test_training_is_the_slow_loop(make_run, shapes, method, settings):
         torch.testing.assert_close(
             value, state[name], rtol=2e-3, atol=2e-4, msg=lambda text, name=name: f"{name}: {text}"
         )
-    largest = [row["train_loss"] for row in result.history if row["width_mult"] == (run.individual_width or 1.0)]
+    rows = [row for row in result.history if row["width_mult"] == (run.individual_width or 1.0)]
+    largest = scores(rows, "loss_nats")
     torch.testing.assert_close(torch.tensor(largest), losses[:, 0].view(3, 2).mean(1), rtol=1e-3, atol=1e-4)
 
 
 def test_history_has_a_row_for_each_width_and_one_for_the_random_ones(make_run, shapes):
     run = make_run("us_net", num_epochs=2)
-    rows = train(run, shapes).history
+    history = train(run, shapes).history
+    assert [row["metric"] for row in history] == ["top1_pct", "loss_nats"] * 6
+    rows = wide(history)
     assert [(row["epoch"], row["step"], row["width_mult"]) for row in rows] == [
         (epoch, 5 * epoch, width) for epoch in (1, 2) for width in (1.0, 0.25, None)
     ]
-    assert all(0 <= row["train_top1_pct"] <= 100 for row in rows)
+    assert all(0 <= row["top1_pct"] <= 100 for row in rows)
     _, losses = train_slowly(run, shapes, num_steps=5)
-    assert rows[2]["train_loss"] == pytest.approx(losses[:5, 2:].mean().item(), rel=0.02)
+    assert rows[2]["loss_nats"] == pytest.approx(losses[:5, 2:].mean().item(), rel=0.02)
 
 
 # --- seeds and methods -----------------------------------------------------------------------------------------------
@@ -154,7 +159,7 @@ def test_weights_are_those_of_the_seed_and_no_gpu_is_woken_for_them(make_run, sh
 
 def test_counts_of_widths_that_never_change_are_made_once(make_run, shapes, monkeypatch):
     """One channel count for each dimension and width, and a copy to the device, would else be made in every step."""
-    monkeypatch.setattr("awnlib.one_pass.channel_counts", lambda *_: pytest.fail("made in a step"))
+    monkeypatch.setattr("awnlib.tasks._supervised.channel_counts", lambda *_: pytest.fail("made in a step"))
     for method in ("awn", "awn_all"):
         train(make_run(method, num_epochs=1), shapes)
 
@@ -163,7 +168,7 @@ def test_counts_of_widths_that_never_change_are_made_once(make_run, shapes, monk
 def test_loss_of_every_method_falls(make_run, shapes, method):
     rows = train(make_run(method, num_epochs=6, schedule="constant"), shapes).history
     for width in {row["width_mult"] for row in rows} - {None}:
-        losses = [row["train_loss"] for row in rows if row["width_mult"] == width]
+        losses = scores([row for row in rows if row["width_mult"] == width], "loss_nats")
         assert losses[-1] < 0.6 * losses[0]
 
 
@@ -239,8 +244,7 @@ def test_continued_run_draws_the_same_crops(make_run, study_data, shapes, tmp_pa
 def test_finished_run_is_read_from_its_checkpoint(make_run, shapes, tmp_path, stop_at, monkeypatch):
     run = make_run()
     expected = interrupted(stop_at, run, shapes, tmp_path / "c")
-    monkeypatch.setattr(module, "backward_widths", lambda *_, **__: pytest.fail("a step was taken"))
-    monkeypatch.setattr(module, "backward_one_pass", lambda *_, **__: pytest.fail("a step was taken"))
+    monkeypatch.setattr(Supervised, "step", lambda *_, **__: pytest.fail("a step was taken"))
     assert bits(train(run, shapes, checkpoint=tmp_path / "c")) == bits(expected)
 
 
@@ -492,12 +496,12 @@ def test_labels_are_smoothed_in_training(make_run, shapes, method):
     with torch.no_grad():
         logits = model((shapes.train_images / 255 - shapes.mean[0]) / shapes.std[0])
     expected = F.cross_entropy(logits, shapes.train_labels, label_smoothing=0.2).item()
-    assert train(run, shapes).history[0]["train_loss"] == pytest.approx(expected, rel=1e-4)
+    assert scores(train(run, shapes).history, "loss_nats")[0] == pytest.approx(expected, rel=1e-4)
     assert expected != pytest.approx(F.cross_entropy(logits, shapes.train_labels).item(), rel=1e-3)
 
 
 def test_lr_of_the_history(make_run, shapes):
-    rows = train(make_run(num_epochs=4, lr=0.01), shapes).history
+    rows = wide(train(make_run(num_epochs=4, lr=0.01), shapes).history)
     assert [row["lr"] for row in rows if row["width_mult"] == 1.0] == pytest.approx([0.01, 0.01, 0.001, 0.0001])
 
 
@@ -646,8 +650,8 @@ def test_bfloat16_trains_nearly_the_same(make_run, shapes, method):
     rough = train(make_run(method, num_epochs=4, schedule="constant", precision="bfloat16"), shapes)
     assert {value.dtype for value in rough.model.parameters()} == {torch.float32}
     assert bits(rough)[0] != bits(exact)[0]
-    last = [result.history[-1]["train_loss"] for result in (exact, rough)]
-    assert last[1] < 0.6 * rough.history[0]["train_loss"]
+    last = [scores(result.history, "loss_nats")[-1] for result in (exact, rough)]
+    assert last[1] < 0.6 * scores(rough.history, "loss_nats")[0]
     assert last[1] == pytest.approx(last[0], rel=0.3)
 
 

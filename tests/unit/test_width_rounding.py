@@ -11,9 +11,9 @@ from awnlib.evaluation.sweep import sweep_widths
 from awnlib.settings import ConfigError
 from awnlib.studies.widths.cells import runs
 from awnlib.studies.widths.config import parse_study
+from awnlib.tasks.classification import backward_widths
 from awnlib.training.engine import model_spec
-from awnlib.training.objectives import backward_widths
-from tests.reference import float64, small_lenet
+from tests.reference import float64, small_lenet, wide
 
 S_NET = {"layer": "sliced", "norm": "switchable", "switches": [1.0, 0.6, 0.3]}
 US_NET = {"layer": "sliced", "norm": "switchable", "switches": [1.0, 0.25], "affine": "shared"}
@@ -61,7 +61,8 @@ def test_recalibrated_widths_are_those_asked_for():
 
 
 def test_a_sweep_names_the_trained_widths():
-    rows = sweep_widths(small_lenet(**S_NET), [(IMAGES, LABELS)], [0.1 + 0.2, 0.6 + 1e-9, 0.8], trained=[0.8 + 1e-9])
+    widths = [0.1 + 0.2, 0.6 + 1e-9, 0.8]
+    rows = wide(sweep_widths(small_lenet(**S_NET), [(IMAGES, LABELS)], widths, trained=[0.8 + 1e-9]))
     assert [(row["width_mult"], row["is_trained"]) for row in rows] == [(0.3, False), (0.6, False), (0.8 + 1e-9, True)]
     assert [row["switch_width_mult"] for row in rows] == [0.3, 0.6, 1.0]
     with pytest.raises(ValueError, match="must be different, by more than rounding"):

@@ -1,0 +1,59 @@
+"""What is known of tasks without making one, and the contract's defaults."""
+
+import pytest
+import torch
+
+from awnlib.settings import ConfigError, Settings
+from awnlib.tasks import Metric, StepResult, Task, create_task, task_metrics, task_names, task_settings
+
+
+class Nothing(Task):
+    """A task that says no more than it must."""
+
+    metrics = (Metric("found", "", True, "found"),)
+    loss_metric = "found"
+
+    def network_shape(self):
+        return (1, 1, 1), 1
+
+    def begin(self, run, model, **_):
+        self.epoch_steps = 1
+
+    def step(self, model, draw):
+        return StepResult(torch.zeros(len(draw.width_mults)))
+
+    def evaluate(self, model, width_mults):
+        return []
+
+
+def test_metrics_are_data():
+    top1, loss = task_metrics("classification")
+    assert (top1.name, top1.unit, top1.higher_is_better, top1.summary) == ("top1_pct", "%", True, "auc")
+    assert (loss.name, loss.unit, loss.higher_is_better, loss.summary) == ("loss_nats", "nats", False, None)
+
+
+def test_unknown_names_are_refused_with_those_there_are():
+    for ask in (create_task, task_metrics, lambda name: task_settings(name, {})):
+        with pytest.raises(ValueError, match=rf"unknown task 'chess' \(allowed: {', '.join(task_names())}\)"):
+            ask("chess")
+
+
+def test_a_task_without_settings_has_none():
+    assert task_settings("classification", {}) == Settings()
+    with pytest.raises(ConfigError, match=r"task_settings.depth: unknown key \(allowed: \)"):
+        task_settings("classification", {"depth": 1})
+
+
+def test_what_a_task_need_not_say():
+    task = Nothing()
+    assert task.training_digest() == ""
+    assert task.training_inputs(10, 5, seed=0) == []
+    assert task.state() == {}
+    task.load_state({})
+
+
+def test_a_task_must_say_the_rest():
+    for name in ("network_shape", "begin", "step", "evaluate"):
+        partial = type("Partial", (Nothing,), {name: getattr(Task, name)})
+        with pytest.raises(TypeError, match=f"abstract method '?{name}"):
+            partial()
