@@ -6,6 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from awnlib.tasks import Metric
+
+
+def summarise(metric: Metric, width_mult: Sequence[float], scores: Sequence[float]) -> float | None:
+    """Return the one number of a metric's scores at several widths.
+
+    None if the metric has none, at a single width, or if a score is not finite.
+    """
+    if metric.summary is None or len(scores) < 2 or not np.isfinite(scores).all():
+        return None
+    return auc_pct(width_mult, scores)
+
 
 def auc_pct(width_mult: Sequence[float], top1_pct: Sequence[float]) -> float:
     """Return the mean accuracy over the width range: trapezoid area divided by the range.

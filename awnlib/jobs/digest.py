@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 PACKAGE = Path(__file__).parents[1]
+WORDS = ("axis_label",)  # arguments that are for readers
 ALWAYS = ""  # the name of what a module does when it is imported, besides defining names
 
 
@@ -24,8 +25,9 @@ def code_digest(
 ) -> str:
     """Return a digest of definitions of this package and of everything in it that they reach.
 
-    Comments, docstrings, layout, annotations of functions, what is printed and the words of errors do not count. Files
-    of the package that are no code (templates, tables) count where a definition, or another such file, names them.
+    Comments, docstrings, layout, annotations of functions, what is printed and the words of errors and axes do not
+    count. Files of the package that are no code (templates, tables) count where a definition, or another such file,
+    names them.
 
     Parameters
     ----------
@@ -35,7 +37,8 @@ def code_digest(
         Modules whose classes, and files whose rows, reach a job as values, which are compared on their own: they do not
         count.
     settings
-        The same, but methods and properties of these classes count where one of that name is read.
+        The same, but methods and properties of these classes count where one of that name is read; modules that need
+        not be there.
     leave_out
         Modules that do not count at all, but for those of the roots.
 
@@ -150,7 +153,7 @@ class _Reach:
         elif owner:
             self.add(module, owner)
         for kind in self.settings:
-            if name in _parse(kind).methods:
+            if _path(kind) is not None and name in _parse(kind).methods:
                 self._add_definition(kind, f"{kind}.*.{name}", _method(kind, name))
 
     def _add_file(self, name: str) -> None:
@@ -220,6 +223,8 @@ def _bound(statement: ast.stmt) -> list[str]:
         case ast.Import(names=names) | ast.ImportFrom(names=names):
             bound = [alias.asname or alias.name.partition(".")[0] for alias in names]
             return [name for name in bound if name not in _imports(statement)]
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return []  # what a package offers lazily counts where it is named
     stored = [part for part in ast.walk(statement) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)]
     return [name.id for name in stored] or [ALWAYS]
 
@@ -242,6 +247,10 @@ class _Bare(ast.NodeTransformer):
                 part.annotation = None
         self.generic_visit(node)
         return node
+
+    def visit_keyword(self, node: ast.keyword) -> ast.keyword | None:
+        self.generic_visit(node)
+        return None if node.arg in WORDS else node
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         match node.value:

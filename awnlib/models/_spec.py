@@ -23,7 +23,7 @@ class ModelSpec(Settings):
 
     name: str
     input_shape: tuple[int, int, int] = Field(default=(1, 28, 28), strict=False, description="channels, height, width")
-    num_classes: int = Field(default=10, ge=2)
+    num_classes: int = Field(default=10, ge=1, description="outputs: classes, or what another task asks for")
     layer: Literal["triangular", "sliced"] = "triangular"
     norm: Literal["shared", "switchable"] = "shared"
     switches: list[float] | dict[str, float] = Field(

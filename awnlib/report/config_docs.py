@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from awnlib.data.config import DatasetConfig
 from awnlib.jobs.logs import speak_utf8
@@ -13,7 +13,8 @@ from awnlib.results.exhibits import ExhibitConfig, PanelConfig
 from awnlib.settings import Settings
 from awnlib.studies.transfer import config as study
 from awnlib.studies.widths import config
-from awnlib.training.methods import Method
+from awnlib.tasks import settings_class, task_names
+from awnlib.training.methods import Method, Recalibration
 from awnlib.training.run import ModelConfig, TrackConfig, TrainConfig
 from awnlib.width_transfer.options import SETTINGS
 from awnlib.width_transfer.projection import Projection
@@ -50,13 +51,16 @@ WORDS: dict[Any, str] = {
     bool: "true or false",
     NoneType: "null",
     Any: "any value",
+    Settings: "mapping",
 }
 SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("The study", config.StudyConfig),
     ("`datasets.<name>`", DatasetConfig),
     ("`models.<name>`", ModelConfig),
     ("`methods.<name>`", Method),
+    ("`methods.<name>.recalibration[]`", Recalibration),
     ("`train`", TrainConfig),
+    *((f"`task_settings`: {name}", settings_class(name)) for name in task_names() if settings_class(name) != Settings),
     ("`overrides[]`", config.OverrideConfig),
     ("`recalibration`", config.RecalibrationConfig),
     ("`sweep`", config.SweepConfig),
@@ -90,13 +94,17 @@ def _section(title: str, kind: type[Settings]) -> str:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, Settings):
+    if isinstance(value, Settings) and type(value) is not Settings:
         return "see below"
+    if isinstance(value, Settings):
+        return "`{}`"
     return f"`{json.dumps(value)}`"
 
 
 def _type_name(annotation: Any) -> str:
     """Return a type as a reader of YAML thinks of it."""
+    if get_origin(annotation) is Annotated:
+        return _type_name(get_args(annotation)[0])
     if annotation in WORDS:
         return WORDS[annotation]
     kind, arguments = get_origin(annotation), get_args(annotation)

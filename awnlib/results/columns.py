@@ -55,15 +55,18 @@ CELL = (
     _text("method", "row of settings that built, trained and evaluated the network"),
     _text("label", "the method's name in tables and figures"),
 )
-VARIANT = _text("variant", "`as_trained`, or `recal<N>`: BN statistics recalibrated at N widths after training")
-RECALIBRATION = (
-    _int("recalibrated_widths", "widths whose BN statistics were computed after training; null: none", nullable=True),
-    _text("averaging", "how these were averaged over batches: `exact` or `moving`; null: none", nullable=True),
-    _int("recalibration_images", "training images that they are of; null: none", unit="images", nullable=True),
+VARIANT = _text(
+    "variant",
+    "`as_trained`, or `recal<N>`: BN statistics recalibrated at N widths after training; `recal<N>-moving-512`: not as "
+    "the study does",
 )
-SCORE = (
-    _text("test_set", "test images, where a data set has several sets of them"),
-    _text("metric", "what `score` is, with its unit"),
+METRIC = _text("metric", "what was measured; of classification `top1_pct` (in %) and `loss_nats`")
+TEST_SET = _text("test_set", "test set of the task; of classification `test`")
+STATISTICS = (
+    VARIANT,
+    _int("recalibrated_widths", "widths with BN statistics computed after training; null: as trained", nullable=True),
+    _text("averaging", "how they were computed: `exact` or `moving`; null: as trained", nullable=True),
+    _int("recalibration_images", "training images they were computed from", unit="images", nullable=True),
 )
 SEED = _int("seed", "seed of the run")
 WIDTH = _float("width_mult", "width of operation", unit="fraction of full width")
@@ -73,11 +76,10 @@ _PARAMS_STORED = "parameters and every stored set of BN statistics at full width
 
 _SWEEP = Table(
     "sweep",
-    "One row per evaluation, width, test set and metric: what a network of that width is worth, and its cost.",
+    "One row per evaluation, width, test set and metric: results and cost over the dense width grid.",
     (
         *CELL,
-        VARIANT,
-        *RECALIBRATION,
+        *STATISTICS,
         SEED,
         WIDTH,
         _float(
@@ -87,9 +89,10 @@ _SWEEP = Table(
             nullable=True,
         ),
         Column("is_trained", "bool", "", "whether the width is one of the fixed trained widths"),
-        *SCORE,
-        _float("score", "null if not finite", unit="the metric's", nullable=True),
-        _int("num_images", "test images"),
+        TEST_SET,
+        METRIC,
+        _float("score", "its mean over the test set; null if not finite", nullable=True),
+        _int("num_images", "test images; null if the task has none", nullable=True),
         _int("macs", "multiply-adds for one image; those with structural zeros are not counted", unit="MACs"),
         _int("macs_dense", "multiply-adds for one image, structural zeros counted", unit="MACs"),
         _int("params", "parameters that are active at this width", unit="parameters"),
@@ -110,13 +113,8 @@ _HISTORY = Table(
             unit="fraction of full width",
             nullable=True,
         ),
-        SCORE[1],
-        _float(
-            "score",
-            "mean over the epoch, in training mode; null if not finite",
-            unit="the metric's",
-            nullable=True,
-        ),
+        METRIC,
+        _float("score", "its mean over the epoch, in training mode; null if not finite", nullable=True),
     ),
 )
 _BN_STATISTICS = Table(
@@ -192,16 +190,21 @@ _RUNS = Table(
 )
 _EVALUATIONS = Table(
     "evaluations",
-    "One row per evaluation (one dense width sweep of a run), test set and metric that is summed up over the widths.",
+    "One row per evaluation (one dense width sweep of a run), test set and metric that has one number for all widths.",
     (
         *CELL,
-        VARIANT,
-        *RECALIBRATION,
+        *STATISTICS,
         SEED,
         STATE,
         ERROR,
-        *SCORE,
-        _float("score", "area under the curve over the widths by its range", unit="the metric's", nullable=True),
+        TEST_SET,
+        METRIC,
+        _float(
+            "score",
+            "the metric's one number: for `top1_pct` the area under the width-accuracy curve divided by its range; "
+            "null for a single width, or if nothing was measured",
+            nullable=True,
+        ),
         _float("min_width_mult", "smallest width of the grid", unit="fraction of full width", nullable=True),
         _float("max_width_mult", "largest width of the grid", unit="fraction of full width", nullable=True),
         _int("num_widths", "points of the width grid", nullable=True),

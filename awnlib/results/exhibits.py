@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from pydantic import Field, model_validator
 
 from awnlib.lazy import read_literal
-from awnlib.results.metrics import Metric
 from awnlib.results.paper_values import PaperValues, paper_values
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
+from awnlib.tasks import Metric
 from awnlib.training.methods import Method
 
 if TYPE_CHECKING:

@@ -1,17 +1,67 @@
-"""Variants of an evaluation: as trained, or with BN statistics of a number of widths."""
+"""Variants of an evaluation: as trained, or with BN statistics computed anew at a number of widths."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 AS_TRAINED = "as_trained"
+Averaging = Literal["exact", "moving"]
+_NAME = re.compile(r"recal(\d+)(?:-(exact|moving))?(?:-(\d+))?")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Which BN statistics an evaluation uses.
+
+    Attributes
+    ----------
+    recalibrated_widths
+        At how many evenly spaced widths they were computed after training; None: those of the training.
+    averaging, num_images
+        How, and from how many images; None: as the study says.
+    """
+
+    recalibrated_widths: int | None = None
+    averaging: Averaging | None = None
+    num_images: int | None = None
+
+    @property
+    def name(self) -> str:
+        """As in paths and tables: `as_trained`, `recal10`, or `recal10-moving-512` where it differs from the study."""
+        if self.recalibrated_widths is None:
+            return AS_TRAINED
+        own = [str(value) for value in (self.averaging, self.num_images) if value is not None]
+        return "-".join([f"recal{self.recalibrated_widths}", *own])
+
+    @property
+    def words(self) -> str:
+        """What the label of a method says of it: `10w`, `10w, moving, 512 images`; nothing as trained."""
+        if self.recalibrated_widths is None:
+            return ""
+        images = f"{self.num_images} images" if self.num_images is not None else None
+        return ", ".join(part for part in (f"{self.recalibrated_widths}w", self.averaging, images) if part)
+
+
+def parse_variant(name: str) -> Variant:
+    """Return the variant of a name; raise a ValueError if no variant has it."""
+    if name == AS_TRAINED:
+        return Variant()
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"no variant is called '{name}' (allowed: {AS_TRAINED}, recal10, recal10-moving-512)")
+    widths, _, num_images = match.groups()
+    averaging: Averaging | None = match[2]  # type: ignore[assignment]
+    return Variant(int(widths), averaging, None if num_images is None else int(num_images))
 
 
 def recalibration_points(variant: str) -> int | None:
-    """Return the number of recalibrated widths of a variant; None if it is evaluated as trained."""
-    return None if variant == AS_TRAINED else int(variant.removeprefix("recal"))
+    """Return the number of recalibrated widths of a variant's name; None if it is evaluated as trained."""
+    return parse_variant(variant).recalibrated_widths
 
 
 def in_order(variants: Iterable[str]) -> list[str]:
-    """Return variants as tables show them: as trained, then by the number of recalibrated widths."""
+    """Return names of variants as tables show them: as trained, then by the number of recalibrated widths."""
     return sorted(variants, key=lambda variant: recalibration_points(variant) or 0)

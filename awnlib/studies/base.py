@@ -95,6 +95,11 @@ class BaseStudy(Settings):
         """Return a table or figure of a paper, by its full name, with what its renderer needs of the study."""
         raise NotImplementedError
 
+    @property
+    def shown_datasets(self) -> list[str]:
+        """The names of all data sets."""
+        return list(self.datasets)
+
     def images(self) -> dict[str, DatasetConfig]:
         """Return the settings of every data set to prepare, by the name of its file."""
         return dict(self.datasets)
@@ -123,7 +128,7 @@ def selected(study: S, origin: str) -> S:
     """
     if not study.only:
         return study
-    groups = (study.parts, list(study.datasets), model_names())
+    groups = (study.parts, study.shown_datasets, model_names())
     known = [name for group in groups for name in group]
     names = [one_name("only", name, study.parts) if name not in known else name for name in study.only]
     if problems := unknown_names("only", names, sorted(known)):

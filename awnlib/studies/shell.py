@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from awnlib.data import DataSet, load_dataset
 from awnlib.jobs.provenance import provenance
 from awnlib.jobs.records import Record, run_job
 from awnlib.studies.job import AnyJob
@@ -22,7 +23,7 @@ class Workplace:
     Attributes
     ----------
     data
-        The prepared images.
+        The prepared images; None for a task that has no data set.
     needs
         The records of the jobs that it builds on, by what they are to it.
     checkpoint
@@ -34,11 +35,16 @@ class Workplace:
         The provenance of the tables that it writes.
     """
 
-    data: Path
+    data: Path | None
     needs: Mapping[str, Path]
     checkpoint: Path
     device: torch.device
     origin: Mapping[str, str]
+
+    def images(self) -> DataSet:
+        """Return the prepared images of a task that has them."""
+        assert self.data is not None
+        return load_dataset(self.data)
 
 
 Work = Callable[[Path], Mapping[str, Any]]
@@ -64,7 +70,7 @@ def do_job(job: AnyJob, results: Path, *, data: Path | None = None) -> Record:
     """
     device = choose_device(job.device)
     place = Workplace(
-        data=data or results / job.data,
+        data=data or (results / job.data if job.images else None),
         needs={role: results / need.record for role, need in job.needs.items()},
         checkpoint=results / job.checkpoint,
         device=device,

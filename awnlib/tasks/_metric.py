@@ -20,6 +20,8 @@ class Metric:
         As readers see it, such as "%"; empty for a plain number.
     higher_is_better
         Its direction.
+    title
+        What a table calls it: "accuracy".
     axis_label
         What stands at the axis of a figure.
     summary
@@ -30,5 +32,6 @@ class Metric:
     name: str
     unit: str
     higher_is_better: bool
+    title: str
     axis_label: str
     summary: Summary | None = None

@@ -20,8 +20,21 @@ if TYPE_CHECKING:
     from awnlib.training.run import RunConfig
 
 METRICS = (
-    Metric(name="top1_pct", unit="%", higher_is_better=True, axis_label="top-1 accuracy (%)", summary="auc"),
-    Metric(name="loss_nats", unit="nats", higher_is_better=False, axis_label="cross-entropy (nats)"),
+    Metric(
+        name="top1_pct",
+        unit="%",
+        higher_is_better=True,
+        title="accuracy",
+        axis_label="test accuracy (%)",
+        summary="auc",
+    ),
+    Metric(
+        name="loss_nats",
+        unit="nats",
+        higher_is_better=False,
+        title="cross-entropy",
+        axis_label="cross-entropy (nats)",
+    ),
 )
 
 

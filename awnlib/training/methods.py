@@ -29,6 +29,14 @@ class Look(Settings):
     marker: str = Field(default="o", min_length=1, max_length=1, description="a marker of matplotlib")
 
 
+class Recalibration(Settings):
+    """BN statistics computed after training, otherwise than the study says."""
+
+    widths: int = Field(description="number of evenly spaced widths")
+    averaging: Literal["exact", "moving"] | None = Field(default=None, description="null: as the study says")
+    num_images: int | None = Field(default=None, ge=2, description="training images used; null: as the study says")
+
+
 class Method(Settings):
     """One way to build, train and evaluate a network of selectable width."""
 
@@ -64,11 +72,18 @@ class Method(Settings):
     )
     dense_base: bool = Field(default=False, description="triangular layers: a full block up to the smallest width")
     distillation: bool = Field(default=False, description="narrower widths learn from the largest one's output")
-    recalibration: list[int] = Field(
+    recalibration: list[int | Recalibration] = Field(
         default_factory=list,
-        description="numbers of evenly spaced widths to recalibrate BN at, one evaluation each",
+        description="numbers of evenly spaced widths to recalibrate BN at, one evaluation each; or mappings where "
+        "averaging or images are not the study's",
     )
     individual: bool = Field(default=False, description="a plain network per width instead of one for all")
+
+    @property
+    def recalibrations(self) -> list[Recalibration]:
+        """The evaluations with BN statistics computed after training."""
+        entries = self.recalibration
+        return [entry if isinstance(entry, Recalibration) else Recalibration(widths=entry) for entry in entries]
 
     @property
     def draws_widths(self) -> bool:
@@ -84,10 +99,11 @@ class Method(Settings):
     def _consistent(self) -> Method:
         if (self.norm == "recalibrated") != bool(self.recalibration):
             raise ValueError("norm 'recalibrated' and a list of recalibration points go together")
-        if any(points < 2 for points in self.recalibration):
+        if any(one.widths < 2 for one in self.recalibrations):
             raise ValueError("recalibration needs at least 2 widths (the smallest and the largest)")
-        if len(set(self.recalibration)) < len(self.recalibration):
-            raise ValueError(f"recalibration names a number twice: {self.recalibration}")
+        if len({str(one) for one in self.recalibrations}) < len(self.recalibration):
+            named = [entry if isinstance(entry, int) else entry.model_dump() for entry in self.recalibration]
+            raise ValueError(f"recalibration names the same twice: {named}")
         if self.widths != "fixed" and self.num_widths == 1:
             raise ValueError(f"widths '{self.widths}' needs num_widths of 2 or more")
         if self.widths == "all" and not self.is_any_width:

@@ -71,7 +71,8 @@ def test_lost_run_is_a_hole_and_a_row_that_says_why(copied, state):
     assert (row["state"], row["error"]) == (state, "ValueError: why")
     row = tables["evaluations"].set_index("method").loc["awn"]
     assert (row["state"], row["error"]) == ("skipped", f"train_model {state}: why")
-    assert row[["auc_pct"]].isna().all()
+    assert (row["test_set"], row["metric"]) == ("test", "top1_pct")
+    assert row[["score"]].isna().all()
 
 
 def test_nothing_but_holes(copied):

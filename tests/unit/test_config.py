@@ -92,7 +92,7 @@ def test_defaults_are_not_shared_between_studies(study_data):
         ("study", "My Study", ["pattern"]),
         ("study", "../up", ["pattern"]),
         ("study", "a/b", ["pattern"]),
-        ("datasets", {}, ["at least 1 item"]),
+        ("datasets", {}, ["exhibits: is required needs a data set"]),
         ("datasets.shapes.source", "imagenet", ["unknown source 'imagenet'", "mnist5k", "cifar10"]),
         ("datasets.shapes.imagesize", 32, ["did you mean 'image_size'?"]),
         ("datasets.shapes.image_size", 7, ["greater than or equal to 8"]),
@@ -380,7 +380,7 @@ def test_later_overrides_win_and_only_where_they_match(study_data):
 def test_file_is_named_in_the_message(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("study: a\nseeds: [0]\n")
-    with pytest.raises(ConfigError, match=r"mine\.yaml cannot be used:\n  - datasets: is required"):
+    with pytest.raises(ConfigError, match=r"mine\.yaml cannot be used:\n  - exhibits: is required"):
         load_study(path)
 
 

@@ -29,7 +29,7 @@ batches = list(evaluation_batches(data.test_images, data.test_labels, data.mean,
 found = {}
 for run in runs(study):
     model = train(run, data).model
-    accuracy = [row["test_top1_pct"] for row in sweep_widths(model, batches)]
+    accuracy = [row["score"] for row in sweep_widths(model, batches) if row["metric"] == "top1_pct"]
     model.set_width_mult(0.5)
     images = batches[0][0]
     difference = (extract(model, 0.5)(images) - model(images)).abs().max()

@@ -11,11 +11,12 @@ from matplotlib import pyplot as plt
 
 from awnlib.results.columns import TABLES
 from awnlib.results.exhibits import Exhibit, PanelConfig, renderer_of
-from awnlib.results.metrics import TOP1
 from awnlib.results.style import save_figure, style_of
 from awnlib.settings import ConfigError
+from awnlib.tasks import task_metrics
 from awnlib.training.methods import load_methods
 
+TOP1 = task_metrics("classification")[0]
 METHODS = load_methods({"mine": {"base": "awn", "label": "Mine"}, "other": {"base": "s_net", "label": "Other"}})
 WIDTHS = [0.25, 0.5, 0.75, 1.0]
 

@@ -14,6 +14,7 @@ from awnlib.studies.kinds import KINDS, load_any_study, study_jobs
 from tests.conftest import REPOSITORY
 
 MODEL = {"train": "lenet_3c1l", "search": "resnet18"}
+OF_A_TASK = {"train", "train_model", "train_transferred", "recalibrate_bn", "sweep_widths"}
 DECLARED = [
     job
     for name in ("ci.yaml", "width_transfer_ci.yaml")
@@ -52,7 +53,10 @@ def forget():
 def digests():
     forget()
     found = {job.stage: job.code for job in DECLARED}
-    found |= {stage: job_code(stage, model=MODEL.get(stage)) for stage in JOBS.keys() - EXHIBITS - COLLECTS}
+    found |= {
+        stage: job_code(stage, model=MODEL.get(stage), task="classification" if stage == "train" else None)
+        for stage in JOBS.keys() - EXHIBITS - COLLECTS
+    }
     for kind in KINDS:
         found[f"collect_{kind}"] = job_code("collect_results", others=(f"studies.{kind}.collect.collect",))
     for name in (*exhibit_names("widths"), *exhibit_names("transfer")):
@@ -76,8 +80,16 @@ TRAINING = {"train", "train_model", "train_transferred"}
     [
         ("studies.widths.jobs", "DRIFT_IMAGES = 512", "DRIFT_IMAGES = 256", {"train_model"}),
         ("studies.widths.jobs", '"num_switches": len', '"num_switches": 1 + len', {"sweep_widths"}),
-        ("studies.widths.jobs", "run.widths[0], points)", "run.widths[0], 2 * points)", {"recalibrate_bn"}),
-        ("results.variants", 'int(variant.removeprefix("recal"))', "3", {"recalibrate_bn", *AWN}),
+        (
+            "studies.widths.jobs",
+            "run.widths[0], variant.recalibrated_widths",
+            "run.widths[0], 2 * variant.recalibrated_widths",
+            {"recalibrate_bn"},
+        ),
+        ("results.variants", "return Variant(int(widths)", "return Variant(1 + int(widths)", AWN),
+        ("tasks.classification", "label_smoothing = 0.0", "label_smoothing = 0.1", OF_A_TASK),
+        ("tasks.classification", "cross-entropy (nats)", "cross entropy in nats", set()),
+        ("tasks._supervised", "sums[metric][some] +=", "sums[metric][some] -=", OF_A_TASK),
         ("training.objectives", "def loss_weights(", "def loss_weights(_=None, *", TRAINING),
         ("training.methods", '("sandwich", "random")', '("random",)', TRAINING),
         ("training.methods", 'default=""', 'default="a paper"', set()),
@@ -96,7 +108,7 @@ TRAINING = {"train", "train_model", "train_transferred"}
         ("jobs.memory", "M_TRIM_THRESHOLD, KEPT_BYTES", "M_TRIM_THRESHOLD, 1", set()),
         ("jobs.resumable", "starting anew", "from the start", set()),
         ("jobs.resumable", "CHECK_EVERY = 20", "CHECK_EVERY = 10", TRAINING | {"search", "search_widths"}),
-        ("results.columns", "the course of training.", "a course.", TABLES),
+        ("results.columns", "its mean over the epoch", "mean over the epoch", TABLES),
         ("results.renderers.curves", "SIZE = (3.4, 3.7)", "SIZE = (3.4, 3.8)", AWN - MADE),
         ("papers.width_transfer.cosines", "MOST_NUMBERS = 12", "MOST_NUMBERS = 1", {"width_transfer.figure_a2"}),
         ("results.style", '"dpi": 150', '"dpi": 100', FIGURES),

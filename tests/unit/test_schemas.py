@@ -20,10 +20,15 @@ EVALUATION = {
     "method": "us_net",
     "label": "US-Net(4w)",
     "variant": "recal4",
+    "recalibrated_widths": 4,
+    "averaging": "exact",
+    "recalibration_images": 1024,
     "seed": 0,
     "state": "ok",
     "error": None,
-    "auc_pct": 90.5,
+    "test_set": "test",
+    "metric": "top1_pct",
+    "score": 90.5,
     "min_width_mult": 0.25,
     "max_width_mult": 1.0,
     "num_widths": 25,
@@ -37,7 +42,7 @@ FAILED = {
     "seed": 1,
     "state": "failed",
     "error": "out of memory",
-    **dict.fromkeys(["auc_pct", "num_widths", "num_switches", "params_stored"]),
+    **dict.fromkeys(["score", "num_widths", "num_switches", "params_stored"]),
 }
 
 
@@ -52,8 +57,8 @@ def test_rows_survive_a_round_trip(tmp_path):
     assert list(frame.columns) == TABLES["evaluations"].names
     assert frame.loc[0].to_dict() == {**EVALUATION, "error": frame.loc[0, "error"]}
     assert frame["error"].isna().tolist() == [True, False]
-    assert frame["auc_pct"].dtype == float
-    assert math.isnan(frame.loc[1, "auc_pct"])
+    assert frame["score"].dtype == float
+    assert math.isnan(frame.loc[1, "score"])
     assert frame["num_switches"].dtype == "Int64"
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
@@ -90,11 +95,11 @@ def test_the_file_says_what_its_columns_mean_and_where_it_comes_from(tmp_path):
 def test_pandas_duckdb_and_polars_read_the_same(tmp_path):
     path = tmp_path / "a.parquet"
     write_table(path, "evaluations", [EVALUATION, FAILED], {})
-    query = f"SELECT label, auc_pct, num_switches, error FROM '{path}' ORDER BY seed"
+    query = f"SELECT label, score, num_switches, error FROM '{path}' ORDER BY seed"
     rows = [("US-Net(4w)", 90.5, 4, None), ("US-Net(4w)", None, None, "out of memory")]
     assert duckdb.sql(query).fetchall() == rows
-    assert polars.read_parquet(path).select("label", "auc_pct", "num_switches", "error").rows() == rows
-    assert pd.read_parquet(path)["auc_pct"].isna().tolist() == [False, True]
+    assert polars.read_parquet(path).select("label", "score", "num_switches", "error").rows() == rows
+    assert pd.read_parquet(path)["score"].isna().tolist() == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -105,8 +110,8 @@ def test_pandas_duckdb_and_polars_read_the_same(tmp_path):
         (pd.DataFrame([EVALUATION]).drop(columns="seed"), "'evaluations': columns missing seed"),
         (with_value(seed=1.5), "column 'seed': expected int values"),
         (with_value(seed="0"), "column 'seed': expected int values; found string"),
-        (with_value(auc_pct="90"), "column 'auc_pct': expected float values; found string"),
-        (with_value(auc_pct=True), "column 'auc_pct': expected float values; found bool"),
+        (with_value(score="90"), "column 'score': expected float values; found string"),
+        (with_value(score=True), "column 'score': expected float values; found bool"),
         (with_value(label=3), "column 'label': expected string values; found int64"),
         (with_value(label=object()), "column 'label': expected string values"),
         (with_value(state=None), "column 'state': 1 of 1 values are null"),

@@ -61,7 +61,8 @@ def test_trained_model_is_that_of_train(finished, shapes):
     for name, value in expected.model.state_dict().items():
         assert torch.equal(model.state_dict()[name], value)
     rows = read_table(recorded_file(run_record(results, run), "history.parquet"))
-    assert rows["train_loss"].tolist() == [row["train_loss"] for row in expected.history]
+    assert rows["score"].tolist() == [row["score"] for row in expected.history]
+    assert rows["metric"].tolist() == ["top1_pct", "loss_nats"] * (len(rows) // 2)
 
 
 @pytest.mark.parametrize("name", [AWN, S_NET])
@@ -72,20 +73,24 @@ def test_sweep_is_the_accuracy_of_each_width(finished, shapes, name):
     path = sweep_record(results, evaluation)
     sweep = read_table(recorded_file(path, "sweep.parquet"))
     images = ((shapes.test_images.double() / 255 - shapes.mean[0]) / shapes.std[0]).float()
-    for _, row in sweep.iloc[::5].iterrows():
-        model.set_width_mult(row["width_mult"])
+    for width_mult, rows in list(sweep.groupby("width_mult"))[::5]:
+        row = rows.set_index("metric")["score"]
+        model.set_width_mult(width_mult)
         with torch.no_grad():
             logits = model(images)
-        assert row["test_top1_pct"] == pytest.approx(5.0 * (logits.argmax(1) == shapes.test_labels).sum().item())
-        assert row["test_loss"] == pytest.approx(F.cross_entropy(logits, shapes.test_labels).item(), rel=1e-4)
-    assert sorted(sweep.loc[sweep["is_trained"], "width_mult"]) == [0.25, 0.5, 0.75, 1.0]
+        assert row["top1_pct"] == pytest.approx(5.0 * (logits.argmax(1) == shapes.test_labels).sum().item())
+        assert row["loss_nats"] == pytest.approx(F.cross_entropy(logits, shapes.test_labels).item(), rel=1e-4)
+    assert set(sweep["test_set"]) == {"test"}
+    accuracy = sweep[sweep["metric"] == "top1_pct"]
+    assert sorted(accuracy.loc[accuracy["is_trained"], "width_mult"]) == [0.25, 0.5, 0.75, 1.0]
     assert set(sweep["num_images"]) == {20}
     measured = read_record(path).measured
-    assert measured["auc_pct"] == pytest.approx(auc_pct(sweep["width_mult"].tolist(), sweep["test_top1_pct"].tolist()))
+    area = pytest.approx(auc_pct(accuracy["width_mult"].tolist(), accuracy["score"].tolist()))
+    assert measured["summaries"] == [{"test_set": "test", "metric": "top1_pct", "score": area}]
     assert (measured["min_width_mult"], measured["max_width_mult"]) == (0.25, 1.0)
-    assert measured["num_widths"] == len(sweep)
+    assert measured["num_widths"] == len(accuracy)
     assert measured["num_switches"] == (4 if name == S_NET else 1)
-    assert all(low < high for low, high in pairwise(sweep["width_mult"]))
+    assert all(low < high for low, high in pairwise(accuracy["width_mult"]))
 
 
 def test_recalibration_keeps_the_weights_and_renews_the_statistics(finished):
@@ -102,6 +107,8 @@ def test_recalibration_keeps_the_weights_and_renews_the_statistics(finished):
         sweep = read_table(sweep_record(results, evaluation).with_name("sweep.parquet"))
         assert set(sweep["switch_width_mult"]) == set(model.norm1.width_mults)
         assert set(sweep["label"]) == {f"US-Net({points}w)"}
+        how = sweep[["recalibrated_widths", "averaging", "recalibration_images"]].drop_duplicates()
+        assert how.to_numpy().tolist() == [[points, "exact", 40]]
         measured = read_record(sweep_record(results, evaluation)).measured
         assert measured["num_switches"] == points
         assert measured["recalibration_time_s"] == read_record(path).measured["recalibration_time_s"]
@@ -126,11 +133,11 @@ def test_individual_network_is_swept_at_its_width(finished):
     study, results = finished
     evaluation = find_evaluation(study, "shapes/lenet_3c1l/i_net@0.5/seed0/as_trained")
     sweep = read_table(sweep_record(results, evaluation).with_name("sweep.parquet"))
-    assert sweep["width_mult"].tolist() == [0.5]
-    assert sweep["is_trained"].tolist() == [True]
+    assert sweep["width_mult"].tolist() == [0.5] * 2
+    assert sweep["is_trained"].tolist() == [True] * 2
     drift = read_table(run_record(results, evaluation.run).with_name("bn_drift.parquet"))
     assert len(drift) == 0
-    assert read_record(sweep_record(results, evaluation)).measured["auc_pct"] is None
+    assert read_record(sweep_record(results, evaluation)).measured["summaries"][0]["score"] is None
 
 
 def test_tables_say_where_they_come_from(finished):

@@ -10,11 +10,12 @@ import pytest
 from awnlib.results.blocks import markdown
 from awnlib.results.columns import TABLES
 from awnlib.results.exhibits import Exhibit, PanelConfig
-from awnlib.results.metrics import TOP1
 from awnlib.results.renderers import at_trained_widths, over_all_widths
 from awnlib.results.schemas import read_table, write_table_files
 from awnlib.results.seeds import with_paper_numbers
+from awnlib.tasks import task_metrics
 
+TOP1 = task_metrics("classification")[0]
 LABELS = {"awn": "AWN", "awn_plain_width": "AWN (plain width)", "s_net": "S-Net", "us_net": "US-Net", "i_net": "I-Net"}
 
 
@@ -23,7 +24,9 @@ TEST = {"test_set": "test", "metric": "top1_pct"}
 
 def exhibit(*methods, name="table2", **panel):
     panel = {"model": "lenet_3c1l", "dataset": "mnist5k", "paper_dataset": "fashion_mnist"} | panel
-    return Exhibit(f"any_width_networks.{name}", TOP1, [PanelConfig(**panel)], list(methods))
+    return Exhibit(
+        f"any_width_networks.{name}", task_metrics("classification")[0], [PanelConfig(**panel)], list(methods)
+    )
 
 
 def make_table1(shown, history, sweep, runs):

@@ -39,7 +39,6 @@ from awnlib.studies.widths.collect import collect
 from awnlib.studies.widths.config import parse_study
 from awnlib.models import create_model
 from awnlib.results.schemas import read_table
-from awnlib.papers.any_width_networks.tables import make_table2
 from tests.conftest import STUDY, finish, ten_shapes
 
 torch.set_num_threads(1)
@@ -58,8 +57,8 @@ assert set(runs.state) == set(evaluations.state) == {"ok"}, (list(runs.error), l
 assert set(sweep.method) == set(history.method) == set(methods)
 assert len(statistics) == len(drift) == 0
 assert sweep.switch_width_mult.isna().all()
-assert sweep.test_loss.notna().all()
-assert make_table2(study.tables["table2"], evaluations).value_pct.notna().all()
+assert sweep.score.notna().all()
+assert evaluations.score.notna().all()
 assert not list(create_model("bare").norms())
 """
 

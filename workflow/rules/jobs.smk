@@ -28,7 +28,7 @@ def inputs(stage):
     def files(wildcards):
         job = named(stage, wildcards)
         needs = {role: f"<results>/{need.record}" for role, need in job.needs.items()}
-        return {**prepared(job.images), **needs}
+        return {**(prepared(job.images) if job.images else {}), **needs}
 
     return files
 
@@ -38,7 +38,7 @@ def contents(stage):
 
     def digests(wildcards):
         job = named(stage, wildcards)
-        return contents_of(job.images, *job.parts)
+        return contents_of(job.images, *job.parts) if job.images else []
 
     return digests
 

@@ -140,7 +140,7 @@ def _draw_panel(
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     columns = 2 if len(curves) > 2 else 1
     scored = over == "width_mult" and any(curve.score is not None for curve in curves)
-    title = exhibit.metric.summary_label if scored else None
+    title = f"area under the curve (AUC, {exhibit.metric.unit})" if scored else None
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.4, ncols=columns, title=title)
 
 

@@ -22,9 +22,9 @@ from pydantic import Field, model_validator
 from awnlib.data.config import DatasetConfig
 from awnlib.models import model_names
 from awnlib.results.exhibits import Exhibit, exhibit_names, exhibit_row
-from awnlib.results.metrics import TOP1
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.studies.base import BaseStudy, name_problems, selected, unknown_names
+from awnlib.tasks import task_metrics
 from awnlib.training.methods import load_methods
 from awnlib.training.run import ModelConfig, RunConfig, TrackConfig, TrainConfig
 from awnlib.width_transfer.options import SupernetSettings, parse_settings
@@ -406,7 +406,7 @@ class TransferStudy(BaseStudy):
 
     def exhibit(self, name: str) -> Exhibit:
         """Return a figure of the paper by its full name; what it shows is in the tables."""
-        return Exhibit(name, TOP1)
+        return Exhibit(name, task_metrics("classification")[0])
 
     def label(self, row: str) -> str:
         """Return how an optimiser, or the baseline, is called in figures."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from awnlib.data import DataSet, all_test_batches, load_dataset
+from awnlib.data import DataSet, all_test_batches
 from awnlib.evaluation.sweep import sweep_widths
 from awnlib.jobs.records import recorded_file
 from awnlib.model_cost import cost
@@ -47,11 +47,11 @@ def network_spec(study: TransferStudy, task: Task, input_shape: tuple[int, int, 
 
 def search_widths(job: SearchWidths, at: Workplace) -> Work:
     """Run a width optimiser in one training configuration; leave its widths, ledger and course."""
-    study, cell, data, device, checkpoint = job.study, job.cell, at.data, at.device, at.checkpoint
+    study, cell, device, checkpoint = job.study, job.cell, at.device, at.checkpoint
     optimizer, options = study.search_settings(cell)
 
     def work(folder: Path) -> Mapping[str, Any]:
-        images = cell.task.configuration.choose_images(load_dataset(data), cell.seed)
+        images = cell.task.configuration.choose_images(at.images(), cell.seed)
         spec = network_spec(study, cell.task, images.image_shape, images.num_classes)
         settings = parse_settings(optimizer, options)
         result = search(images, spec, settings, seed=cell.seed, device=device, checkpoint=checkpoint)
@@ -67,11 +67,11 @@ def transfer_widths(job: TransferWidths, at: Workplace) -> Work:
 
     Leaves the vector. Fails with both numbers if the MACs cannot be matched within the study's tolerance.
     """
-    study, cell, data, searched = job.study, job.cell, at.data, at.needs["searched"]
+    study, cell, searched = job.study, job.cell, at.needs["searched"]
 
     def work(folder: Path) -> Mapping[str, Any]:
         vector = WidthVector.load(recorded_file(searched, WIDTHS))
-        target = _target(study, cell, load_dataset(data))
+        target = _target(study, cell, at.images())
         stacking, tolerance = cell.stacking or "average_block", study.transfer.macs_tolerance
         match = extrapolate(vector, target, stacking=stacking, tolerance=tolerance)
         match.vector.save(folder / WIDTHS)
@@ -86,11 +86,11 @@ def train_transferred(job: TrainTransferred, at: Workplace) -> Work:
     Leaves the widths, the model and its training history. Fails with both numbers if the network's MACs are further
     from the un-optimised target's than the study allows.
     """
-    study, cell, data, transferred = job.study, job.cell, at.data, at.needs.get("transferred")
+    study, cell, transferred = job.study, job.cell, at.needs.get("transferred")
     device, origin, checkpoint = at.device, at.origin, at.checkpoint
 
     def work(folder: Path) -> Mapping[str, Any]:
-        everything = load_dataset(data)
+        everything = at.images()
         target = _target(study, cell, everything)
         vector = _uniform(target) if transferred is None else WidthVector.load(recorded_file(transferred, WIDTHS))
         vector.check_fits(target)
@@ -124,8 +124,10 @@ def check_macs(found: int, target: int, tolerance: float) -> None:
 def evaluate(model: SlimmableModel, images: DataSet, device: torch.device, num_workers: int = 0) -> dict[str, Any]:
     """Return test accuracy and loss, MACs and parameters at full width."""
     batches = all_test_batches(images, TEST_BATCH, device, num_workers)
-    (row,) = sweep_widths(model, batches, [1.0])
-    return {name: row[name] for name in ("test_top1_pct", "test_loss", "num_images", "macs", "params")}
+    rows = sweep_widths(model, batches, [1.0])
+    scores = {row["metric"]: row["score"] for row in rows}
+    about = {name: rows[0][name] for name in ("num_images", "macs", "params")}
+    return {"test_top1_pct": scores["top1_pct"], "test_loss": scores["loss_nats"], **about}
 
 
 def _row(cell: Retraining) -> str:

@@ -101,6 +101,11 @@ class TrainTransferred(_ForTarget):
     minutes, memory = 1440, 4000
 
     @property
+    def extensions(self) -> tuple[str, ...]:
+        """The model and the task."""
+        return (*super().extensions, "tasks.classification")
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What is trained, but for the widths, and how close to the target's MACs they must be."""
         return {**self._run_settings(), "tolerance": self.study.transfer.macs_tolerance}

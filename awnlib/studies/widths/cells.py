@@ -7,10 +7,11 @@ Both are named by a path, ``dataset/model/method/seed0`` and ``dataset/model/met
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from awnlib.results.variants import AS_TRAINED, recalibration_points
+from awnlib.results.variants import Variant
 from awnlib.studies.widths.config import StudyConfig
 from awnlib.training.methods import Method
 from awnlib.training.run import ModelConfig, RunConfig
@@ -21,7 +22,12 @@ class Evaluation:
     """One dense width sweep of a trained run."""
 
     run: RunConfig
-    variant: str  # "as_trained" or "recal<number of widths>"
+    statistics: Variant = field(default_factory=Variant)
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant: "as_trained", or "recal10" and the like."""
+        return self.statistics.name
 
     @property
     def name(self) -> str:
@@ -31,8 +37,19 @@ class Evaluation:
     @property
     def label(self) -> str:
         """The name in tables and figures, as the papers write it: US-Net(10w)."""
-        points = recalibration_points(self.variant)
-        return self.run.method_settings.label + (f"({points}w)" if points else "")
+        words = self.statistics.words
+        return self.run.method_settings.label + (f"({words})" if words else "")
+
+
+def statistics_columns(evaluation: Evaluation, measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that say which BN statistics an evaluation uses, from what its record measured."""
+    statistics = evaluation.statistics
+    return {
+        "variant": evaluation.variant,
+        "recalibrated_widths": statistics.recalibrated_widths,
+        "averaging": measured.get("averaging", statistics.averaging),
+        "recalibration_images": measured.get("recalibration_images", statistics.num_images),
+    }
 
 
 def runs(study: StudyConfig) -> list[RunConfig]:
@@ -42,7 +59,7 @@ def runs(study: StudyConfig) -> list[RunConfig]:
 
 def evaluations(run_table: Iterable[RunConfig]) -> list[Evaluation]:
     """Return every dense sweep of the given runs."""
-    return [Evaluation(run, variant) for run in run_table for variant in _variants(run.method_settings)]
+    return [Evaluation(run, variant) for run in run_table for variant in variants(run.method_settings)]
 
 
 def _cell_runs(study: StudyConfig, model: str, dataset: str, method: str, seed: int) -> Iterator[RunConfig]:
@@ -52,7 +69,7 @@ def _cell_runs(study: StudyConfig, model: str, dataset: str, method: str, seed: 
     for individual_width in widths if settings.individual else [None]:
         yield RunConfig(
             dataset=dataset,
-            augment=study.datasets[dataset].augment,
+            augment=study.datasets[dataset].augment if dataset in study.datasets else "none",
             model=model,
             model_settings=study.models.get(model, ModelConfig()),
             method=method,
@@ -62,11 +79,14 @@ def _cell_runs(study: StudyConfig, model: str, dataset: str, method: str, seed: 
             seed=seed,
             train=study.train_settings(**cell),
             track=study.track,
+            task=study.task,
+            task_settings=study.task_settings,
         )
 
 
-def _variants(method: Method) -> list[str]:
-    return [f"recal{points}" for points in method.recalibration] or [AS_TRAINED]
+def variants(method: Method) -> list[Variant]:
+    """Return how a method's networks are evaluated."""
+    return [Variant(one.widths, one.averaging, one.num_images) for one in method.recalibrations] or [Variant()]
 
 
 def find_run(study: StudyConfig, name: str) -> RunConfig:

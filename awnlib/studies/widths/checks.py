@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
+
+from awnlib.data import ImageData
 from awnlib.models import create_structure
 from awnlib.settings import ConfigError
 from awnlib.studies.widths.cells import runs
 from awnlib.studies.widths.config import StudyConfig
+from awnlib.tasks import create_task
 from awnlib.training.base_counts import check_dimensions
 from awnlib.training.engine import model_spec
 from awnlib.training.run import RunConfig
@@ -37,9 +41,18 @@ def shape_of_images(image_size: int | None) -> tuple[int, int, int]:
     return channels, height, width
 
 
+def _no_images(shape: tuple[int, int, int]) -> ImageData:
+    """Return a data set with images of this shape, ten classes and no image."""
+    images, labels = torch.zeros(0, *shape, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64)
+    channels = (0.0,) * shape[0]
+    return ImageData("none", images, labels, images, labels, tuple("0123456789"), channels, channels, "nowhere")
+
+
 def _run_problems(study: StudyConfig, run: RunConfig) -> Iterator[str]:
-    spec = model_spec(run, shape_of_images(study.datasets[run.dataset].image_size), num_classes=10)
+    size = study.datasets[run.dataset].image_size if study.datasets else None
+    task = create_task(run.task, run.task_settings, _no_images(shape_of_images(size)) if study.datasets else None)
     try:
+        spec = model_spec(run, *task.network_shape())
         model = create_structure(**spec.model_dump())
     except ValueError as error:
         yield f"datasets.{run.dataset} with {run.model}: {error}"

@@ -16,8 +16,9 @@ from awnlib.jobs.provenance import merge_provenance
 from awnlib.jobs.records import Record, read_record, recorded_file
 from awnlib.results.columns import COLLECTED
 from awnlib.results.schemas import read_table, write_table
-from awnlib.studies.widths.cells import Evaluation, evaluations, runs
+from awnlib.studies.widths.cells import Evaluation, evaluations, runs, statistics_columns
 from awnlib.studies.widths.config import StudyConfig
+from awnlib.tasks import task_metrics
 from awnlib.training.run import RunConfig
 
 _FROM_RUNS = ("history", "bn_statistics", "bn_drift")
@@ -63,7 +64,7 @@ def collect_runs(run_table: Sequence[RunConfig], results: Path, tables: Path, *,
     origin = merge_provenance([record.provenance for record in records.values()], study=study)
     rows = {
         "runs": [_run_row(run, records[path]) for run, path in trained],
-        "evaluations": [_evaluation_row(evaluation, records[path]) for evaluation, path in swept],
+        "evaluations": [row for evaluation, path in swept for row in _evaluation_rows(evaluation, records[path])],
     }
     for name in rows:
         write_table(tables / f"{name}.parquet", name, rows[name], origin)
@@ -102,22 +103,18 @@ def _run_row(run: RunConfig, record: Record) -> dict[str, Any]:
     }
 
 
-def _evaluation_row(evaluation: Evaluation, record: Record) -> dict[str, Any]:
-    measured = (
-        "auc_pct",
-        "min_width_mult",
-        "max_width_mult",
-        "num_widths",
-        "num_switches",
-        "params_stored",
-        "sweep_time_s",
-        "recalibration_time_s",
-    )
-    return {
+def _evaluation_rows(evaluation: Evaluation, record: Record) -> list[dict[str, Any]]:
+    """Return a row for each test set and metric with one number for all widths; at least one, which names the state."""
+    measured = ("min_width_mult", "max_width_mult", "num_widths", "num_switches", "params_stored")
+    times = ("sweep_time_s", "recalibration_time_s")
+    about = {
         **_cell(evaluation.run),
         "label": evaluation.label,
-        "variant": evaluation.variant,
+        **statistics_columns(evaluation, record.measured),
         "state": record.state,
         "error": record.error,
-        **{name: record.measured.get(name) for name in measured},
+        **{name: record.measured.get(name) for name in (*measured, *times)},
     }
+    primary = task_metrics(evaluation.run.task)[0].name
+    nothing = [{"test_set": "test", "metric": primary, "score": None}]
+    return [about | summary for summary in record.measured.get("summaries") or nothing]

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from awnlib.channels import check_apart
+from awnlib.data.config import DatasetConfig
 from awnlib.models import model_names
 from awnlib.results.columns import COLLECTED
 from awnlib.results.exhibits import (
@@ -23,10 +24,10 @@ from awnlib.results.exhibits import (
     full_names,
     with_companions,
 )
-from awnlib.results.metrics import TOP1
 from awnlib.results.paper_values import paper_values
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.studies.base import BaseStudy, name_problems, one_name, selected, unknown_names
+from awnlib.tasks import TaskName, TaskSettings, needs_data, task_metrics
 from awnlib.training.methods import Method, load_methods
 from awnlib.training.run import ModelConfig, TrackConfig, TrainConfig
 
@@ -48,6 +49,20 @@ class RecalibrationConfig(Settings):
     )
     num_images: int = Field(default=1024, ge=2, description="training images used, drawn by the run's seed")
     batch_size: int = Field(default=128, ge=2, description="images per batch")
+
+    def taken_for_granted(self, name: str, method: Method) -> Method:
+        """Return a method whose recalibrations say only what these settings do not; raises a ConfigError if two agree.
+
+        So a recalibration has one name, whether or not it repeats the study's settings.
+        """
+        if all(isinstance(entry, int) for entry in method.recalibration):
+            return method
+        known = (None, self.averaging, self.num_images)
+        entries: list[Any] = []
+        for one in method.recalibrations:
+            differs = {key: value for key, value in one if key != "widths" and value not in known}
+            entries.append({"widths": one.widths, **differs} if differs else one.widths)
+        return parse(Method, method.model_dump() | {"recalibration": entries}, prefix=f"methods.{name}")
 
 
 class SweepConfig(Settings):
@@ -88,12 +103,19 @@ class OverrideConfig(Settings):
 class StudyConfig(BaseStudy):
     """A whole study: every table and figure, and through them every training run."""
 
+    datasets: dict[str, DatasetConfig] = Field(
+        default_factory=dict, description="data sets by a name of your choice; none for a task that makes its own"
+    )
     models: dict[str, ModelConfig] = Field(default_factory=dict, description="options of models, by model")
     widths: list[float] = Field(
         default_factory=lambda: [1.0, 0.75, 0.5, 0.25],
         description="fixed widths; the last is the smallest allowed",
     )
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict, description="changed and added methods")
+    task: TaskName = Field(
+        default="classification", description="what networks are trained for and judged by: a file of awnlib/tasks"
+    )
+    task_settings: TaskSettings = Field(default_factory=Settings, description="the task's own settings")
     train: TrainConfig = Field(default_factory=TrainConfig, description="hyper-parameters of every cell")
     overrides: list[OverrideConfig] = Field(default_factory=list, description="changes for some cells")
     recalibration: RecalibrationConfig = Field(
@@ -169,18 +191,22 @@ class StudyConfig(BaseStudy):
     def exhibit(self, name: str) -> Exhibit:
         """Return a table or figure, by its full name, with what its renderer needs of the study."""
         asked = self.exhibits[name if name in self.exhibits else companion_of(name) or name]
-        return Exhibit(name, TOP1, asked.panels, asked.methods, self.resolved_methods())
+        return Exhibit(name, task_metrics(self.task)[0], asked.panels, asked.methods, self.resolved_methods())
 
     @property
     def asks_of_networks(self) -> bool:
         """Whether only a network can tell if it fits: names of its dimensions or layers, the size of its images."""
         methods = self.resolved_methods()
         return self.track.layer is not None or any(
-            methods[method].width_vector or self.datasets[dataset].image_size for _, dataset, method in self.cells()
+            methods[method].width_vector or (dataset in self.datasets and self.datasets[dataset].image_size)
+            for _, dataset, method in self.cells()
         )
 
     @model_validator(mode="after")
     def _fits_together(self) -> StudyConfig:
+        if needs_data(self.task) != bool(self.datasets):
+            have = "a data set" if needs_data(self.task) else "no data sets, it makes its own"
+            raise ValueError(f"datasets: the task '{self.task}' needs {have}")
         methods = self.resolved_methods()
         problems = [problem for name in [*methods, *self.datasets] for problem in name_problems(name)]
         problems += self._unknown_names(methods)
@@ -199,10 +225,9 @@ class StudyConfig(BaseStudy):
             values = paper_values(name.partition(".")[0])
             for index, panel in enumerate(exhibit.panels):
                 where = f"exhibits.{name}.panels.{index}"
-                named += [
-                    (f"{where}.dataset", [panel.dataset], self.datasets),
-                    (f"{where}.model", [panel.model], model_names()),
-                ]
+                named.append((f"{where}.model", [panel.model], model_names()))
+                if self.datasets:  # a task without data sets gives any name to what it makes itself
+                    named.append((f"{where}.dataset", [panel.dataset], self.datasets))
                 if panel.paper_dataset is not None:
                     named.append((f"{where}.paper_dataset", [panel.paper_dataset], values.datasets()))
         for index, override in enumerate(self.overrides):
@@ -228,7 +253,7 @@ class StudyConfig(BaseStudy):
         except ConfigError as error:
             return error.problems
         problems = []
-        train_size = self.datasets[dataset].train_size
+        train_size = self.datasets[dataset].train_size if self.datasets else None
         if train_size is not None and train_size < train.batch_size:
             problems.append(
                 f"train.batch_size, with overrides: must be at most datasets.{dataset}.train_size ({train_size}), "
@@ -254,9 +279,15 @@ class StudyConfig(BaseStudy):
         ]
         return list(dict.fromkeys(shown))
 
+    @property
+    def shown_datasets(self) -> list[str]:
+        """The names of all data sets; of a task without any, the names that tables and figures give what it makes."""
+        return list(self.datasets) or list(dict.fromkeys(dataset for _, dataset, _ in self.cells()))
+
     def resolved_methods(self) -> dict[str, Method]:
         """Return every method that the study may name."""
-        return load_methods(self.methods)
+        rows = load_methods(self.methods)
+        return {name: self.recalibration.taken_for_granted(name, row) for name, row in rows.items()}
 
     def train_settings(self, *, model: str, dataset: str, method: str) -> TrainConfig:
         """Return the hyper-parameters of one cell, overrides applied in order."""

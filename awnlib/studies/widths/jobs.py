@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from awnlib.channels import evenly_spaced
-from awnlib.data import DataSet, all_test_batches, chosen_training_batches, load_dataset
-from awnlib.evaluation.auc import auc_pct
+from awnlib.data import load_dataset
+from awnlib.evaluation.auc import summarise
 from awnlib.evaluation.drift import bn_drift
 from awnlib.evaluation.recalibrate import recalibrate_bn
 from awnlib.evaluation.sweep import sweep_widths
@@ -20,11 +19,11 @@ from awnlib.jobs.records import read_record, recorded_file
 from awnlib.model_cost import plain_params, stored_params
 from awnlib.models import SlimmableModel, load_model, save_model
 from awnlib.results.schemas import write_table
-from awnlib.results.variants import recalibration_points
-from awnlib.seeding import rng
 from awnlib.studies.base import HISTORY, MODEL
 from awnlib.studies.shell import Work, Workplace
+from awnlib.studies.widths.cells import statistics_columns
 from awnlib.studies.widths.stages import RecalibrateBN, SweepWidths, TrainModel
+from awnlib.tasks import Task, create_task, task_metrics
 from awnlib.training.base_counts import with_base_counts
 from awnlib.training.engine import train
 from awnlib.training.objectives import fixed_widths
@@ -32,6 +31,7 @@ from awnlib.training.run import RunConfig
 
 STATISTICS, DRIFT, SWEEP = "bn_statistics.parquet", "bn_drift.parquet", "sweep.parquet"
 DRIFT_IMAGES = 512
+RECALIBRATION = ("recalibration_time_s", "averaging", "recalibration_images")  # measured, for the sweep to pass on
 
 
 def train_model(job: TrainModel, at: Workplace) -> Work:
@@ -39,13 +39,13 @@ def train_model(job: TrainModel, at: Workplace) -> Work:
     run, data, on, origin, checkpoint = job.cell, at.data, at.device, at.origin, at.checkpoint
 
     def work(folder: Path) -> Mapping[str, Any]:
-        images = load_dataset(data)
-        final = with_base_counts(run, images.image_shape, images.num_classes)
-        result = train(final, images, device=on, checkpoint=checkpoint)
+        task = run_task(run, data, on)
+        final = with_base_counts(run, *task.network_shape())
+        result = train(final, task.data, device=on, checkpoint=checkpoint)
         save_model(folder / MODEL, result.model, run=final.model_dump())
         write_table(folder / HISTORY, "history", _named(run, result.history), origin)
         write_table(folder / STATISTICS, "bn_statistics", _named(run, result.bn_statistics), origin)
-        drift = [] if run.individual_width is not None else _drift(result.model, run, images, on)
+        drift = [] if run.individual_width is not None else _drift(result.model, run, task)
         write_table(folder / DRIFT, "bn_drift", _named(run, drift), origin)
         return {
             "num_steps": result.num_steps,
@@ -63,19 +63,22 @@ def recalibrate_model(job: RecalibrateBN, at: Workplace) -> Work:
     """Recalibrate a trained run at evenly spaced widths; leave the model with the new statistics."""
     evaluation, settings = job.cell, job.study.recalibration
     run, data, trained, on = evaluation.run, at.data, at.needs["trained"], at.device
-    points = recalibration_points(evaluation.variant)
-    if points is None:
+    variant = evaluation.statistics
+    if variant.recalibrated_widths is None:
         raise ValueError(f"evaluation '{evaluation.name}' needs no recalibration")
 
     def work(folder: Path) -> Mapping[str, Any]:
         model = _load(trained, on)
-        batches = _training_batches(load_dataset(data), run, settings.num_images, settings.batch_size, on)
-        widths = evenly_spaced(run.widths[-1], run.widths[0], points)
+        averaging, num_images = variant.averaging or settings.averaging, variant.num_images or settings.num_images
+        batches = run_task(run, data, on).training_inputs(num_images, settings.batch_size, run.seed)
+        widths = evenly_spaced(run.widths[-1], run.widths[0], variant.recalibrated_widths or 0)
         started = time.monotonic()
-        recalibrate_bn(model, batches, widths, averaging=settings.averaging)
+        if any(model.norms()):  # else there is nothing to compute
+            recalibrate_bn(model, batches, widths, averaging=averaging)
         seconds = time.monotonic() - started
         save_model(folder / MODEL, model, run=run.model_dump())
-        return {"recalibration_time_s": seconds}
+        used = sum(len(inputs) for inputs in batches)
+        return {"recalibration_time_s": seconds, "averaging": averaging, "recalibration_images": used}
 
     return work
 
@@ -87,12 +90,12 @@ def sweep_model(job: SweepWidths, at: Workplace) -> Work:
 
     def work(folder: Path) -> Mapping[str, Any]:
         model = _load(trained, on)
-        batches = all_test_batches(load_dataset(data), settings.batch_size, on, run.train.num_workers)
+        task = run_task(run, data, on, batch_size=settings.batch_size)
         started = time.monotonic()
         trained_widths = _trained_widths(run, model)
         rows = sweep_widths(
             model,
-            batches,
+            task,
             trained=trained_widths,
             most_widths=settings.most_widths,
             between_switches=settings.between_switches,
@@ -100,10 +103,11 @@ def sweep_model(job: SweepWidths, at: Workplace) -> Work:
         seconds = time.monotonic() - started
         if run.individual_width is not None:
             rows = [{**row, "width_mult": run.individual_width} for row in rows]
-        names = {"variant": evaluation.variant, "label": evaluation.label}
+        recalibration = {name: read_record(trained).measured.get(name) for name in RECALIBRATION}
+        names = {**statistics_columns(evaluation, recalibration), "label": evaluation.label}
         write_table(folder / SWEEP, "sweep", [{**row, **names} for row in _named(run, rows)], origin)
-        recalibration = read_record(trained).measured.get("recalibration_time_s")
-        return {"sweep_time_s": seconds, "recalibration_time_s": recalibration, **_summary(model, rows)}
+        summaries = _summaries(run.task, rows)
+        return {"sweep_time_s": seconds, **recalibration, **_size(model, rows), "summaries": summaries}
 
     return work
 
@@ -128,10 +132,9 @@ def _named(run: RunConfig, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**names, "label": run.method_settings.label, "seed": run.seed, **row} for row in rows]
 
 
-def _summary(model: SlimmableModel, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    widths = [row["width_mult"] for row in rows]
+def _size(model: SlimmableModel, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    widths = {row["width_mult"] for row in rows}
     return {
-        "auc_pct": auc_pct(widths, [row["test_top1_pct"] for row in rows]) if len(rows) > 1 else None,
         "min_width_mult": min(widths),
         "max_width_mult": max(widths),
         "num_widths": len(widths),
@@ -140,14 +143,25 @@ def _summary(model: SlimmableModel, rows: list[dict[str, Any]]) -> dict[str, Any
     }
 
 
-def _drift(model: SlimmableModel, run: RunConfig, data: DataSet, device: torch.device) -> list[dict[str, Any]]:
-    return bn_drift(model, _training_batches(data, run, DRIFT_IMAGES, DRIFT_IMAGES, device), run.widths)
+def _summaries(task: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the one number of each test set and metric that has one over the widths."""
+    return [
+        {"test_set": test_set, "metric": metric.name, "score": summarise(metric, widths, scores)}
+        for test_set in dict.fromkeys(row["test_set"] for row in rows)
+        for metric in task_metrics(task)
+        if metric.summary is not None
+        for points in [[row for row in rows if (row["test_set"], row["metric"]) == (test_set, metric.name)]]
+        for widths, scores in [([row["width_mult"] for row in points], [row["score"] for row in points])]
+        if points
+    ]
 
 
-def _training_batches(
-    data: DataSet, run: RunConfig, num_images: int, batch_size: int, device: torch.device
-) -> list[Tensor]:
-    """Return normalised training images without augmentation, drawn at random by the run's seed."""
-    drawn = torch.randperm(len(data.train_labels), generator=rng(run.seed, "recalibration"))[:num_images]
-    batches = chosen_training_batches(data, drawn, batch_size, device, run.train.num_workers)
-    return [batch for batch, _ in batches]
+def run_task(run: RunConfig, data: Path | None, device: torch.device, **options: Any) -> Task:
+    """Return the task of a run, with its prepared data set if it has one."""
+    images = None if data is None else load_dataset(data)
+    return create_task(run.task, run.task_settings, images, device=device, num_workers=run.train.num_workers, **options)
+
+
+def _drift(model: SlimmableModel, run: RunConfig, task: Task) -> list[dict[str, Any]]:
+    inputs = task.training_inputs(DRIFT_IMAGES, DRIFT_IMAGES, run.seed)
+    return bn_drift(model, inputs, run.widths) if any(model.norms()) else []

@@ -22,8 +22,8 @@ class TrainModel(Job[StudyConfig, RunConfig]):
 
     @property
     def images(self) -> str:
-        """The run's data set."""
-        return self.cell.dataset
+        """The run's data set; empty if its task has none."""
+        return self.cell.dataset if self.study.datasets else ""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -37,8 +37,8 @@ class TrainModel(Job[StudyConfig, RunConfig]):
 
     @property
     def extensions(self) -> tuple[str, ...]:
-        """The model."""
-        return (f"models.{self.cell.model}",)
+        """The model and the task."""
+        return (f"models.{self.cell.model}", f"tasks.{self.cell.task}")
 
     @property
     def num_processes(self) -> int:
@@ -58,8 +58,13 @@ class _Evaluate(Job[StudyConfig, Evaluation]):
 
     @property
     def images(self) -> str:
-        """The run's data set."""
-        return self.cell.run.dataset
+        """The run's data set; empty if its task has none."""
+        return self.cell.run.dataset if self.study.datasets else ""
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The task."""
+        return (f"tasks.{self.cell.run.task}",)
 
     @property
     def about(self) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from awnlib.papers.width_transfer.cosines import similarity_matrix
 from awnlib.papers.width_transfer.drawing import style_of
 from awnlib.results.columns import TABLES
 from awnlib.results.exhibits import Exhibit, renderer_of
-from awnlib.results.metrics import TOP1
+from awnlib.tasks import task_metrics
 from tests.unit.width_transfer.transfer_tables import similarity_rows, transfer_rows, widths_rows
 
+TOP1 = task_metrics("classification")[0]
 EMPTY = {name: pd.DataFrame(columns=TABLES[name].names) for name in ("transfer", "widths", "similarity")}
 
 
