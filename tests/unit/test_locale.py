@@ -23,7 +23,7 @@ from awnlib.studies.widths.config import load_study
 from awnlib.jobs.digest import code_digest
 from awnlib.jobs.logs import log_to
 from awnlib.jobs.records import Record, read_record, write_record
-from awnlib.report.study_report import write_report
+from awnlib.report.report import write_report
 from awnlib.results.schemas import write_table_files
 
 folder = Path(sys.argv[1])

@@ -92,6 +92,6 @@ def test_studies_with_widths_that_are_one_are_refused(study_data):
 )
 def test_networks_of_a_study_know_their_trained_widths(study_data, method, trained):
     panel = {"model": "lenet_3c1l", "dataset": next(iter(study_data["datasets"]))}
-    exhibits = {"tables": {"table2": {"panels": [panel], "methods": [method]}}, "figures": {}}
-    (run,) = runs(parse_study(study_data | exhibits | {"widths": [1.0, 0.6, 0.3], "seeds": [0]}))
+    exhibits = {"any_width_networks.table2": {"panels": [panel], "methods": [method]}}
+    (run,) = runs(parse_study(study_data | {"exhibits": exhibits, "widths": [1.0, 0.6, 0.3], "seeds": [0]}))
     assert model_spec(run, (1, 28, 28), 10).switches == trained

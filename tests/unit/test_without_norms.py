@@ -39,14 +39,16 @@ from awnlib.studies.widths.collect import collect
 from awnlib.studies.widths.config import parse_study
 from awnlib.models import create_model
 from awnlib.results.schemas import read_table
+from awnlib.results.exhibits import renderer_of
 from tests.conftest import STUDY, finish, ten_shapes
 
 torch.set_num_threads(1)
 panel = {"model": "bare", "dataset": "shapes"}
 methods = ["awn", "awn_rs", "s_net", "us_net"]
 train = {"num_epochs": 2, "batch_size": 20, "lr": 0.05}
-table = {"panels": [panel], "methods": methods}
-study = parse_study(STUDY | {"train": train, "tables": {"table2": table}, "widths": [1.0, 0.5], "device": "cpu"})
+name = "any_width_networks.table2"
+exhibits = {name: {"panels": [panel], "methods": methods}}
+study = parse_study(STUDY | {"train": train, "exhibits": exhibits, "widths": [1.0, 0.5], "device": "cpu"})
 finish(study, ten_shapes(), Path("results"))
 collect(study, Path("results"), Path("tables"))
 runs, evaluations, sweep, history, statistics, drift = (
@@ -58,7 +60,7 @@ assert set(sweep.method) == set(history.method) == set(methods)
 assert len(statistics) == len(drift) == 0
 assert sweep.switch_width_mult.isna().all()
 assert sweep.score.notna().all()
-assert evaluations.score.notna().all()
+assert renderer_of(name).make(study.exhibit(name), {"evaluations": evaluations}).score.notna().all()
 assert not list(create_model("bare").norms())
 """
 

@@ -5,13 +5,14 @@ import json
 import pandas as pd
 import pytest
 import yaml
-from awnlib.report.transfer_published import contents
 from PIL import Image
 
 from awnlib.jobs.records import Record, write_record
 from awnlib.report.publish import PublishError, publish
 from awnlib.report.results_page import write_page
+from awnlib.report.transfer import contents
 from awnlib.results.columns import TABLES
+from awnlib.results.exhibits import PAPERS
 from awnlib.results.schemas import read_table, write_table
 from awnlib.studies.base import study_yaml
 from awnlib.studies.kinds import load_any_study
@@ -53,7 +54,7 @@ SETTINGS = {
     },
 }
 TOP1 = {"uniform": 70.0, "dmcp": 74.0, "folded": 75.0}
-PAPERS = ("awnlib/papers/any_width_networks/setting.yaml", "awnlib/papers/width_transfer/setting.yaml")
+PAPER = PAPERS / "width_transfer/setting.yaml"
 
 
 def transfer_row(study, axis, cell):
@@ -107,11 +108,11 @@ def results(tmp_path):
 
 
 @pytest.fixture
-def page(repository, tmp_path):
+def page(tmp_path):
     """Return a function that writes the page and returns it."""
 
     def make():
-        write_page(tmp_path / "docs", *(load_any_study(repository / name) for name in PAPERS))
+        write_page(tmp_path / "docs")
         return (tmp_path / "docs/README.md").read_text()
 
     return make
@@ -130,9 +131,11 @@ def test_what_is_published(results, tmp_path):
         *(f"{name}.{suffix}" for name in study.tables for suffix in ("parquet", "md")),
         *(f"{name}.png" for name in study.figures),
     }
-    assert {"transfer.md", "datasets.parquet", "width.png", "similarity.png"} <= set(published)
+    assert {"transfer.md", "datasets.parquet", "width_transfer.figure3.png", "width_transfer.figure_a2.png"} <= set(
+        published
+    )
     assert published["transfer.parquet"] == (results / "tables/transfer.parquet").read_bytes()
-    with Image.open(tmp_path / "docs/transfer/width.png") as figure:
+    with Image.open(tmp_path / "docs/transfer/width_transfer.figure3.png") as figure:
         assert (figure.mode, figure.size) == ("P", (256, 256))
     assert load_transfer_study(tmp_path / "docs/transfer/study.yaml").data_folder is None
 
@@ -154,7 +157,7 @@ def test_the_section_of_the_page(results, tmp_path, page):
     publish(results, tmp_path / "docs", notes=notes)
     text = page()
     assert "| [transfer](#transfer) | A & B | 2 min | 3 of 4 |" in text
-    assert "Studies of width transfer repeat Width Transfer" in text
+    assert "The papers are\nWidth Transfer (Chin, Marculescu and Morcos, 2021).\n" in text
     assert "Fast & <small>." in text
     assert "- Time: searches 2 min in 10 jobs, the longest 10 s; retrainings 28 s in 14 jobs, the longest 2 s." in text
     place = "ResNet18, MNIST-5k, 1x wide, 1x deep"
@@ -165,8 +168,10 @@ def test_the_section_of_the_page(results, tmp_path, page):
     assert "folded finds better widths than DMCP | **holds** | direct: folded 75.00" in text
     assert "**Accuracy and overhead**\n\n| axis" in text
     assert "**Widths by dimension**" not in text
-    assert "![From narrower networks](transfer/width.png)\n\n**From narrower networks.** Test accuracy" in text
-    assert "### What differs from the paper's setting\n\n- 2 seeds instead of 3\n" in text
+    title = "From narrower and from shallower networks"
+    assert f"![{title}](transfer/width_transfer.figure3.png)\n\n**{title}.** Test accuracy" in text
+    paper = "Width Transfer (Chin, Marculescu and Morcos, 2021)"
+    assert f"### What differs from the setting of {paper}\n\n- 2 seeds instead of 3\n" in text
     assert "### Notes\n\nBy *hand*.\n" in text
     assert "[widths.parquet](transfer/widths.parquet)" in text
     assert "### Model size" not in text
@@ -175,7 +180,7 @@ def test_the_section_of_the_page(results, tmp_path, page):
 def test_a_second_call_gives_the_same_bytes_and_drops_what_is_no_longer_made(results, tmp_path, page):
     publish(results, tmp_path / "docs")
     first = page(), contents_of(tmp_path / "docs")
-    for name in ("compound.png", "table1.md"):
+    for name in ("width_transfer.figure6.png", "any_width_networks.table1.md"):
         (tmp_path / "docs/transfer" / name).write_text("old")
     publish(results, tmp_path / "docs")
     assert (page(), contents_of(tmp_path / "docs")) == first
@@ -196,7 +201,10 @@ FIRST = r"retraining width: resnet18/mnist5k/w1-d1-s1/uniform/seed0"
     ("damage", "message"),
     [
         (lambda folder: (folder / "complete.json").unlink(), r"complete\.json is missing"),
-        (lambda folder: (folder / "figures/width.png").unlink(), r"figures/width\.png is missing"),
+        (
+            lambda folder: (folder / "figures/width_transfer.figure3.png").unlink(),
+            r"figures/width_transfer\.figure3\.png is missing",
+        ),
         (lambda folder: (folder / "tables/similarity.parquet").unlink(), r"tables/similarity\.parquet is missing"),
         (
             lambda folder: change(folder, state="failed", error="ValueError:\nwhy", test_top1_pct=None),
@@ -230,10 +238,10 @@ def test_both_kinds_of_study_are_told_apart(results, repository):
     assert load_any_study(repository / "configs/ci.yaml") == load_study(repository / "configs/ci.yaml")
 
 
-def test_departures_name_what_differs(repository):
-    paper = load_transfer_study(repository / PAPERS[1])
+def test_departures_name_what_differs():
+    paper = load_transfer_study(PAPER)
     assert departures(paper, paper) == []
-    ours = yaml.safe_load((repository / PAPERS[1]).read_text())
+    ours = yaml.safe_load(PAPER.read_text())
     ours["seeds"] = [0]
     ours["datasets"]["cifar100"] = {"source": "cifar100", "train_size": 5000}
     ours["transfer"]["train"] |= {"num_epochs": 10, "schedule": "linear"}

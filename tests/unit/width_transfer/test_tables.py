@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from awnlib.report.transfer_report import findings, write_transfer_report
 
 from awnlib.files import sha256
 from awnlib.jobs.records import read_record, write_record
+from awnlib.report.report import write_report
+from awnlib.report.transfer import findings
 from awnlib.results.columns import TABLES
 from awnlib.results.schemas import read_provenance, read_table
 from awnlib.studies.shell import do_job
@@ -239,13 +240,13 @@ def test_findings_compare_with_uniform_and_direct():
 
 def test_the_report_holds_everything(finished, tables, tmp_path):
     study, _ = finished
-    picture = tmp_path / "data.svg"
+    picture = tmp_path / "figure5.svg"
     picture.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     page = tmp_path / "report.html"
-    write_transfer_report(
-        page, study=study, tables=tables, figures={"data": picture}, provenance={"torch": "2"}, files=[picture]
-    )
+    figures = {"width_transfer.figure5": picture}
+    write_report(page, study=study, tables=tables, figures=figures, provenance={"torch": "2"}, files=[picture])
     text = page.read_text()
-    for words in ("Study tiny", "Width transfer", "From fewer images", "2.5 times", "One data set against another",
-                  "Every search and retraining succeeded.", "macs_tolerance", 'href="data.svg"'):  # fmt: skip
+    for words in ("Study tiny", "Width transfer", "From smaller images and from fewer", "2.5 times",
+                  "One data set against another",
+                  "Every search and retraining succeeded.", "macs_tolerance", 'href="figure5.svg"'):  # fmt: skip
         assert words in text
