@@ -41,6 +41,7 @@ else:
 
 
 include: "workflow/rules/collect.smk"
+include: "workflow/rules/exhibits_common.smk"
 include: "workflow/rules/exhibits.smk"
 include: "workflow/rules/report.smk"
 

@@ -1,39 +1,9 @@
 # One rule for all tables of papers and one for all their figures, from parquet tables alone: to restyle one trains nothing.
-from awnlib.results.exhibits import needs_of, renderer_path
 
 
 localrules:
     make_table,
     draw_figure,
-
-
-wildcard_constraints:
-    exhibit="|".join(map(re.escape, STUDY.shown)) or "none",
-
-
-def exhibit_tables(wildcards):
-    """The tables of the study that an exhibit is made from."""
-    return {
-        name: f"<results>/tables/{name}.parquet" for name in needs_of(wildcards.exhibit)
-    }
-
-
-def exhibit_settings(wildcards):
-    """What an exhibit shows, of which row of which paper, and the paper's numbers: a change here makes it again."""
-    exhibit = STUDY.exhibit(wildcards.exhibit)
-    return {
-        "row": exhibit.row.model_dump(),
-        "panels": [panel.model_dump() for panel in exhibit.panels],
-        "methods": exhibit.methods,
-        "paper": exhibit.paper.of_exhibit(exhibit.short_name),
-    }
-
-
-def exhibit_code(rule_name):
-    """The code that makes an exhibit, its renderer among it."""
-    return lambda wildcards: job_code(
-        rule_name, others=(renderer_path(wildcards.exhibit),)
-    )
 
 
 rule make_table:
@@ -43,6 +13,8 @@ rule make_table:
         multiext("<results>/tables/{exhibit}", ".parquet", ".csv", ".md"),
     log:
         "<results>/logs/make_table/{exhibit}.log",
+    wildcard_constraints:
+        exhibit=one_of([name for name in KNOWN if is_table(name)]),
     conda:
         "../envs/awnlib.yaml"
     params:
@@ -61,6 +33,8 @@ rule draw_figure:
         multiext("<results>/figures/{exhibit}", ".png", ".svg"),
     log:
         "<results>/logs/draw_figure/{exhibit}.log",
+    wildcard_constraints:
+        exhibit=one_of([name for name in KNOWN if not is_table(name)]),
     conda:
         "../envs/awnlib.yaml"
     params:

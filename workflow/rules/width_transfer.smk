@@ -10,8 +10,6 @@ from awnlib.studies.transfer.stages import (
 localrules:
     transfer_widths,
     collect_transfer,
-    draw_transfer,
-    report_transfer,
 
 
 # One job for each search. Its resume points are no declared outputs, so that they survive a killed job.

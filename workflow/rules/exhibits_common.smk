@@ -1,0 +1,39 @@
+# What the rules of tables and figures ask of the study.
+from awnlib.results.exhibits import exhibit_names, is_table, needs_of, renderer_path
+
+KNOWN = exhibit_names(STUDY.kind)
+
+
+def one_of(names):
+    """The pattern of some names."""
+    return "|".join(map(re.escape, names)) or "none"
+
+
+def exhibit_tables(wildcards):
+    """The tables of the study that an exhibit is made from; one that it lacks is refused before any job starts."""
+    if wildcards.exhibit not in STUDY.shown:
+        there = ", ".join(STUDY.shown)
+        raise WorkflowError(
+            f"{ORIGIN}: there is no {wildcards.exhibit} in this study (it has: {there})"
+        )
+    return {
+        name: f"<results>/tables/{name}.parquet" for name in needs_of(wildcards.exhibit)
+    }
+
+
+def exhibit_settings(wildcards):
+    """What an exhibit shows, of which row of which paper, and the paper's numbers: a change here makes it again."""
+    exhibit = STUDY.exhibit(wildcards.exhibit)
+    return {
+        "row": exhibit.row.model_dump(),
+        "panels": [panel.model_dump() for panel in exhibit.panels],
+        "methods": exhibit.methods,
+        "paper": exhibit.paper.of_exhibit(exhibit.short_name),
+    }
+
+
+def exhibit_code(rule_name):
+    """The code that makes an exhibit, its renderer among it."""
+    return lambda wildcards: job_code(
+        rule_name, others=(renderer_path(wildcards.exhibit),)
+    )
