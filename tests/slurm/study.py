@@ -16,7 +16,7 @@ from awnlib.jobs.checkpoint import load_tensors
 from awnlib.jobs.records import read_record, recorded_file
 from awnlib.results.columns import COLLECTED
 from awnlib.results.schemas import read_table
-from tests.workflow.conftest import create_workflow, small_study
+from tests.workflow.conftest import TABLE, create_workflow, small_study
 
 REPOSITORY = Path(__file__).parents[2]
 SITE = Path(__file__).parent / "site"
@@ -137,7 +137,7 @@ class Study:
 
     def tables(self) -> dict[str, str]:
         """Every table as text, without what is measured by the clock."""
-        names = [*COLLECTED, "table2"]
+        names = [*COLLECTED, TABLE]
         frames = {name: read_table(self.results / "tables" / f"{name}.parquet") for name in names}
         return {name: frame.drop(columns=MEASURED, errors="ignore").to_csv() for name, frame in frames.items()}
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 COPIED = ("Snakefile", "config.yaml", "configs", "profiles", "workflow")
+TABLE = "any_width_networks.table2"
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def finished_workflow(repository, tmp_path_factory, ci_study):
 
 
 def small_study(name, *methods, **changes):
-    """Return a study of one table and one figure on a hundred digits; a job takes about a second."""
+    """Return a study of one table on a hundred digits; a job takes about a second."""
     exhibit = {"panels": [{"model": "lenet_3c1l", "dataset": "digits"}], "methods": list(methods)}
     return {
         "study": name,
@@ -94,7 +95,7 @@ def small_study(name, *methods, **changes):
         "datasets": {"digits": {"source": "mnist5k", "train_size": 100, "test_size": 50}},
         "train": {"num_epochs": 1, "batch_size": 20, "lr": 0.05},
         "recalibration": {"num_images": 40},
-        "tables": {"table2": exhibit},
+        "exhibits": {TABLE: exhibit},
         **changes,
     }
 

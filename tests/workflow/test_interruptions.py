@@ -23,7 +23,8 @@ def broken(make_study):
     """A study in which one method diverges, and one data set turns out to have fewer images than a batch."""
     study = make_study("broken", "awn", "shared_bn")
     study["datasets"]["tiny"] = {**study["datasets"]["digits"], "image_size": 16, "train_size": None}
-    study["figures"] = {"figure5": {"panels": [{"model": "lenet_3c1l", "dataset": "tiny"}], "methods": ["awn"]}}
+    panels = [{"model": "lenet_3c1l", "dataset": "tiny"}]
+    study["exhibits"]["any_width_networks.figure5"] = {"panels": panels, "methods": ["awn"]}
     study["overrides"] = [
         {"method": "shared_bn", "dataset": "digits", "train": {"lr": 1.0e30}},
         {"dataset": "tiny", "train": {"batch_size": 10000}},
@@ -53,11 +54,12 @@ def test_failed_cells_are_holes_and_the_mended_study_completes(workflow, broken)
 
     # Everything that does not need the lost cells is there.
     assert not (results / "complete.json").exists()
-    table = read_table(results / "tables" / "table2.parquet").set_index("method")
+    table = read_table(results / "tables" / "any_width_networks.table2.parquet").set_index("method")
     assert table["missing"].to_dict() == {"awn": 0, "shared_bn": 1}
-    assert table.loc["awn", "value_pct"] > 0
-    assert table["value_pct"].isna().to_dict() == {"awn": False, "shared_bn": True}
-    assert all((results / name).exists() for name in ("report.html", "figures/figure5.png", "figures/figure5_macs.svg"))
+    assert table.loc["awn", "score"] > 0
+    assert table["score"].isna().to_dict() == {"awn": False, "shared_bn": True}
+    figures = [f"figures/any_width_networks.{name}" for name in ("figure5.png", "figure5_macs.svg")]
+    assert all((results / name).exists() for name in ("report.html", *figures))
     states = read_table(results / "tables" / "runs.parquet").set_index(["dataset", "method"])["state"]
     assert states[("digits", "shared_bn")] == "diverged"
     assert states[("tiny", "awn")] == "failed"
@@ -73,7 +75,7 @@ def test_failed_cells_are_holes_and_the_mended_study_completes(workflow, broken)
     code, output = workflow.call()
     assert code == 0, output
     assert (results / "complete.json").exists()
-    assert read_table(results / "tables" / "table2.parquet")["missing"].sum() == 0
+    assert read_table(results / "tables" / "any_width_networks.table2.parquet")["missing"].sum() == 0
     assert (results / f"runs/{DIGITS}/awn/seed0/record.json").read_bytes() == kept
 
 

@@ -12,7 +12,12 @@ from awnlib.studies.kinds import load_any_study, study_jobs
 
 RUN = "digits/lenet_3c1l/awn/seed0"
 REPOSITORY = Path(__file__).parents[2]
-CONFIGS = [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "configs").glob("*.yaml"))]
+CONFIGS = [
+    REPOSITORY / "config.yaml",
+    *sorted((REPOSITORY / "configs").glob("*.yaml")),
+    *sorted((REPOSITORY / "awnlib/papers").glob("*/setting.yaml")),
+]
+EVERY_STUDY = pytest.mark.parametrize("config", CONFIGS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 SOURCES = [REPOSITORY / "Snakefile", *sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))]
 RULES = {
     name: body
@@ -21,18 +26,19 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
+@EVERY_STUDY
 def test_lint(workflow, config):
     workflow.configure(yaml.safe_load(config.read_text()))
     code, output = workflow.call("--lint")
     assert code == 0, output
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
+@EVERY_STUDY
 def test_whole_study_can_be_planned(workflow, config):
-    planned = workflow.planned(yaml.safe_load(config.read_text()))
+    study = yaml.safe_load(config.read_text())
+    planned = workflow.planned(study)
     assert planned["all"] == 1
-    if config.name.startswith("width_transfer"):
+    if "transfer" in study:
         assert planned["train_transferred"] > planned["transfer_widths"] >= planned["search_widths"] >= 1
     else:
         assert planned["sweep_widths"] >= planned["train_model"] >= 1
@@ -75,15 +81,14 @@ def test_fewer_gpus_than_processes_are_refused(workflow, config, rule):
 
 def test_the_documented_imagenet_command_gives_every_job_its_gpus(workflow):
     """As in docs/width_transfer.md, for a smaller study: one GPU for a search, eight for a retraining."""
+    paper = "awnlib/papers/width_transfer/setting.yaml"
     text = (REPOSITORY / "docs/width_transfer.md").read_text().replace("\\\n", " ")
-    [command] = re.findall(r"^snakemake (.*width_transfer_imagenet\.yaml[^#\n]*)", text, re.MULTILINE)
+    [command] = re.findall(rf"^snakemake (.*{paper}[^#\n]*)", text, re.MULTILINE)
     study = yaml.safe_load((REPOSITORY / "configs/width_transfer_ci.yaml").read_text())
     study["transfer"]["train"] |= {"num_processes": 8, "batch_size": 48}
     workflow.configure(study)
     speechless(workflow)
-    code, output = workflow.call(
-        *command.replace("awnlib/papers/width_transfer/setting.yaml", "study.yaml").split(), "-n"
-    )
+    code, output = workflow.call(*command.replace(paper, "study.yaml").split(), "-n")
     assert code == 0, output
     asked = re.findall(r"^rule (search_widths|train_transferred):$.*?\bgpu=(\d+)", output, re.MULTILINE | re.DOTALL)
     assert set(asked) == {("search_widths", "1"), ("train_transferred", "8")}
@@ -123,16 +128,15 @@ def plain_call(workflow, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "folder", "shown"),
-    [((), "demo", "figure5"), (("--config", "study=mine", "only=table1"), "mine", "table1")],
+    ("arguments", "folder", "figures"),
+    [((), "demo", True), (("--config", "study=mine", "only=table1"), "mine", False)],
 )
-def test_plain_call_runs_the_default_study(workflow, arguments, folder, shown):
+def test_plain_call_runs_the_default_study(workflow, arguments, folder, figures):
     code, output = plain_call(workflow, "--dry-run", *arguments)
     assert code == 0, output
     assert set(re.findall(r"results/(\w+)/", output)) == {folder}
-    assert f"results/{folder}/tables/table1.md" in output
-    assert f"rule {shown}:" in output
-    assert ("rule figure5:" in output) == (shown == "figure5")
+    assert "making any_width_networks.table1" in output
+    assert ("drawing any_width_networks.figure5_macs" in output) == figures
 
 
 def test_jobs_read_the_configuration_of_the_call(workflow, make_study):
@@ -150,22 +154,30 @@ def test_jobs_read_the_configuration_of_the_call(workflow, make_study):
 def test_wrong_names_on_the_command_line_are_refused(workflow):
     code, output = plain_call(workflow, "--dry-run", "--config", "only=mobilenet_v2")
     assert code == 1
-    assert "config.yaml cannot be used:\n  - only: no table or figure shows mobilenet_v2" in output
+    assert "config.yaml cannot be used:\n  - only: nothing in this study has mobilenet_v2" in output
 
 
 @pytest.mark.parametrize(
-    ("shown", "file", "missing"),
+    ("only", "file", "shown"),
     [
-        ("table2", "tables/table1.md", "table1"),
-        ("table2", "figures/figure4.svg", "figure4"),
-        ("table1", "figures/figure5_macs.png", "figure5"),
+        ("table2", "tables/any_width_networks.table1.md", ["table2"]),
+        ("table2", "figures/any_width_networks.figure4.svg", ["table2"]),
+        ("table1", "figures/any_width_networks.figure5_macs.png", ["table1"]),
+        ("figure5", "tables/any_width_networks.table1.parquet", ["figure5", "figure5_macs"]),
     ],
 )
-def test_an_exhibit_that_the_study_lacks_is_refused_before_any_job(workflow, shown, file, missing):
-    code, output = plain_call(workflow, "--config", f"only={shown}", "--", f"results/demo/{file}")
+def test_an_exhibit_that_the_study_lacks_is_refused_before_any_job(workflow, only, file, shown):
+    code, output = plain_call(workflow, "--config", f"only={only}", "--", f"results/demo/{file}")
     assert code == 1
-    assert f"config.yaml: there is no {missing} in this study (it has: {shown})" in output
+    there = ", ".join(f"any_width_networks.{name}" for name in shown)
+    assert f"config.yaml: there is no {Path(file).stem} in this study (it has: {there})" in output
     assert not workflow.results("demo").exists()
+
+
+def test_a_table_is_not_drawn_as_a_figure(workflow):
+    code, output = plain_call(workflow, "--", "results/demo/figures/any_width_networks.table1.png")
+    assert code == 1
+    assert "No rule to produce results/demo/figures/any_width_networks.table1.png" in output
 
 
 UNKNOWN = "there is no {} '{}' in this study (it has: {})"

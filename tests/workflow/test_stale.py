@@ -12,7 +12,8 @@ from PIL import Image
 import awnlib
 
 CELL = "pets/lenet_3c1l"
-AFTER = {"collect_results", "table2", "figure5", "figure5_macs", "report", "check_study", "all"}
+PAPER = "papers/any_width_networks"
+AFTER = {"collect_results", "make_table", "draw_figure", "report", "check_study", "all"}
 SHOWN = AFTER - {"collect_results"}
 EVALUATED = {"recalibrate_bn", "sweep_widths", *AFTER}
 TRAINED = {"train_model", *EVALUATED}
@@ -32,9 +33,9 @@ def done(make_workflow, make_study):
         write_image(workflow.folder / "data" / "pets" / split / kind / f"{index}.png", index)
     pets = {"source": "image_folder", "path": "pets", "mean": [0.5] * 3, "std": [0.3] * 3}
     exhibit = {"panels": [{"model": "lenet_3c1l", "dataset": "pets"}], "methods": ["awn", "us_net"]}
-    study = make_study("stale", "awn", "us_net", datasets={"pets": pets}, figures={"figure5": exhibit})
+    study = make_study("stale", "awn", "us_net", datasets={"pets": pets})
     study |= {
-        "tables": {"table2": exhibit},
+        "exhibits": {f"any_width_networks.{name}": exhibit for name in ("table2", "figure5")},
         "recalibration": {"num_images": 10},
         "methods": {"us_net": {"recalibration": [4]}},
     }
@@ -136,8 +137,9 @@ def nothing(workflow):
     """Change nothing."""
 
 
-DRAWN = {"figure5", "figure5_macs", "report", "check_study", "all"}
 REPORTED = {"report", "check_study", "all"}
+DRAWN = {"draw_figure", *REPORTED}
+MADE = {"make_table", *REPORTED}
 TABLE = {
     "nothing": (nothing, set()),
     # images: what follows from their content is known when they are prepared
@@ -167,7 +169,13 @@ TABLE = {
     "preparing": (edit("data/decode", "def drop_unused_colour(", "def drop_unused_colour(_=None, *"), {"prepare_data"}),
     "figures": (edit("results/style", '"dpi": 150', '"dpi": 100'), DRAWN),
     "another method": (edit("training/methods.yaml", "\ns_net:", "\ns_net2:\n  base: s_net\n\ns_net:"), set()),
-    "template of the report": (edit("report/report.html.jinja", "{# The page", "{# A page"), REPORTED),
+    "one renderer": (edit("results/renderers/curves", "SIZE = (3.4, 3.7)", "SIZE = (3.4, 3.8)"), DRAWN),
+    "another renderer": (edit("results/renderers/bn_statistics", "SIZE = (2.7, 2.25)", "SIZE = (2.7, 2.3)"), set()),
+    "caption of a figure": (edit(f"{PAPER}/exhibits.yaml", "The same curves over", "Those curves over"), DRAWN),
+    "options of a table": (edit(f"{PAPER}/exhibits.yaml", '"AUC of the width-accuracy', '"Area under the'), MADE),
+    "number of a paper": (edit(f"{PAPER}/values.csv", ",90.67,Table 2", ",90.66,Table 2"), MADE),
+    "title of another figure": (edit(f"{PAPER}/exhibits.yaml", "More widths in training", "More"), set()),
+    "template of the report": (edit("report/widths.html.jinja", "{# The page", "{# A page"), REPORTED),
     # settings
     "a new setting": (
         edit("training/run", "    compile: bool", '    new: int = Field(default=1, description="")\n    compile: bool'),

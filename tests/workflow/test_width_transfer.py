@@ -14,8 +14,8 @@ from awnlib.results.columns import TABLES
 from awnlib.results.schemas import read_table
 from awnlib.studies.transfer.config import parse_transfer_study
 
-FIGURES = ("width", "stacking", "widths", "similarity")
-AFTER = {"collect_transfer": 1, "draw_transfer": 4, "report_transfer": 1, "check_transfer": 1, "all": 1}
+FIGURES = [f"width_transfer.figure{name}" for name in ("3", "4", "_a1", "_a2")]
+AFTER = {"collect_transfer": 1, "draw_figure": 4, "report": 1, "check_study": 1, "all": 1}
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_a_source_more(transfer_workflow, study):
 
 def test_words(transfer_workflow, study):
     study["description"] = "Other words."
-    assert transfer_workflow.planned(study) == {"report_transfer": 1, "check_transfer": 1, "all": 1}
+    assert transfer_workflow.planned(study) == {"report": 1, "check_study": 1, "all": 1}
 
 
 EDITS = {
@@ -141,12 +141,7 @@ EDITS = {
         "def loss_weights(_=None, *",
         "train_transferred",
     ),
-    "figures": (
-        "papers/width_transfer/figures.py",
-        "def draw(name: str, ",
-        "def draw(name: str, _=None, ",
-        "draw_transfer",
-    ),
+    "figures": ("papers/width_transfer/drawing.py", "MAX_COLUMNS = 3", "MAX_COLUMNS = 2", "draw_figure"),
     "words of progress": ("jobs/progress.py", "{self.title}: ", "{self.title} is at ", None),
     "another model": ("models/lenet_3c1l.py", "def _pooled(", "def _pooled(_=None, *", None),
 }
@@ -161,8 +156,8 @@ def test_an_edit_does_again_what_reaches_it_and_what_follows(transfer_workflow, 
     (package / file).write_text(text.replace(old, new))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     planned = set(transfer_workflow.planned(study))
-    stages = ["search_widths", "transfer_widths", "train_transferred", "collect_transfer", "draw_transfer"]
-    following = [] if first is None else [*stages[stages.index(first) :], "report_transfer", "check_transfer", "all"]
+    stages = ["search_widths", "transfer_widths", "train_transferred", "collect_transfer", "draw_figure"]
+    following = [] if first is None else [*stages[stages.index(first) :], "report", "check_study", "all"]
     assert planned == set(following)
 
 
