@@ -18,8 +18,6 @@ from awnlib.studies.transfer.config import (
     UNIFORM,
     TransferStudy,
     configuration_title,
-    retraining_record,
-    search_record,
 )
 from awnlib.studies.transfer.layout import (
     datasets_rows,
@@ -29,6 +27,7 @@ from awnlib.studies.transfer.layout import (
     transfer_rows,
     widths_rows,
 )
+from awnlib.studies.transfer.stages import retraining_record, search_record
 
 COLLECTED = ("transfer",)
 LONG = ("widths",)  # tables that are no part of the page

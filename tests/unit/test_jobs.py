@@ -120,3 +120,9 @@ def test_unknown_names_are_told_what_there_is(make_table):
     many = {f"run{index}": index for index in range(100)}
     with pytest.raises(ValueError, match=r"'rum42' in this study \(it has: run42, .* and 90 more\)"):
         find_named(many, "rum42", "run")
+
+
+def test_the_place_of_a_record_is_spelled_once(repository):
+    spelled = [path for path in (repository / "awnlib").rglob("*.py") if "/record.json" in path.read_text()]
+    assert spelled == [repository / "awnlib/studies/job.py"]
+    assert not [path for path in (repository / "awnlib").rglob("*.py") if '"record.json"' in path.read_text()]

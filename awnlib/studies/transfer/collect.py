@@ -21,10 +21,9 @@ from awnlib.studies.transfer.config import (
     Search,
     Task,
     TransferStudy,
-    retraining_record,
-    search_record,
 )
 from awnlib.studies.transfer.layout import markdown
+from awnlib.studies.transfer.stages import retraining_record, search_record
 from awnlib.width_transfer.similarity import cosine
 from awnlib.width_transfer.vector import WidthVector
 

@@ -198,16 +198,6 @@ class Retraining:
         return f"{self.search.task.configuration.name}/{self.search.optimizer}/{self.stacking or NONE}"
 
 
-def search_record(results: Path, search: Search) -> Path:
-    """Return where a search's record is, below the results of its study."""
-    return results / "searches" / search.name / "record.json"
-
-
-def retraining_record(results: Path, cell: Retraining) -> Path:
-    """Return where a retraining's record is, below the results of its study."""
-    return results / "retrained" / cell.name / "record.json"
-
-
 @dataclass(frozen=True)
 class Axis:
     """An axis with all defaults filled in; `sources` begins with the target."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from awnlib.studies.job import AnyJob, Job, JobTable, job_table
@@ -132,6 +133,16 @@ class TrainTransferred(_ForTarget):
 
     def _run_settings(self) -> dict[str, Any]:
         return self.study.run_config(self.cell).training_settings()
+
+
+def search_record(results: Path, search: Search) -> Path:
+    """Return where a search's record is, below the results of its study."""
+    return results / SearchWidths.record_of(search.name)
+
+
+def retraining_record(results: Path, cell: Retraining) -> Path:
+    """Return where a retraining's record is, below the results of its study."""
+    return results / TrainTransferred.record_of(cell.name)
 
 
 def jobs(study: TransferStudy) -> JobTable:

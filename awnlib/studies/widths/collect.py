@@ -18,6 +18,7 @@ from awnlib.results.columns import COLLECTED
 from awnlib.results.schemas import read_table, write_table
 from awnlib.studies.widths.cells import Evaluation, evaluations, runs, statistics_columns
 from awnlib.studies.widths.config import StudyConfig
+from awnlib.studies.widths.stages import SweepWidths, TrainModel
 from awnlib.tasks import task_metrics
 from awnlib.training.run import RunConfig
 
@@ -26,12 +27,12 @@ _FROM_RUNS = ("history", "bn_statistics", "bn_drift")
 
 def run_record(results: Path, run: RunConfig) -> Path:
     """Return where a training run's record is, below the results of its study."""
-    return results / "runs" / run.name / "record.json"
+    return results / TrainModel.record_of(run.name)
 
 
 def sweep_record(results: Path, evaluation: Evaluation) -> Path:
     """Return where an evaluation's record is, below the results of its study."""
-    return results / "sweeps" / evaluation.name / "record.json"
+    return results / SweepWidths.record_of(evaluation.name)
 
 
 def collect(study: StudyConfig, results: Path, tables: Path) -> None:

@@ -21,11 +21,10 @@ from awnlib.studies.transfer.config import (
     TransferStudy,
     load_transfer_study,
     parse_transfer_study,
-    retraining_record,
-    search_record,
 )
 from awnlib.studies.transfer.departures import departures
 from awnlib.studies.transfer.layout import markdown
+from awnlib.studies.transfer.stages import retraining_record, search_record
 from awnlib.studies.widths.config import load_study
 from tests.unit.width_transfer.transfer_tables import DEFAULTS
 
