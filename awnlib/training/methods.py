@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 
@@ -35,6 +35,14 @@ class Recalibration(Settings):
     widths: int = Field(description="number of evenly spaced widths")
     averaging: Literal["exact", "moving"] | None = Field(default=None, description="null: as the study says")
     num_images: int | None = Field(default=None, ge=2, description="training images used; null: as the study says")
+
+
+def _recalibration(entry: Any) -> Any:
+    """Return a mapping as settings, whose problems would else be mixed with those of a number."""
+    try:
+        return parse(Recalibration, entry) if isinstance(entry, dict) else entry
+    except ConfigError as error:
+        raise ValueError("; ".join(error.problems)) from None
 
 
 class Method(Settings):
@@ -72,7 +80,7 @@ class Method(Settings):
     )
     dense_base: bool = Field(default=False, description="triangular layers: a full block up to the smallest width")
     distillation: bool = Field(default=False, description="narrower widths learn from the largest one's output")
-    recalibration: list[int | Recalibration] = Field(
+    recalibration: list[Annotated[int | Recalibration, BeforeValidator(_recalibration)]] = Field(
         default_factory=list,
         description="numbers of evenly spaced widths to recalibrate BN at, one evaluation each; or mappings where "
         "averaging or images are not the study's",

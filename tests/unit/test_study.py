@@ -2,7 +2,7 @@
 
 import pytest
 
-from awnlib.results.variants import recalibration_points
+from awnlib.results.variants import Variant, parse_variant, recalibration_points
 from awnlib.settings import ConfigError
 from awnlib.studies.widths.cells import evaluations, find_evaluation, find_run, runs
 from awnlib.studies.widths.config import parse_study
@@ -51,6 +51,54 @@ def test_labels_of_evaluations(study):
     }
     assert labels == {"recal4": "US-Net(4w)", "recal10": "US-Net(10w)", "recal20": "US-Net(20w)"}
     assert find_evaluation(study, "shapes/lenet_3c1l/awn/seed0/as_trained").label == "AWN"
+
+
+@pytest.mark.parametrize(
+    ("variant", "name", "words"),
+    [
+        (Variant(), "as_trained", ""),
+        (Variant(10), "recal10", "10w"),
+        (Variant(10, "moving"), "recal10-moving", "10w, moving"),
+        (Variant(10, None, 512), "recal10-512", "10w, 512 images"),
+        (Variant(10, "moving", 512), "recal10-moving-512", "10w, moving, 512 images"),
+    ],
+)
+def test_a_variant_has_a_name_and_the_name_a_variant(variant, name, words):
+    assert (variant.name, variant.words) == (name, words)
+    assert parse_variant(name) == variant
+
+
+@pytest.mark.parametrize("name", ["recal", "recal-10", "recal10-median", "recal10-512-moving", "trained", "recal10 "])
+def test_what_names_no_variant_is_refused(name):
+    with pytest.raises(ValueError, match=rf"no variant is called '{name}' \(allowed: as_trained, recal10, recal10-mov"):
+        parse_variant(name)
+
+
+def test_recalibrations_that_differ_from_the_study(study_data):
+    study_data["recalibration"] = {"averaging": "exact", "num_images": 64}
+    rows = [4, {"widths": 4, "averaging": "moving"}, {"widths": 4, "num_images": 512, "averaging": "exact"}]
+    study_data["methods"] = {"us_net": {"recalibration": rows}}
+    study_data["tables"]["table2"]["methods"] = ["us_net"]
+    table = evaluations(runs(parse_study(study_data)))
+    assert [one.variant for one in table] == ["recal4", "recal4-moving", "recal4-512"]
+    assert [one.label for one in table] == ["US-Net(4w)", "US-Net(4w, moving)", "US-Net(4w, 512 images)"]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"widths": 4, "averaging": "exact"}, "names the same twice"),  # what the study says anyway
+        ({"widths": 4, "averaging": "mean"}, "'exact' or 'moving'"),
+        ({"widths": 4, "images": 5}, "unknown key"),
+        ({"averaging": "moving"}, "is required"),
+        ({"widths": 1, "averaging": "moving"}, "at least 2 widths"),
+    ],
+)
+def test_recalibrations_that_cannot_be_are_refused(study_data, row, words):
+    study_data["methods"] = {"us_net": {"recalibration": [4, row]}}
+    study_data["tables"]["table2"]["methods"] = ["us_net"]
+    with pytest.raises(ConfigError, match=words):
+        parse_study(study_data)
 
 
 def test_recalibration_points():
