@@ -5,31 +5,6 @@ import shutil
 import subprocess
 import sys
 
-MODEL = '''
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
-from awnlib.layers import SlimmableLinear
-from awnlib.models import ModelSpec, SlimmableModel
-
-
-class Bare(SlimmableModel):
-    """Two convolutions, nothing between them but an activation."""
-
-    def __init__(self, spec: ModelSpec) -> None:
-        channels = spec.make_channels(first=8, second=12)
-        super().__init__(spec, channels)
-        self.conv1 = spec.conv(spec.input_shape[0], channels["first"], 3, stride=2)
-        self.conv2 = spec.conv(channels["first"], channels["second"], 3, stride=2)
-        self.classifier = SlimmableLinear(channels["second"], spec.num_classes)
-
-    def features(self, images: Tensor) -> Tensor:
-        return F.relu(self.conv2(F.relu(self.conv1(images)))).mean(dim=(2, 3))
-
-
-build = Bare
-'''
 CHECK = """
 from pathlib import Path
 
@@ -67,7 +42,7 @@ assert not list(create_model("bare").norms())
 
 def test_every_method_goes_from_training_to_the_table(repository, tmp_path):
     shutil.copytree(repository / "awnlib", tmp_path / "awnlib", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "awnlib/models/bare.py").write_text(MODEL, encoding="utf-8")
+    shutil.copy(repository / "tests/toys/bare.py", tmp_path / "awnlib/models")
     (tmp_path / "results").mkdir()
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(repository)])}
     call = [sys.executable, "-c", CHECK]
