@@ -52,17 +52,23 @@ def read_literal(path: Path, name: str) -> Any:
     ValueError
         If the value is no literal.
     """
+    value = read_assigned(path, name)
+    if value is None:
+        return None
+    try:
+        return ast.literal_eval(value)
+    except ValueError:
+        raise ValueError(f"{path}: {name} must be a literal, such as a text or a tuple of texts") from None
+
+
+def read_assigned(path: Path, name: str) -> ast.expr | None:
+    """Return the expression that a Python file gives a name last, without importing the file; None if it does not."""
     values = [
         statement.value
         for statement in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(statement, ast.Assign | ast.AnnAssign) and _assigned(statement) == [name]
     ]
-    if not values or values[-1] is None:
-        return None
-    try:
-        return ast.literal_eval(values[-1])
-    except ValueError:
-        raise ValueError(f"{path}: {name} must be a literal, such as a text or a tuple of texts") from None
+    return values[-1] if values else None
 
 
 def _assigned(statement: ast.Assign | ast.AnnAssign) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, PlainValidator, SerializeAsAny, ValidationInfo
 
-from awnlib.lazy import lazy_names, names_for_types
+from awnlib.lazy import lazy_names, names_for_types, read_assigned, read_literal
 from awnlib.settings import Settings, parse
 from awnlib.tasks._metric import Metric as Metric
 
@@ -67,17 +67,31 @@ def create_task(
 
 
 def task_metrics(name: str) -> tuple[Metric, ...]:
-    """Return what a task measures, the primary metric first; raise a ValueError for an unknown name."""
-    metrics = _assigned(name, "METRICS")
-    if not isinstance(metrics, ast.Tuple):
-        raise ValueError(f"task '{name}' names no METRICS")
-    return tuple(_metric(metric) for metric in metrics.elts)
+    """Return what a task measures, the primary metric first.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or if the task's file does not list its metrics with literals.
+    """
+    metrics = read_assigned(_file(name), "METRICS")
+    try:
+        return tuple(
+            Metric(**{str(keyword.arg): ast.literal_eval(keyword.value) for keyword in metric.keywords})
+            for metric in metrics.elts  # type: ignore[union-attr]
+        )
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"{_file(name)}: METRICS must be a tuple of Metric(name=..., ...) with literals") from None
 
 
 def needs_data(name: str) -> bool:
     """Return whether a task works on a data set: unless its file says `NEEDS_DATA = False`."""
-    value = _assigned(name, "NEEDS_DATA")
-    return value is None or bool(ast.literal_eval(value))
+    return read_literal(_file(name), "NEEDS_DATA") is not False
+
+
+def _file(name: str) -> Path:
+    check_task(name)
+    return Path(__file__).with_name(f"{name}.py")
 
 
 def task_settings(name: str, values: Any, *, prefix: str = "task_settings") -> Settings:
@@ -117,19 +131,3 @@ TaskName = Annotated[str, AfterValidator(_known)]
 """The type of a field `task`."""
 TaskSettings = Annotated[SerializeAsAny[Settings], PlainValidator(_checked)]
 """The type of a field `task_settings` that follows a field `task`."""
-
-
-def _assigned(task: str, name: str) -> ast.expr | None:
-    """Return what a task's file assigns to a name, unread; None if it does not."""
-    check_task(task)
-    module = ast.parse(Path(__file__).with_name(f"{task}.py").read_text(encoding="utf-8"))
-    for statement in module.body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=found)], value=value) if found == name:
-                return value
-    return None
-
-
-def _metric(call: ast.expr) -> Metric:
-    assert isinstance(call, ast.Call)
-    return Metric(**{str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords})

@@ -13,8 +13,8 @@ from awnlib.seeding import rng
 from awnlib.tasks import Metric, Supervised
 
 METRICS = (
-    Metric(name="psnr_db", unit="dB", higher_is_better=True, axis_label="PSNR (dB)", summary="auc"),
-    Metric(name="squared_error", unit="", higher_is_better=False, axis_label="squared error"),
+    Metric(name="psnr_db", unit="dB", higher_is_better=True, title="PSNR", axis_label="PSNR (dB)", summary="auc"),
+    Metric(name="squared_error", unit="", higher_is_better=False, title="error", axis_label="squared error"),
 )
 SIZES = (16, 12, 9)
 

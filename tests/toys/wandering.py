@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from awnlib.models import SlimmableModel
+from awnlib.layers import SlimmableNetwork
 from awnlib.seeding import rng
 from awnlib.tasks import Draw, Metric, StepResult, Task
 
 METRICS = (
-    Metric(name="mean_return", unit="", higher_is_better=True, axis_label="mean return"),
-    Metric(name="loss", unit="", higher_is_better=False, axis_label="loss"),
+    Metric(name="mean_return", unit="", higher_is_better=True, title="return", axis_label="mean return"),
+    Metric(name="loss", unit="", higher_is_better=False, title="loss", axis_label="loss"),
 )
 NEEDS_DATA = False
 SHAPE = (1, 8, 8)
@@ -31,13 +31,13 @@ class Wandering(Task):
         """Return the shape of a picture, and one output a quarter."""
         return SHAPE, 4
 
-    def begin(self, run: Any, model: SlimmableModel, **_: Any) -> None:
+    def begin(self, run: Any, model: SlimmableNetwork, **_: Any) -> None:
         """Start somewhere."""
         self.epoch_steps = self.settings.steps
         self.generator = rng(run.seed, "wandering")
         self.place = torch.randn(5, *SHAPE, generator=self.generator)
 
-    def step(self, model: SlimmableModel, draw: Draw) -> StepResult:
+    def step(self, model: SlimmableNetwork, draw: Draw) -> StepResult:
         """Learn at every width where the widest one leads."""
         place, losses, returns = self.place, [], []
         draw.observe(place)
@@ -54,7 +54,7 @@ class Wandering(Task):
         return StepResult(torch.stack(losses), {"mean_return": torch.stack(returns)}, len(place))
 
     @torch.no_grad()
-    def evaluate(self, model: SlimmableModel, width_mults: Sequence[float]) -> list[dict[str, Any]]:
+    def evaluate(self, model: SlimmableNetwork, width_mults: Sequence[float]) -> list[dict[str, Any]]:
         """Play the same pictures at every width."""
         rows = []
         for width_mult in width_mults:

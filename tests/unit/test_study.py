@@ -78,7 +78,7 @@ def test_recalibrations_that_differ_from_the_study(study_data):
     study_data["recalibration"] = {"averaging": "exact", "num_images": 64}
     rows = [4, {"widths": 4, "averaging": "moving"}, {"widths": 4, "num_images": 512, "averaging": "exact"}]
     study_data["methods"] = {"us_net": {"recalibration": rows}}
-    study_data["tables"]["table2"]["methods"] = ["us_net"]
+    study_data["exhibits"]["table2"]["methods"] = ["us_net"]
     table = evaluations(runs(parse_study(study_data)))
     assert [one.variant for one in table] == ["recal4", "recal4-moving", "recal4-512"]
     assert [one.label for one in table] == ["US-Net(4w)", "US-Net(4w, moving)", "US-Net(4w, 512 images)"]
@@ -96,7 +96,7 @@ def test_recalibrations_that_differ_from_the_study(study_data):
 )
 def test_recalibrations_that_cannot_be_are_refused(study_data, row, words):
     study_data["methods"] = {"us_net": {"recalibration": [4, row]}}
-    study_data["tables"]["table2"]["methods"] = ["us_net"]
+    study_data["exhibits"]["table2"]["methods"] = ["us_net"]
     with pytest.raises(ConfigError, match=words):
         parse_study(study_data)
 

@@ -10,7 +10,7 @@ from awnlib.tasks import Metric, StepResult, Task, create_task, task_metrics, ta
 class Nothing(Task):
     """A task that says no more than it must."""
 
-    metrics = (Metric("found", "", True, "found"),)
+    metrics = (Metric("found", "", True, "found", "found"),)
     loss_metric = "found"
 
     def network_shape(self):
@@ -36,6 +36,16 @@ def test_unknown_names_are_refused_with_those_there_are():
     for ask in (create_task, task_metrics, lambda name: task_settings(name, {})):
         with pytest.raises(ValueError, match=rf"unknown task 'chess' \(allowed: {', '.join(task_names())}\)"):
             ask("chess")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "METRICS = 1", "METRICS = (Metric(name=NAME),)", "METRICS = (Metric(nam='x'),)", "METRICS = (1,)"]
+)
+def test_metrics_that_cannot_be_read_are_refused(text, tmp_path, monkeypatch):
+    (tmp_path / "chess.py").write_text(text)
+    monkeypatch.setattr("awnlib.tasks.__file__", str(tmp_path / "__init__.py"))
+    with pytest.raises(ValueError, match=r"chess\.py: METRICS must be a tuple of Metric"):
+        task_metrics("chess")
 
 
 def test_a_task_without_settings_has_none():

@@ -35,10 +35,14 @@ def study_of(name, methods=None, **changes):
     about = case(name)
     panel = {"model": about["model"], "dataset": about["data"] or "nothing"}
     data = copy.deepcopy(STUDY) | {"task": name, "task_settings": about["settings"], "widths": WIDTHS}
-    data |= {"train": {"num_epochs": 2, "batch_size": 20, "lr": 0.01}, "track": {"num_points": 2}} | changes
+    data |= {
+        "device": "cpu",
+        "train": {"num_epochs": 2, "batch_size": 20, "lr": 0.01},
+        "track": {"num_points": 2},
+    } | changes
     data["datasets"] = {about["data"]: {"source": "mnist5k"}} if about["data"] else {}
-    data["recalibration"] = {"num_images": 40}
-    data["tables"]["table2"] = {"panels": [panel], "methods": methods or about["methods"]}
+    data |= {"recalibration": {"num_images": 40}, "device": "cpu"}
+    data["exhibits"]["table2"] = {"panels": [panel], "methods": methods or about["methods"]}
     return parse_study(data)
 
 
