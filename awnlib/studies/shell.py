@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,10 +18,12 @@ from awnlib.studies.job import AnyJob
 
 @dataclass(frozen=True)
 class Workplace:
-    """What the function of a job is given besides the job.
+    """What the function of a job is given besides the job. It leaves files in the folder and returns measured values.
 
     Attributes
     ----------
+    folder
+        Where to leave files, beside the record.
     data
         The prepared images; None for a task that has no data set.
     needs
@@ -35,6 +37,7 @@ class Workplace:
         The provenance of the tables that it writes.
     """
 
+    folder: Path
     data: Path | None
     needs: Mapping[str, Path]
     checkpoint: Path
@@ -45,10 +48,6 @@ class Workplace:
         """Return the prepared images of a task that has them."""
         assert self.data is not None
         return load_dataset(self.data)
-
-
-Work = Callable[[Path], Mapping[str, Any]]
-"""What a job's function returns: is given a folder, leaves files there and returns measured values."""
 
 
 def do_job(job: AnyJob, results: Path, *, data: Path | None = None) -> Record:
@@ -68,8 +67,9 @@ def do_job(job: AnyJob, results: Path, *, data: Path | None = None) -> Record:
     ValueError
         If the study's device is not there.
     """
-    device = choose_device(job.device)
+    device, record = choose_device(job.device), results / job.record
     place = Workplace(
+        folder=record.parent,
         data=data or (results / job.data if job.images else None),
         needs={role: results / need.record for role, need in job.needs.items()},
         checkpoint=results / job.checkpoint,
@@ -77,9 +77,14 @@ def do_job(job: AnyJob, results: Path, *, data: Path | None = None) -> Record:
         origin=job_provenance(job.study.study, device),
     )
     module, _, name = job.function.rpartition(".")
-    work: Work = getattr(import_module(f"awnlib.{module}"), name)(job, place)
+    function = getattr(import_module(f"awnlib.{module}"), name)
+
+    def work(_: Path) -> Mapping[str, Any]:
+        measured: Mapping[str, Any] = function(job, place)
+        return measured
+
     needs = list(place.needs.values())
-    return run_job(results / job.record, job.stage, work, cell=job.about, needs=needs, provenance=place.origin)
+    return run_job(record, job.stage, work, cell=job.about, needs=needs, provenance=place.origin)
 
 
 def choose_device(name: str) -> torch.device:

@@ -215,10 +215,10 @@ def signal():
     raise KeyboardInterrupt
 
 
-def test_wrong_use(copied):
-    study, results = copied
+def test_wrong_use(finished):
+    study, _ = finished
     with pytest.raises(ValueError, match="needs no recalibration"):
-        do_job(RecalibrateBN(study, find_evaluation(study, f"{AWN}/as_trained")), results)
+        RecalibrateBN(study, find_evaluation(study, f"{AWN}/as_trained"))
 
 
 def test_devices(monkeypatch):

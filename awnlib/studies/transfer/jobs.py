@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from awnlib.model_cost import cost
 from awnlib.models import ModelSpec, SlimmableModel, create_model, save_model
 from awnlib.results.schemas import write_table
 from awnlib.studies.base import HISTORY, MODEL
-from awnlib.studies.shell import Work, Workplace
+from awnlib.studies.shell import Workplace
 from awnlib.studies.transfer.config import Retraining, Task, TransferStudy
 from awnlib.studies.transfer.stages import SearchWidths, TrainTransferred, TransferWidths
 from awnlib.training.engine import build_model, train
@@ -45,70 +44,57 @@ def network_spec(study: TransferStudy, task: Task, input_shape: tuple[int, int, 
     return task.configuration.project_network(plain)
 
 
-def search_widths(job: SearchWidths, at: Workplace) -> Work:
+def search_widths(job: SearchWidths, at: Workplace) -> Mapping[str, Any]:
     """Run a width optimiser in one training configuration; leave its widths, ledger and course."""
-    study, cell, device, checkpoint = job.study, job.cell, at.device, at.checkpoint
+    study, cell = job.study, job.cell
     optimizer, options = study.search_settings(cell)
-
-    def work(folder: Path) -> Mapping[str, Any]:
-        images = cell.task.configuration.choose_images(at.images(), cell.seed)
-        spec = network_spec(study, cell.task, images.image_shape, images.num_classes)
-        settings = parse_settings(optimizer, options)
-        result = search(images, spec, settings, seed=cell.seed, device=device, checkpoint=checkpoint)
-        result.save(folder)
-        spent = {"search_macs": result.ledger.total, "search_time_s": result.seconds}
-        return {**spent, "num_images": len(images.train_labels)}
-
-    return work
+    images = cell.task.configuration.choose_images(at.images(), cell.seed)
+    spec = network_spec(study, cell.task, images.image_shape, images.num_classes)
+    settings = parse_settings(optimizer, options)
+    result = search(images, spec, settings, seed=cell.seed, device=at.device, checkpoint=at.checkpoint)
+    result.save(at.folder)
+    spent = {"search_macs": result.ledger.total, "search_time_s": result.seconds}
+    return {**spent, "num_images": len(images.train_labels)}
 
 
-def transfer_widths(job: TransferWidths, at: Workplace) -> Work:
+def transfer_widths(job: TransferWidths, at: Workplace) -> Mapping[str, Any]:
     """Carry the widths of a search over to the target: the missing blocks, then the MACs of the un-optimised target.
 
     Leaves the vector. Fails with both numbers if the MACs cannot be matched within the study's tolerance.
     """
-    study, cell, searched = job.study, job.cell, at.needs["searched"]
-
-    def work(folder: Path) -> Mapping[str, Any]:
-        vector = WidthVector.load(recorded_file(searched, WIDTHS))
-        target = _target(study, cell, at.images())
-        stacking, tolerance = cell.stacking or "average_block", study.transfer.macs_tolerance
-        match = extrapolate(vector, target, stacking=stacking, tolerance=tolerance)
-        match.vector.save(folder / WIDTHS)
-        return {"macs": match.macs, "target_macs": match.target_macs, "alpha": match.alpha}
-
-    return work
+    study, cell = job.study, job.cell
+    vector = WidthVector.load(recorded_file(at.needs["searched"], WIDTHS))
+    target = _target(study, cell, at.images())
+    stacking, tolerance = cell.stacking or "average_block", study.transfer.macs_tolerance
+    match = extrapolate(vector, target, stacking=stacking, tolerance=tolerance)
+    match.vector.save(at.folder / WIDTHS)
+    return {"macs": match.macs, "target_macs": match.target_macs, "alpha": match.alpha}
 
 
-def train_transferred(job: TrainTransferred, at: Workplace) -> Work:
+def train_transferred(job: TrainTransferred, at: Workplace) -> Mapping[str, Any]:
     """Train the target with a transfer's widths, or with its own where it needs none, from scratch and test it.
 
     Leaves the widths, the model and its training history. Fails with both numbers if the network's MACs are further
     from the un-optimised target's than the study allows.
     """
     study, cell, transferred = job.study, job.cell, at.needs.get("transferred")
-    device, origin, checkpoint = at.device, at.origin, at.checkpoint
-
-    def work(folder: Path) -> Mapping[str, Any]:
-        everything = at.images()
-        target = _target(study, cell, everything)
-        vector = _uniform(target) if transferred is None else WidthVector.load(recorded_file(transferred, WIDTHS))
-        vector.check_fits(target)
-        run = study.run_config(cell, vector.counts)
-        model = build_model(run, everything.image_shape, everything.num_classes)
-        check_macs(cost(model).macs, cost(target).macs, study.transfer.macs_tolerance)
-        images = cell.target.configuration.choose_images(everything, cell.seed)
-        result = train(run, images, device=device, checkpoint=checkpoint)
-        tested = evaluate(result.model, images, device, run.train.num_workers)
-        vector.save(folder / WIDTHS)
-        save_model(folder / MODEL, result.model, run=run.model_dump())
-        names = {"dataset": run.dataset, "model": run.model, "method": cell.origin, "label": study.label(_row(cell))}
-        history = [{**names, "seed": cell.seed, **row} for row in result.history]
-        write_table(folder / HISTORY, "history", history, origin)
-        times = {"train_time_s": result.train_time_s, "num_steps": result.num_steps, "resumed": result.resumed}
-        return {**tested, **times, "target_macs": cost(target).macs}
-
-    return work
+    everything = at.images()
+    target = _target(study, cell, everything)
+    vector = _uniform(target) if transferred is None else WidthVector.load(recorded_file(transferred, WIDTHS))
+    vector.check_fits(target)
+    run = study.run_config(cell, vector.counts)
+    model = build_model(run, everything.image_shape, everything.num_classes)
+    check_macs(cost(model).macs, cost(target).macs, study.transfer.macs_tolerance)
+    images = cell.target.configuration.choose_images(everything, cell.seed)
+    result = train(run, images, device=at.device, checkpoint=at.checkpoint)
+    tested = evaluate(result.model, images, at.device, run.train.num_workers)
+    vector.save(at.folder / WIDTHS)
+    save_model(at.folder / MODEL, result.model, run=run.model_dump())
+    names = {"dataset": run.dataset, "model": run.model, "method": cell.origin, "label": study.label(_row(cell))}
+    history = [{**names, "seed": cell.seed, **row} for row in result.history]
+    write_table(at.folder / HISTORY, "history", history, at.origin)
+    times = {"train_time_s": result.train_time_s, "num_steps": result.num_steps, "resumed": result.resumed}
+    return {**tested, **times, "target_macs": cost(target).macs}
 
 
 def check_macs(found: int, target: int, tolerance: float) -> None:

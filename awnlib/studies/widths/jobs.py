@@ -20,7 +20,7 @@ from awnlib.model_cost import plain_params, stored_params
 from awnlib.models import SlimmableModel, load_model, save_model
 from awnlib.results.schemas import write_table
 from awnlib.studies.base import HISTORY, MODEL
-from awnlib.studies.shell import Work, Workplace
+from awnlib.studies.shell import Workplace
 from awnlib.studies.widths.cells import statistics_columns
 from awnlib.studies.widths.stages import RecalibrateBN, SweepWidths, TrainModel
 from awnlib.tasks import Task, create_task, task_metrics
@@ -34,82 +34,67 @@ DRIFT_IMAGES = 512
 RECALIBRATION = ("recalibration_time_s", "averaging", "recalibration_images")  # measured, for the sweep to pass on
 
 
-def train_model(job: TrainModel, at: Workplace) -> Work:
+def train_model(job: TrainModel, at: Workplace) -> Mapping[str, Any]:
     """Train one run; leave its model, training history, tracked BN statistics and BN drift."""
-    run, data, on, origin, checkpoint = job.cell, at.data, at.device, at.origin, at.checkpoint
-
-    def work(folder: Path) -> Mapping[str, Any]:
-        task = run_task(run, data, on)
-        final = with_base_counts(run, *task.network_shape())
-        result = train(final, task.data, device=on, checkpoint=checkpoint)
-        save_model(folder / MODEL, result.model, run=final.model_dump())
-        write_table(folder / HISTORY, "history", _named(run, result.history), origin)
-        write_table(folder / STATISTICS, "bn_statistics", _named(run, result.bn_statistics), origin)
-        drift = [] if run.individual_width is not None else _drift(result.model, run, task)
-        write_table(folder / DRIFT, "bn_drift", _named(run, drift), origin)
-        return {
-            "num_steps": result.num_steps,
-            "train_time_s": result.train_time_s,
-            "resumed": result.resumed,
-            "num_widths": result.num_widths,
-            "params_stored": stored_params(result.model),
-            "params_full": plain_params(result.model),
-        }
-
-    return work
+    run, origin = job.cell, at.origin
+    task = run_task(run, at.data, at.device)
+    final = with_base_counts(run, *task.network_shape())
+    result = train(final, task.data, device=at.device, checkpoint=at.checkpoint)
+    save_model(at.folder / MODEL, result.model, run=final.model_dump())
+    write_table(at.folder / HISTORY, "history", _named(run, result.history), origin)
+    write_table(at.folder / STATISTICS, "bn_statistics", _named(run, result.bn_statistics), origin)
+    drift = [] if run.individual_width is not None else _drift(result.model, run, task)
+    write_table(at.folder / DRIFT, "bn_drift", _named(run, drift), origin)
+    return {
+        "num_steps": result.num_steps,
+        "train_time_s": result.train_time_s,
+        "resumed": result.resumed,
+        "num_widths": result.num_widths,
+        "params_stored": stored_params(result.model),
+        "params_full": plain_params(result.model),
+    }
 
 
-def recalibrate_model(job: RecalibrateBN, at: Workplace) -> Work:
+def recalibrate_model(job: RecalibrateBN, at: Workplace) -> Mapping[str, Any]:
     """Recalibrate a trained run at evenly spaced widths; leave the model with the new statistics."""
     evaluation, settings = job.cell, job.study.recalibration
-    run, data, trained, on = evaluation.run, at.data, at.needs["trained"], at.device
-    variant = evaluation.statistics
-    if variant.recalibrated_widths is None:
-        raise ValueError(f"evaluation '{evaluation.name}' needs no recalibration")
-
-    def work(folder: Path) -> Mapping[str, Any]:
-        model = _load(trained, on)
-        averaging, num_images = variant.averaging or settings.averaging, variant.num_images or settings.num_images
-        batches = run_task(run, data, on).training_inputs(num_images, settings.batch_size, run.seed)
-        widths = evenly_spaced(run.widths[-1], run.widths[0], variant.recalibrated_widths or 0)
-        started = time.monotonic()
-        if any(model.norms()):  # else there is nothing to compute
-            recalibrate_bn(model, batches, widths, averaging=averaging)
-        seconds = time.monotonic() - started
-        save_model(folder / MODEL, model, run=run.model_dump())
-        used = sum(len(inputs) for inputs in batches)
-        return {"recalibration_time_s": seconds, "averaging": averaging, "recalibration_images": used}
-
-    return work
+    run, variant = evaluation.run, evaluation.statistics
+    model = _load(at.needs["trained"], at.device)
+    averaging, num_images = variant.averaging or settings.averaging, variant.num_images or settings.num_images
+    batches = run_task(run, at.data, at.device).training_inputs(num_images, settings.batch_size, run.seed)
+    widths = evenly_spaced(run.widths[-1], run.widths[0], variant.recalibrated_widths or 0)
+    started = time.monotonic()
+    if any(model.norms()):  # else there is nothing to compute
+        recalibrate_bn(model, batches, widths, averaging=averaging)
+    seconds = time.monotonic() - started
+    save_model(at.folder / MODEL, model, run=run.model_dump())
+    used = sum(len(inputs) for inputs in batches)
+    return {"recalibration_time_s": seconds, "averaging": averaging, "recalibration_images": used}
 
 
-def sweep_model(job: SweepWidths, at: Workplace) -> Work:
+def sweep_model(job: SweepWidths, at: Workplace) -> Mapping[str, Any]:
     """Sweep all widths of a trained or recalibrated run; leave the table `sweep`."""
-    evaluation, settings, origin = job.cell, job.study.sweep, at.origin
-    run, data, trained, on = evaluation.run, at.data, at.needs["trained"], at.device
-
-    def work(folder: Path) -> Mapping[str, Any]:
-        model = _load(trained, on)
-        task = run_task(run, data, on, batch_size=settings.batch_size)
-        started = time.monotonic()
-        trained_widths = _trained_widths(run, model)
-        rows = sweep_widths(
-            model,
-            task,
-            trained=trained_widths,
-            most_widths=settings.most_widths,
-            between_switches=settings.between_switches,
-        )
-        seconds = time.monotonic() - started
-        if run.individual_width is not None:
-            rows = [{**row, "width_mult": run.individual_width} for row in rows]
-        recalibration = {name: read_record(trained).measured.get(name) for name in RECALIBRATION}
-        names = {**statistics_columns(evaluation, recalibration), "label": evaluation.label}
-        write_table(folder / SWEEP, "sweep", [{**row, **names} for row in _named(run, rows)], origin)
-        summaries = _summaries(run.task, rows)
-        return {"sweep_time_s": seconds, **recalibration, **_size(model, rows), "summaries": summaries}
-
-    return work
+    evaluation, settings, trained = job.cell, job.study.sweep, at.needs["trained"]
+    run = evaluation.run
+    model = _load(trained, at.device)
+    task = run_task(run, at.data, at.device, batch_size=settings.batch_size)
+    started = time.monotonic()
+    trained_widths = _trained_widths(run, model)
+    rows = sweep_widths(
+        model,
+        task,
+        trained=trained_widths,
+        most_widths=settings.most_widths,
+        between_switches=settings.between_switches,
+    )
+    seconds = time.monotonic() - started
+    if run.individual_width is not None:
+        rows = [{**row, "width_mult": run.individual_width} for row in rows]
+    recalibration = {name: read_record(trained).measured.get(name) for name in RECALIBRATION}
+    names = {**statistics_columns(evaluation, recalibration), "label": evaluation.label}
+    write_table(at.folder / SWEEP, "sweep", [{**row, **names} for row in _named(run, rows)], at.origin)
+    summaries = _summaries(run.task, rows)
+    return {"sweep_time_s": seconds, **recalibration, **_size(model, rows), "summaries": summaries}
 
 
 def _trained_widths(run: RunConfig, model: SlimmableModel) -> list[float]:

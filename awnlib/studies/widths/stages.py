@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from awnlib.results.variants import AS_TRAINED
@@ -82,12 +83,17 @@ class _Evaluate(Job[StudyConfig, Evaluation]):
         return self.cell.run.train.num_workers
 
 
+@dataclass(frozen=True)
 class RecalibrateBN(_Evaluate):
-    """Recalibrate a trained run."""
+    """Recalibrate a trained run; a ValueError if the evaluation needs no recalibration."""
 
     stage, folder, doing = "recalibrate_bn", "recalibrated", "recalibrating"
     function = "studies.widths.jobs.recalibrate_model"
     parts = ("training",)
+
+    def __post_init__(self) -> None:
+        if self.cell.statistics.recalibrated_widths is None:
+            raise ValueError(f"evaluation '{self.cell.name}' needs no recalibration")
 
     @property
     def settings(self) -> dict[str, Any]:
