@@ -154,7 +154,7 @@ TABLE = {
     # code
     "job of training": (edit("studies/widths/jobs", "DRIFT_IMAGES = 512", "DRIFT_IMAGES = 8"), TRAINED),
     "job of recalibration": (
-        edit("studies/widths/jobs", "run.widths[0], points)", "run.widths[0], 2 * points)"),
+        edit("studies/widths/jobs", "(run.widths[-1], run.widths[0], ", "(run.widths[-1], 1 * run.widths[0], "),
         EVALUATED,
     ),
     "job of sweeps": (
