@@ -46,8 +46,8 @@ def load_torchvision_weights(
     ----------
     model
         ``create_model("resnet18", layer="sliced", stem="large", input_shape=[3, 224, 224], num_classes=1000)`` or
-        likewise ``"mobilenet_v2"``: the plain network's channels and depth. With ``stem="small"`` only MobileNetV2
-        fits, at twice the resolution inside.
+        likewise ``"resnet50"`` or ``"mobilenet_v2"``: the plain network's channels and depth. With ``stem="small"``
+        only MobileNetV2 fits, at twice the resolution inside.
     state_dict
         Such as ``torchvision.models.resnet18(weights="DEFAULT").state_dict()``, or what `torch.load` reads from its
         file.
