@@ -7,7 +7,7 @@ PLUGIN := plugins/snakemake-executor-plugin-submitit
 SOURCES := awnlib benchmarks workflow/scripts tests $(PLUGIN)
 # Tests that convolve: layers, models, training and searches.
 LAYERS := conv linear batchnorm skip_zeros strided triangle invariance
-MODELS := models models_conform lenet_3c1l mobilenet_v2 resnet18 extract anytime
+MODELS := models models_conform lenet_3c1l mobilenet_v1 mobilenet_v2 resnet18 resnet50 extract anytime
 TRAINING := objectives one_pass train recalibrate sweep drift
 SEARCHES := autoslim dmcp morphnet search optimizers_conform
 CONVOLVING := $(patsubst %,tests/unit/test_%.py,$(LAYERS) $(MODELS) $(TRAINING)) \
