@@ -31,7 +31,7 @@ from awnlib.seeding import rng, seeded
 from awnlib.tasks import Draw, create_task
 from awnlib.training.methods import Method
 from awnlib.training.objectives import fixed_widths, loss_weights, sample_widths
-from awnlib.training.run import RunConfig, SGDConfig
+from awnlib.training.run import RunConfig, SGDConfig, WeightDecayOn
 from awnlib.training.schedule import learning_rate
 from awnlib.training.tracking import StatisticsTracker
 
@@ -159,15 +159,16 @@ def _trained(method: Method, widths: list[float]) -> list[float]:
 
 
 def create_optimizer(model: nn.Module, settings: SGDConfig) -> torch.optim.SGD:
-    """Return SGD with momentum; with `weight_decay_on: weights` norms and biases do not decay.
+    """Return SGD with momentum, whose weight decay is on what `weight_decay_on` says.
 
-    So it is in the published code of US-Nets, which spares depthwise convolutions too; the paper does not speak of it.
+    `weights`: not on norms and biases. `weights_not_depthwise`: nor on the weights of depthwise convolutions, as in the
+    published code of US-Nets; the paper does not speak of it.
     One fused operation updates all weights. The learning rate, `param_groups[0]["lr"]`, is a tensor that all groups
     share, beside the weights, so that changing it neither waits for a GPU nor changes a captured graph.
     """
-    decay_all = settings.weight_decay_on == "all"
-    decayed = [parameter for parameter in model.parameters() if decay_all or parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if not (decay_all or parameter.ndim > 1)]
+    spared = _spared_from_decay(model, settings.weight_decay_on)
+    decayed = [parameter for parameter in model.parameters() if id(parameter) not in spared]
+    others = [parameter for parameter in model.parameters() if id(parameter) in spared]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.SGD(
         [group for group in groups if group["params"]],
@@ -176,6 +177,17 @@ def create_optimizer(model: nn.Module, settings: SGDConfig) -> torch.optim.SGD:
         nesterov=settings.nesterov,
         fused=True,
     )
+
+
+def _spared_from_decay(model: nn.Module, weight_decay_on: WeightDecayOn) -> set[int]:
+    """Return which parameters do not decay, by `id`."""
+    if weight_decay_on == "all":
+        return set()
+    spared = {id(parameter) for parameter in model.parameters() if parameter.ndim < 2}
+    if weight_decay_on == "weights_not_depthwise":
+        convs = (module for module in model.modules() if isinstance(module, nn.Conv2d))
+        spared |= {id(conv.weight) for conv in convs if conv.groups == conv.in_channels > 1}
+    return spared
 
 
 class _Training:

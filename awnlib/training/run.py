@@ -15,7 +15,8 @@ LearningRate = Annotated[float, Field(gt=0, description="learning rate at the st
 Nesterov = Annotated[bool, Field(description="Nesterov's momentum")]
 WeightDecay = Annotated[float, Field(ge=0, description="weight decay (the factor in the gradient)")]
 WeightDecayOn = Annotated[
-    Literal["all", "weights"], Field(description="every parameter, or convolution and linear weights only")
+    Literal["all", "weights", "weights_not_depthwise"],
+    Field(description="every parameter, convolution and linear weights only, or these but for depthwise convolutions"),
 ]
 Schedule = Annotated[
     Literal["multistep", "linear", "cosine", "constant"],

@@ -538,6 +538,20 @@ def test_what_decays(make_run, shapes, on, without):
     assert set(found.values()) == ({0.3} if on == "all" else {0.0, 0.3})
 
 
+@pytest.mark.parametrize("layer", ["sliced", "triangular"])
+@pytest.mark.parametrize("on", ["all", "weights", "weights_not_depthwise"])
+def test_depthwise_kernels_can_be_spared(layer, on):
+    """As in the code of US-Nets: what has one input channel for each output does not decay, nor do norms and biases."""
+    model = create_model("mobilenet_v1", input_shape=(3, 16, 16), base_width_mult=0.125, layer=layer)
+    groups = create_optimizer(model, TrainConfig(weight_decay=0.3, weight_decay_on=on)).param_groups
+    decayed = {id(parameter) for group in groups if group["weight_decay"] for parameter in group["params"]}
+    names = {name for name, parameter in model.named_parameters() if id(parameter) in decayed}
+    kinds = {"conv": {"stem.conv.weight", *(f"blocks.{block}.pointwise.conv.weight" for block in range(13))}}
+    kinds["depthwise"] = {f"blocks.{block}.depthwise.conv.weight" for block in range(13)}
+    expected = {"classifier.weight", *kinds["conv"]} | (set() if on == "weights_not_depthwise" else kinds["depthwise"])
+    assert names == ({name for name, _ in model.named_parameters()} if on == "all" else expected)
+
+
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_a_step_is_that_of_sgd_and_one_learning_rate_reaches_all_groups(make_run, shapes, nesterov):
     settings = TrainConfig(weight_decay=0.3, weight_decay_on="weights", nesterov=nesterov)
