@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from awnlib.model_cost import cost
-from awnlib.models import create_model
+from awnlib.models import create_model, create_structure
 from awnlib.width_transfer.costs import layer_costs, total_macs
 from awnlib.width_transfer.extrapolation import (
     extrapolate,
@@ -65,11 +65,11 @@ def test_fewer_blocks_or_stages_are_refused(stack):
 
 
 @STACKS
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "mobilenet_v1", "resnet50"])
 @pytest.mark.parametrize("depth_mult", [1, 2, 3])
 def test_uniform_widths_stay_uniform(stack, name, depth_mult):
     """Width Transfer, section 3.3: both give the same for un-optimised widths."""
-    shallow, deep = (create_model(name, base_width_mult=0.1, depth_mult=depth) for depth in (1, depth_mult))
+    shallow, deep = (create_structure(name, base_width_mult=0.1, depth_mult=depth) for depth in (1, depth_mult))
     stacked = stack(dict.fromkeys(shallow.channels, 1.3), shallow.stage_blocks, deep.stage_blocks)
     assert stacked == dict.fromkeys(deep.channels, 1.3)
 

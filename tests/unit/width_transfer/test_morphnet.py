@@ -66,7 +66,7 @@ def test_regularizer_of_whole_scales_is_twice_the_macs():
     assert regularizer(layers, scales, 0.5).item() == 2 * total_macs(layers, lambda channels: channels.full)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18"])
+@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "resnet18", "resnet50"])
 def test_whole_networks_have_twice_the_macs_of_all_layers_but_first_and_last(name):
     spec = {"input_shape": (3, 32, 32), "base_width_mult": 0.25, "slim_last": True}
     model = create_model(name, layer="sliced", **spec)

@@ -29,15 +29,24 @@ from tests.unit.width_transfer.test_optimizers_conform import LENET, found, sett
 # --- results ---------------------------------------------------------------------------------------------------------
 
 
-def test_residual_and_depthwise_networks(shapes):
-    for model, options in (("resnet18", {}), ("mobilenet_v2", {"slim_last": True})):
-        spec = ModelSpec(name=model, input_shape=(1, 16, 16), num_classes=10, base_width_mult=0.0625, **options)
-        result = search(shapes, spec, settings("dmcp", num_epochs=2, batch_size=50))
-        budget = result.vector.provenance["budget_macs"]
-        assert 0.99 * budget <= result.vector.provenance["macs"] <= budget
-        assert set(result.vector.multipliers) == set(Problem(shapes, spec).network.counts)
-        built = result.vector.build(10, (1, 16, 16))
-        assert {name: channels.full for name, channels in built.channels.items()} == result.vector.counts
+@pytest.mark.parametrize(
+    ("model", "options", "optimizer"),
+    [
+        ("resnet18", {}, "dmcp"),
+        ("mobilenet_v2", {"slim_last": True}, "dmcp"),
+        ("mobilenet_v1", {}, "dmcp"),
+        ("mobilenet_v1", {}, "morphnet"),
+        ("resnet50", {}, "morphnet"),
+    ],
+)
+def test_residual_and_depthwise_networks(shapes, model, options, optimizer):
+    spec = ModelSpec(name=model, input_shape=(1, 16, 16), num_classes=10, base_width_mult=0.0625, **options)
+    result = search(shapes, spec, settings(optimizer, num_epochs=2, batch_size=50))
+    budget = result.vector.provenance["budget_macs"]
+    assert 0.99 * budget <= result.vector.provenance["macs"] <= budget
+    assert set(result.vector.multipliers) == set(Problem(shapes, spec).network.counts)
+    built = result.vector.build(10, (1, 16, 16))
+    assert {name: channels.full for name, channels in built.channels.items()} == result.vector.counts
 
 
 def test_every_count_of_every_dimension_can_be_used(shapes):
