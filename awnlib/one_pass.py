@@ -113,7 +113,7 @@ def backward_at_full_width(
         If the model's features depend on its width.
     """
     if not is_any_width(model):
-        raise ValueError("one pass for all widths needs triangular layers and shared norms")
+        raise ValueError("one pass for all widths needs triangular layers, shared norms and a head")
     model.set_width_mult(1.0)
     with _padded(model):
         losses, besides = losses_of_widths()

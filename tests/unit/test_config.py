@@ -92,7 +92,7 @@ def test_defaults_are_not_shared_between_studies(study_data):
         ("study", "My Study", ["pattern"]),
         ("study", "../up", ["pattern"]),
         ("study", "a/b", ["pattern"]),
-        ("datasets", {}, ["exhibits: is required needs a data set"]),
+        ("datasets", {}, ["datasets: the task 'classification' needs a data set"]),
         ("datasets.shapes.source", "imagenet", ["unknown source 'imagenet'", "mnist5k", "cifar10"]),
         ("datasets.shapes.imagesize", 32, ["did you mean 'image_size'?"]),
         ("datasets.shapes.image_size", 7, ["greater than or equal to 8"]),

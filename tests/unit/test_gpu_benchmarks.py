@@ -45,7 +45,7 @@ def test_all_parts_leave_results(measured):
     ):
         table = pd.read_parquet(out / study / "tables/any_width_networks.table2.parquet")
         assert table["label"].tolist() == labels
-        assert (table["value_pct"] > 0).all()
+        assert (table["score"] > 0).all()
         assert (out / study / "tables/any_width_networks.table2.md").read_text().strip() in summary
 
 

@@ -61,7 +61,7 @@ def test_classes_are_imported_on_first_use():
         ({"layers": "sliced"}, r"layers: unknown key; did you mean 'layer'\?"),
         ({"layer": "square"}, "layer: .*'triangular' or 'sliced'"),
         ({"norm": "layer"}, "norm: .*'shared' or 'switchable'"),
-        ({"num_classes": 1}, "num_classes: .*greater than or equal to 2"),
+        ({"num_classes": 0}, "num_classes: .*greater than or equal to 1"),
         ({"base_width_mult": 0.0}, "base_width_mult: .*greater than 0"),
         ({"min_width_mult": 1.5}, "min_width_mult: .*less than or equal to 1"),
         ({"divisor": 0}, "divisor: .*greater than or equal to 1"),

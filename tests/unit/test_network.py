@@ -23,8 +23,8 @@ from awnlib.layers import (
     TriangularLinear,
 )
 from awnlib.model_cost import cost, plain_params, stored_params
-from awnlib.one_pass import backward_one_pass, is_any_width
-from awnlib.training.objectives import backward_widths
+from awnlib.one_pass import is_any_width
+from awnlib.tasks.classification import backward_one_pass, backward_widths
 from awnlib.training.tracking import StatisticsTracker
 from awnlib.width_transfer.costs import layer_costs, total_macs
 from tests.reference import batch_statistics, count_slowly, float64
@@ -120,7 +120,7 @@ def test_recalibrated_and_swept(kind):
     model = kind()
     assert is_any_width(model) is (kind is AnyWidth)
     recalibrate_bn(model, IMAGES, [0.6, 1.0] if kind is Sliced else [1.0])
-    rows = sweep_widths(model, BATCHES, trained=[1.0])
+    rows = [row for row in sweep_widths(model, BATCHES, trained=[1.0]) if row["metric"] == "loss_nats"]
     assert len(rows) == 12  # at eleven widths a channel more, of 2 to 9 or of 2 to 6
     for row in rows:
         of = 0.6 if kind is Sliced and row["width_mult"] <= 0.6 else 1.0
@@ -129,7 +129,7 @@ def test_recalibrated_and_swept(kind):
             F.cross_entropy(answers_by_hand(model, row["width_mult"], images, statistics), labels, reduction="sum")
             for images, labels in BATCHES
         ]
-        assert row["test_loss"] == pytest.approx(float(sum(losses)) / 10, rel=1e-10)
+        assert row["score"] == pytest.approx(float(sum(losses)) / 10, rel=1e-10)
         assert row["switch_width_mult"] == (of if kind is Sliced else None)
         assert row["is_trained"] is (row["width_mult"] == 1.0)
 
@@ -222,6 +222,10 @@ class TwoHeads(Residual):
         return self.head(self.features(images))
 
 
+def losses_of(rows):
+    return [row["score"] for row in rows if row["metric"] == "loss_nats"]
+
+
 @pytest.mark.parametrize("kind", [AnyWidth, TwoHeads])
 def test_all_widths_are_trained_and_swept_from_one_pass(kind, monkeypatch):
     slow = kind()
@@ -232,9 +236,9 @@ def test_all_widths_are_trained_and_swept_from_one_pass(kind, monkeypatch):
     assert torch.equal(fast_corrects, corrects)
     for one, other in zip(slow.parameters(), fast.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)
-    swept = [row["test_loss"] for row in sweep_widths(fast, BATCHES)]
-    monkeypatch.setattr("awnlib.evaluation.sweep.is_any_width", lambda model: False)
-    assert swept == pytest.approx([row["test_loss"] for row in sweep_widths(fast, BATCHES)], rel=1e-12)
+    swept = losses_of(sweep_widths(fast, BATCHES))
+    monkeypatch.setattr("awnlib.one_pass.is_any_width", lambda model: False)
+    assert swept == pytest.approx(losses_of(sweep_widths(fast, BATCHES)), rel=1e-12)
 
 
 def test_widening_step_by_step():
@@ -258,7 +262,7 @@ def test_anytime_networks_end_with_a_linear_head():
 
 
 def test_a_network_without_a_head_has_no_one_pass():
-    with pytest.raises(ValueError, match="needs triangular layers and shared norms, and a head"):
+    with pytest.raises(ValueError, match="needs triangular layers, shared norms and a head"):
         backward_one_pass(Residual(), *BATCHES[0], WIDTHS)
 
 

@@ -42,8 +42,10 @@ class TinyRun:
         self.sgd = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=momentum)
         self.meter = torch.zeros((), dtype=torch.float64)
         self.step, self.rows, self.saved = 0, [], []
-        metadata = load_point(path, self.identity, self.model, self.sgd, {"meter": self.meter})
-        if metadata is not None:
+        point = load_point(path, self.identity, self.model, self.sgd, {"meter": self.meter})
+        if point is not None:
+            metadata, others = point
+            assert others == {}
             self.step, self.rows = metadata["step"], metadata["rows"]
 
     def parts(self, disturb=None, looked_at=lambda _: True):
@@ -170,7 +172,7 @@ def test_memory_layout_of_the_momentum_is_that_of_the_weight(tmp_path):
     sgd.step()
     save_point(tmp_path / "c", [], training_tensors(model, sgd), {})
     other, other_sgd = convolution()
-    assert load_point(tmp_path / "c", [], other, other_sgd, {}) == {"identity": []}
+    assert load_point(tmp_path / "c", [], other, other_sgd, {}) == ({"identity": []}, {})
     momentum = other_sgd.state[other.weight]["momentum_buffer"]
     assert momentum.is_contiguous(memory_format=torch.channels_last)
     assert not momentum.requires_grad

@@ -156,7 +156,7 @@ def test_the_section_of_the_page(results, tmp_path, page):
     publish(results, tmp_path / "docs", notes=notes)
     text = page()
     assert "| [transfer](#transfer) | A & B | 2 min | 3 of 4 |" in text
-    assert "The papers are\nWidth Transfer (Chin, Marculescu and Morcos, 2021).\n" in text
+    assert "The papers:\n\n- Width Transfer (Chin, Marculescu and Morcos, 2021)\n" in text
     assert "Fast & <small>." in text
     assert "- Time: searches 2 min in 10 jobs, the longest 10 s; retrainings 28 s in 14 jobs, the longest 2 s." in text
     place = "ResNet18, MNIST-5k, 1x wide, 1x deep"
