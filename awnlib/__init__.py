@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from awnlib.studies.widths.cells import runs as runs
     from awnlib.studies.widths.config import load_study as load_study
     from awnlib.studies.widths.config import parse_study as parse_study
+    from awnlib.tasks import create_task as create_task
+    from awnlib.tasks import task_names as task_names
     from awnlib.tasks.classification import backward_one_pass as backward_one_pass
     from awnlib.tasks.classification import backward_widths as backward_widths
     from awnlib.training.engine import train as train

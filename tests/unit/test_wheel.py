@@ -40,7 +40,7 @@ torch.set_num_threads(1)
 (run,) = runs(load_study("study.yaml"))
 data = load_dataset("images.safetensors")
 batches = evaluation_batches(data.test_images, data.test_labels, data.mean, data.std, 20, torch.device("cpu"))
-swept = sweep_widths(train(run, data).model, batches)
+swept = {row["width_mult"] for row in sweep_widths(train(run, data).model, batches)}
 write_page(Path("results"))
 found = {"file": awnlib.__file__, "version": awnlib.__version__, "models": model_names(), "num_widths": len(swept)}
 print(json.dumps(found))
