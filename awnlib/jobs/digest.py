@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 PACKAGE = Path(__file__).parents[1]
-WORDS = ("axis_label",)  # arguments that are for readers
+WORDS = ("title", "axis_label")  # of a `Metric`, for readers
 ALWAYS = ""  # the name of what a module does when it is imported, besides defining names
 
 
@@ -25,7 +25,7 @@ def code_digest(
 ) -> str:
     """Return a digest of definitions of this package and of everything in it that they reach.
 
-    Comments, docstrings, layout, annotations of functions, what is printed and the words of errors and axes do not
+    Comments, docstrings, layout, annotations of functions, what is printed and the words of errors and metrics do not
     count. Files of the package that are no code (templates, tables) count where a definition, or another such file,
     names them.
 
@@ -248,9 +248,11 @@ class _Bare(ast.NodeTransformer):
         self.generic_visit(node)
         return node
 
-    def visit_keyword(self, node: ast.keyword) -> ast.keyword | None:
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        if isinstance(node.func, ast.Name) and node.func.id == "Metric":
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg not in WORDS]
         self.generic_visit(node)
-        return None if node.arg in WORDS else node
+        return node
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         match node.value:

@@ -89,6 +89,8 @@ TRAINING = {"train", "train_model", "train_transferred"}
         ("results.variants", "return Variant(int(widths)", "return Variant(1 + int(widths)", AWN),
         ("tasks.classification", "label_smoothing = 0.0", "label_smoothing = 0.1", OF_A_TASK),
         ("tasks.classification", "cross-entropy (nats)", "cross entropy in nats", set()),
+        ("tasks.classification", 'title="accuracy"', 'title="top-1 accuracy"', set()),
+        ("tasks.classification", 'unit="%"', 'unit="percent"', OF_A_TASK),
         ("tasks._supervised", "sums[metric][some] +=", "sums[metric][some] -=", OF_A_TASK),
         ("training.objectives", "def loss_weights(", "def loss_weights(_=None, *", TRAINING),
         ("training.methods", '("sandwich", "random")', '("random",)', TRAINING),
