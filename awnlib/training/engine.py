@@ -155,7 +155,7 @@ def model_spec(run: RunConfig, input_shape: tuple[int, int, int], num_classes: i
 
 def _trained(method: Method, widths: list[float]) -> list[float]:
     """Return the fixed widths of a method, the study's where it has none or every width."""
-    return fixed_widths(method, widths) if method.widths in ("fixed", "sandwich") else widths
+    return widths if method.widths in ("random", "all") else fixed_widths(method, widths)
 
 
 def create_optimizer(model: nn.Module, settings: SGDConfig) -> torch.optim.SGD:

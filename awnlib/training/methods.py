@@ -17,6 +17,8 @@ from awnlib.settings import ConfigError, Settings, parse, read_yaml
 FOR_READERS = {"label", "source", "look"}
 """Fields that say how a method is shown: no result depends on them."""
 BUILT_IN = Path(__file__).with_name("methods.yaml")
+ALWAYS = {"sandwich": (0, -1), "max_random": (0,), "min_random": (-1,), "random": ()}
+"""For each rule that draws widths: which of the fixed widths, the largest first, are in every step."""
 
 
 class Look(Settings):
@@ -59,9 +61,10 @@ class Method(Settings):
     norm: Literal["shared", "switchable", "recalibrated"] = Field(
         description="BN statistics: one set; one per trained width; computed after training"
     )
-    widths: Literal["fixed", "sandwich", "random", "all"] = Field(
+    widths: Literal["fixed", "sandwich", "min_random", "max_random", "random", "all"] = Field(
         default="fixed",
-        description="widths of a step: a fixed list; largest, smallest and random ones; random ones only; every one",
+        description="widths of a step: a fixed list; largest, smallest and random ones; smallest and random ones; "
+        "largest and random ones; random ones only; every one",
     )
     num_widths: int | None = Field(
         default=None,
@@ -96,7 +99,12 @@ class Method(Settings):
     @property
     def draws_widths(self) -> bool:
         """Whether the widths of a step are drawn at random, rather than the same in every step."""
-        return self.widths in ("sandwich", "random")
+        return self.widths in ALWAYS
+
+    @property
+    def has_largest(self) -> bool:
+        """Whether the largest width is in every step, as the first one: a teacher for the others."""
+        return not self.draws_widths or 0 in ALWAYS[self.widths]
 
     @property
     def is_any_width(self) -> bool:
@@ -112,15 +120,18 @@ class Method(Settings):
         if len({str(one) for one in self.recalibrations}) < len(self.recalibration):
             named = [entry if isinstance(entry, int) else entry.model_dump() for entry in self.recalibration]
             raise ValueError(f"recalibration names the same twice: {named}")
-        if self.widths != "fixed" and self.num_widths == 1:
+        if self.widths not in ("fixed", "random") and self.num_widths == 1:
             raise ValueError(f"widths '{self.widths}' needs num_widths of 2 or more")
         if self.widths == "all" and not self.is_any_width:
             raise ValueError("all widths in every step need triangular layers and a shared norm")
-        if self.widths == "random" and self.norm == "switchable":
-            raise ValueError("norm 'switchable' keeps statistics of fixed widths, and widths 'random' has none")
+        if self.norm == "switchable" and self.draws_widths and self.widths != "sandwich":
+            raise ValueError(
+                "norm 'switchable' keeps statistics of fixed widths from the smallest to the largest, which widths "
+                f"'{self.widths}' does not have"
+            )
         if self.emphasis != "uniform" and self.widths != "all":
             raise ValueError("emphasis is an option of widths 'all'")
-        if self.distillation and (self.widths == "random" or self.num_widths == 1):
+        if self.distillation and (not self.has_largest or self.num_widths == 1):
             raise ValueError("distillation needs the largest width and a narrower one in every step")
         if self.individual and (
             self.norm != "shared" or self.widths != "fixed" or self.num_widths or self.distillation

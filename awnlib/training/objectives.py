@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 
 from awnlib.channels import evenly_spaced
-from awnlib.training.methods import Method
+from awnlib.training.methods import ALWAYS, Method
 
 
 def fixed_widths(method: Method, widths: Sequence[float], distinct: Sequence[float] = ()) -> list[float]:
     """Return the widths that a method trains in every step, largest first.
 
     All of the study's `widths`, or `num_widths` of them evenly spaced from the largest to the smallest when that
-    number differs (Any-Width Networks, figure 4); for sampled widths only the ends.
+    number differs (Any-Width Networks, figure 4); for sampled widths the ends that the rule always has.
 
     Parameters
     ----------
@@ -27,10 +27,8 @@ def fixed_widths(method: Method, widths: Sequence[float], distinct: Sequence[flo
     """
     if method.widths == "all":
         return sorted(distinct, reverse=True)
-    if method.widths == "random":
-        return []
-    if method.widths == "sandwich":
-        return [widths[0], widths[-1]]
+    if method.draws_widths:
+        return [widths[index] for index in ALWAYS[method.widths]]
     count = method.num_widths or len(widths)
     if count == len(widths):
         return list(widths)
@@ -46,8 +44,9 @@ def sample_widths(
     ----------
     method
         `widths: fixed` gives always the same; `sandwich` the largest, the smallest and `num_widths - 2` drawn
-        uniformly between them (US-Nets, section 4.1; Any-Width Networks, Algorithm 1); `random` `num_widths`
-        uniform draws; `all` every distinct width.
+        uniformly between them (US-Nets, section 4.1; Any-Width Networks, Algorithm 1); `min_random` the smallest,
+        `max_random` the largest and `num_widths - 1` uniform draws (US-Nets, table 2); `random` `num_widths` uniform
+        draws; `all` every distinct width.
     widths
         The study's fixed widths, largest first. The ends are the range of random widths; their number is the
         default of `num_widths`.

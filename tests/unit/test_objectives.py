@@ -40,6 +40,8 @@ def draws(row, widths=WIDTHS, seed=0, steps=1):
         ({"num_widths": 7}, WIDTHS, [1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25]),
         ({"widths": "sandwich"}, WIDTHS, [1.0, 0.25]),
         ({"widths": "random"}, WIDTHS, []),
+        ({"widths": "min_random"}, WIDTHS, [0.25]),
+        ({"widths": "max_random"}, WIDTHS, [1.0]),
     ],
 )
 def test_fixed_widths(changes, widths, expected):
@@ -62,6 +64,22 @@ def test_sandwich_has_both_ends_and_random_widths_between(num_widths, expected):
         assert sum(drawn) / len(drawn) == pytest.approx(0.625, abs=4 * 0.2165 / len(drawn) ** 0.5)
         assert min(drawn) < 0.27
         assert max(drawn) > 0.98
+
+
+@pytest.mark.parametrize(("rule", "end"), [("min_random", 0.4), ("max_random", 0.9)])
+def test_one_end_and_random_widths(rule, end):
+    """US-Nets, table 2: n - 1 random ones and an end, which comes first, so that the largest can teach."""
+    steps = draws(method(widths=rule, num_widths=3), widths=[0.9, 0.6, 0.4], steps=300)
+    assert all(step[0] == end and len(step) == 3 for step in steps)
+    drawn = [width for step in steps for width in step[1:]]
+    assert len(set(drawn)) == 600
+    assert 0.4 < min(drawn) < 0.41
+    assert 0.89 < max(drawn) < 0.9
+    assert len(draws(method(widths=rule))[0]) == 4  # as many as the study has
+
+
+def test_one_random_width_a_step():
+    assert {len(step) for step in draws(method(widths="random", num_widths=1), steps=9)} == {1}
 
 
 def test_random_widths_fill_the_range():

@@ -125,6 +125,22 @@ def test_history_has_a_row_for_each_width_and_one_for_the_random_ones(make_run, 
     assert rows[2]["loss_nats"] == pytest.approx(losses[:5, 2:].mean().item(), rel=0.02)
 
 
+@pytest.mark.parametrize(
+    ("rule", "rows"), [("min_random", [0.25, None]), ("max_random", [1.0, None]), ("random", [None])]
+)
+@pytest.mark.parametrize("base", ["us_net_hard", "awn"])
+def test_history_names_the_widths_that_a_rule_has_in_every_step(make_run, study_data, shapes, base, rule, rows):
+    study_data["methods"] = {"mine": {"base": base, "label": "mine", "widths": rule, "num_widths": 3}}
+    run = make_run("mine", num_epochs=1)
+    result = train(run, shapes)
+    assert [row["width_mult"] for row in wide(result.history)] == rows
+    assert result.num_widths == 3
+    _, losses = train_slowly(run, shapes, num_steps=5)
+    fixed = rows.index(None)
+    expected = [*losses[:, :fixed].mean(0).tolist(), losses[:, fixed:].mean().item()]
+    assert scores(result.history, "loss_nats") == pytest.approx(expected, rel=0.02)
+
+
 # --- seeds and methods -----------------------------------------------------------------------------------------------
 
 
