@@ -52,12 +52,15 @@ def row_titles(frame: pd.DataFrame) -> list[str]:
     return [row_title(*panel) for panel in zip(*keys, strict=True)]
 
 
-def block(title: str, corner: str, frame: pd.DataFrame, column: str, *, by_row: bool) -> Block:
+def block(
+    title: str, corner: str, frame: pd.DataFrame, column: str, *, by_row: bool, lower_is_better: bool = False
+) -> Block:
     """Lay out one block of rows of the table `exhibit`, whose column `row` holds the names of its rows.
 
-    The best number is looked for along the methods: by row or by column.
+    The best number is looked for along the methods: by row or by column. A column `gain`, if there is one, says by how
+    much a number is better than another, and is shown with it.
     """
-    best = frame.groupby("row" if by_row else column)["score"].transform("max")
+    best = frame.groupby("row" if by_row else column)["score"].transform("min" if lower_is_better else "max")
     is_best = (frame["score"] == best) & frame["score"].notna()
     cells = {
         (row["row"], row[column]): _cell(row, bool(top))
@@ -73,7 +76,8 @@ def _cell(row: pd.Series, is_best: bool) -> Cell:
     if pd.isna(row["score"]):
         return Cell(HOLE, paper)
     difference = "" if pd.isna(row["difference"]) else f", {row['difference']:+.2f}"
-    ours = with_spread(row["score"], row["std"]) + ("†" if row["missing"] else "")
+    gain = "" if pd.isna(row.get("gain")) else f" [{row['gain']:+.2f}]"
+    ours = with_spread(row["score"], row["std"]) + gain + ("†" if row["missing"] else "")
     return Cell(ours, paper + difference, is_best)
 
 

@@ -228,6 +228,7 @@ _EXHIBIT = Table(
         _float(
             "width_mult", "width of operation; null: summed up over all", unit="fraction of full width", nullable=True
         ),
+        _int("macs", "multiply-adds for one image at this width; null: not shown", unit="MACs", nullable=True),
         _float("score", "mean over seeds; null if no seed succeeded", unit="the metric's", nullable=True),
         _float("std", "standard deviation over seeds (n - 1); null below two", unit="the metric's", nullable=True),
         _int("num_seeds", "seeds in the mean"),

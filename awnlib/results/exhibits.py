@@ -23,6 +23,7 @@ from pydantic import Field, model_validator
 
 from awnlib.lazy import read_literal
 from awnlib.results.paper_values import PaperValues, paper_values
+from awnlib.results.variants import AS_TRAINED
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.tasks import Metric
 from awnlib.training.methods import Method
@@ -51,6 +52,11 @@ class ExhibitConfig(Settings):
 
     panels: list[PanelConfig] = Field(min_length=1, description="models and data sets, a row or a subplot each")
     methods: list[str] = Field(min_length=1, description="methods by name")
+    variants: list[str] = Field(
+        default_factory=list,
+        description="of methods whose BN statistics are computed after training, only these (recal10, "
+        "recal10-moving-512, ...); empty: all",
+    )
 
 
 class ExhibitRow(Settings):
@@ -98,6 +104,8 @@ class Exhibit:
         What it shows; empty where the study's kind knows.
     settings
         The study's methods by name.
+    variants
+        Which variants of those it shows, of methods that are recalibrated; empty: all.
     """
 
     name: str
@@ -105,6 +113,7 @@ class Exhibit:
     panels: list[PanelConfig] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
     settings: Mapping[str, Method] = field(default_factory=dict)
+    variants: list[str] = field(default_factory=list)
 
     @property
     def row(self) -> ExhibitRow:
@@ -122,11 +131,13 @@ class Exhibit:
         return self.name.partition(".")[2]
 
     def rows_of(self, frame: pd.DataFrame, panel: PanelConfig) -> pd.DataFrame:
-        """Return a panel's rows of a table of the study: those of its test set and metric, where there are several."""
+        """Return a panel's rows of a table of the study: of its test set, metric and variants."""
         wanted = {"dataset": panel.dataset, "model": panel.model, "test_set": panel.test_set}
         for column, value in {**wanted, "metric": self.metric.name}.items():
             if column in frame.columns:
                 frame = frame[frame[column] == value]
+        if self.variants and "variant" in frame.columns:
+            frame = frame[frame["variant"].isin([AS_TRAINED, *self.variants])]
         return frame
 
     def options(self, kind: type[O]) -> O:

@@ -28,6 +28,7 @@ def exhibit_settings(wildcards):
         "row": exhibit.row.model_dump(),
         "panels": [panel.model_dump() for panel in exhibit.panels],
         "methods": exhibit.methods,
+        "variants": exhibit.variants,
         "paper": exhibit.paper.of_exhibit(exhibit.short_name),
     }
 

@@ -191,7 +191,9 @@ class StudyConfig(BaseStudy):
     def exhibit(self, name: str) -> Exhibit:
         """Return a table or figure, by its full name, with what its renderer needs of the study."""
         asked = self.exhibits[name if name in self.exhibits else companion_of(name) or name]
-        return Exhibit(name, task_metrics(self.task)[0], asked.panels, asked.methods, self.resolved_methods())
+        return Exhibit(
+            name, task_metrics(self.task)[0], asked.panels, asked.methods, self.resolved_methods(), asked.variants
+        )
 
     @property
     def asks_of_networks(self) -> bool:

@@ -1,0 +1,202 @@
+"""What the paper claims beside what was measured: one function a claim, over the rows of one panel of a table.
+
+A function returns None where the rows lack the methods that its claim needs. Two means that lie closer together than
+the standard deviations over their seeds are not told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import pandas as pd
+
+from awnlib.results.blocks import row_title
+from awnlib.results.findings import Finding, Verdict, above, all_hold, joined
+from awnlib.results.numbers import with_spread
+from awnlib.results.renderers import over_all_widths
+from awnlib.results.variants import Averaging, parse_variant
+from awnlib.studies.widths.config import StudyConfig
+
+PAPER = "us_nets"
+PANEL = ["model", "dataset", "paper_dataset"]
+ONE_TENTH = 0.1  # percentage points: by as much the ways of computing statistics differ in Table 3
+ALIKE = 0.5  # percentage points: "very similar" (figure 9)
+Check = Callable[[pd.DataFrame], Finding | None]
+
+
+def paper_findings(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, Finding]]:
+    """Check every claim of the paper that the tables of a study can decide.
+
+    Parameters
+    ----------
+    study
+        Says which methods its figures show.
+    tables
+        "evaluations", and the study's tables of this paper.
+
+    Returns
+    -------
+    list
+        (title of the panel, finding) pairs.
+    """
+    return [
+        (row_title(*map(str, panel)), finding)
+        for checks, frame in _frames(study, tables)
+        for panel, rows in frame.groupby(PANEL, sort=False)
+        for check in checks
+        if (finding := check(rows)) is not None
+    ]
+
+
+def better_than_individual(rows: pd.DataFrame) -> Finding | None:
+    """Table 1: over the widths together, one US-Net has a smaller error than individual networks."""
+    return _smaller_error(_means(rows), "us_net", "i_net", "Table 1", "on average over the widths")
+
+
+def better_than_slimmable(rows: pd.DataFrame) -> Finding | None:
+    """Table 1: over the widths together, a US-Net has a smaller error than a slimmable network of these widths."""
+    return _smaller_error(_means(rows), "us_net", "s_net", "Table 1", "on average over the widths")
+
+
+def gains_most_when_narrow(rows: pd.DataFrame) -> Finding | None:
+    """Table 1: what a US-Net gains over individual networks is largest at the smallest width."""
+    both = rows[rows["width_mult"].notna() & rows["method"].isin(["us_net", "i_net"])]
+    errors = both.pivot_table(index="width_mult", columns="method", values="score", aggfunc="first").dropna()
+    if len(errors.columns) < 2 or len(errors) < 2:
+        return None
+    gains = (errors["i_net"] - errors["us_net"]).sort_index()
+    numbers = ", ".join(f"{width:g}x {gain:+.2f}" for width, gain in gains.items())
+    claim = "The gain over individual networks is largest at the smallest width"
+    return Finding("Table 1", claim, all_hold([gains.idxmax() == gains.index[0]]), f"gains in points: {numbers}")
+
+
+def sandwich_is_best(rows: pd.DataFrame) -> Finding | None:
+    """Table 2: the sandwich rule has the smallest error on average over the widths."""
+    means = _means(rows)
+    others = [name for name in means if name in ("us_net_random", "us_net_min_random", "us_net_max_random")]
+    if "us_net_3_hard" not in means or not others:
+        return None
+    verdicts = [_below(means["us_net_3_hard"], means[name]) for name in others]
+    numbers = "; ".join(_text(means[name]) for name in ("us_net_3_hard", *others))
+    return Finding("Table 2", "The sandwich rule has the smallest error on average", joined(verdicts), numbers)
+
+
+def smallest_matters_more(rows: pd.DataFrame) -> Finding | None:
+    """Table 2: training the smallest width in every step matters more than training the largest."""
+    return _smaller_error(
+        _means(rows), "us_net_min_random", "us_net_max_random", "Table 2", "on average over the widths"
+    )
+
+
+def few_images_are_enough(rows: pd.DataFrame) -> Finding | None:
+    """Table 3: statistics from a subset of the images give the errors that all of them give."""
+    errors = _by_variant(rows)
+    exact = {images: error for (averaging, images), error in errors.items() if averaging != "moving"}
+    if len(exact) < 2:
+        return None
+    most = max(exact, key=lambda images: images or float("inf"))
+    differences = {images: (error - exact[most]).abs().max() for images, error in exact.items() if images != most}
+    numbers = ", ".join(f"{images:,} images: at most {gap:.2f} points apart" for images, gap in differences.items())
+    claim = f"A subset of the images gives statistics as good as the most, to {ONE_TENTH:g} point at each width"
+    return Finding("Table 3", claim, all_hold(gap <= ONE_TENTH for gap in differences.values()), numbers)
+
+
+def exact_is_no_worse(rows: pd.DataFrame) -> Finding | None:
+    """Table 3: exact averages are at least as good as moving ones at every width."""
+    errors = _by_variant(rows)
+    moving = [error for (averaging, _), error in errors.items() if averaging == "moving"]
+    exact = [error for (averaging, _), error in errors.items() if averaging != "moving"]
+    if not moving or not exact:
+        return None
+    gains = (moving[0] - exact[0]).sort_index()
+    numbers = ", ".join(f"{width:g}x {gain:+.2f}" for width, gain in gains.items())
+    return Finding(
+        "Table 3", "Exact averages are at least as good as moving ones", all_hold(gains >= 0), f"gains: {numbers}"
+    )
+
+
+def distillation_helps(rows: pd.DataFrame) -> Finding | None:
+    """Figure 6: in-place distillation improves the accuracy over all widths together."""
+    return _larger_score(rows, "us_net", "us_net_hard", "Figure 6", "In-place distillation improves the AUC")
+
+
+def four_widths_beat_three(rows: pd.DataFrame) -> Finding | None:
+    """Figure 9: four widths in each step are better than three."""
+    return _larger_score(rows, "us_net", "us_net_3", "Figure 9", "Four widths in each step are better than three")
+
+
+def five_widths_are_as_good(rows: pd.DataFrame) -> Finding | None:
+    """Figure 9: four and five widths perform very similarly."""
+    scores = _rows(rows)
+    if not {"us_net", "us_net_5"} <= set(scores):
+        return None
+    four, five = scores["us_net"], scores["us_net_5"]
+    gap = abs(four["score"] - five["score"])
+    verdict = all_hold([True]) if gap <= ALIKE else above(ALIKE - gap, four["std"], five["std"])
+    claim = f"Four and five widths in each step are within {ALIKE:g} points of AUC"
+    return Finding("Figure 9", claim, verdict, f"{_text(four)}; {_text(five)}")
+
+
+def _frames(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[tuple[Check, ...], pd.DataFrame]]:
+    """Yield the claims and the table that decides them."""
+    in_tables: dict[str, tuple[Check, ...]] = {
+        "table1": (better_than_individual, better_than_slimmable, gains_most_when_narrow),
+        "table2": (sandwich_is_best, smallest_matters_more),
+        "table3": (few_images_are_enough, exact_is_no_worse),
+    }
+    in_figures: dict[str, tuple[Check, ...]] = {
+        "figure6": (distillation_helps,),
+        "figure9": (four_widths_beat_three, five_widths_are_as_good),
+    }
+    for name, checks in in_tables.items():
+        if f"{PAPER}.{name}" in tables:
+            yield checks, tables[f"{PAPER}.{name}"]
+    for name, checks in in_figures.items():
+        if f"{PAPER}.{name}" in study.exhibits:
+            yield checks, over_all_widths.make(study.exhibit(f"{PAPER}.{name}"), tables)
+
+
+def _means(rows: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return for each method the row of its mean over the widths."""
+    return _rows(rows[rows["width_mult"].isna()])
+
+
+def _rows(rows: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return the row of each method that has a score."""
+    return {str(row["method"]): row for _, row in rows.dropna(subset="score").iterrows()}
+
+
+def _by_variant(rows: pd.DataFrame) -> dict[tuple[Averaging | None, int | None], pd.Series]:
+    """Return the errors at each width for each way of averaging and number of images; None: as the study says."""
+    found = {}
+    for name, part in rows[rows["width_mult"].notna()].groupby("variant", sort=False):
+        variant = parse_variant(str(name))
+        if variant.recalibrated_widths is not None and part["score"].notna().all():
+            found[variant.averaging, variant.num_images] = part.set_index("width_mult")["score"].astype(float)
+    return found
+
+
+def _smaller_error(means: Mapping[str, pd.Series], name: str, other: str, source: str, where: str) -> Finding | None:
+    if name not in means or other not in means:
+        return None
+    one, rival = means[name], means[other]
+    claim = f"{one['label']} has a smaller error than {rival['label']} {where}"
+    return Finding(source, claim, _below(one, rival), f"{_text(one)}; {_text(rival)}")
+
+
+def _larger_score(rows: pd.DataFrame, name: str, other: str, source: str, claim: str) -> Finding | None:
+    scores = _rows(rows)
+    if not {name, other} <= set(scores):
+        return None
+    one, rival = scores[name], scores[other]
+    verdict = above(one["score"] - rival["score"], one["std"], rival["std"])
+    return Finding(source, claim, verdict, f"{_text(one)}; {_text(rival)}")
+
+
+def _below(first: pd.Series, second: pd.Series) -> Verdict:
+    return above(second["score"] - first["score"], first["std"], second["std"])
+
+
+def _text(row: pd.Series) -> str:
+    paper = "" if pd.isna(row["paper_score"]) else f" (paper {row['paper_score']:.1f})"
+    return f"{row['label']} {with_spread(row['score'], row['std'])}{paper}"
