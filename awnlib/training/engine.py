@@ -146,7 +146,7 @@ def model_spec(run: RunConfig, input_shape: tuple[int, int, int], num_classes: i
         dense_base=method.dense_base,
         base_width_mult=method.base_width_mult * run.model_settings.base_width_mult * (run.individual_width or 1.0),
         min_width_mult=run.widths[-1] if run.individual_width is None else 1.0,
-        divisor=run.model_settings.divisor,
+        divisor=method.divisor or run.model_settings.divisor,
         channels=run.counts or {},
         depth_mult=run.depth_mult,
         stem=run.model_settings.stem,

@@ -5,13 +5,14 @@ The rows are in ``methods.yaml``; a study's config adds or changes rows without 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from awnlib.channels import ROUNDING, check_apart
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 
 FOR_READERS = {"label", "source", "look"}
@@ -71,6 +72,18 @@ class Method(Settings):
         ge=1,
         description="widths per step; null: as many as the study's `widths`. With all widths: the sum of their weights",
     )
+    min_width_mult: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="smallest width of this method's networks, in place of the smallest of the study's `widths`; those "
+        "below it are left out. null: the study's",
+    )
+    divisor: int | None = Field(
+        default=None,
+        ge=1,
+        description="active channel counts of this method's networks are multiples of this; null: as the model says",
+    )
     emphasis: Literal["uniform", "ends"] = Field(
         default="uniform",
         description="weights of the losses of all widths: equal, or as often as the sandwich rule draws them",
@@ -95,6 +108,13 @@ class Method(Settings):
         """The evaluations with BN statistics computed after training."""
         entries = self.recalibration
         return [entry if isinstance(entry, Recalibration) else Recalibration(widths=entry) for entry in entries]
+
+    def own_widths(self, widths: Sequence[float]) -> list[float]:
+        """Return the fixed widths of the study, largest first, down to this method's own smallest width."""
+        if self.min_width_mult is None:
+            return list(widths)
+        between = [width for width in widths[1:-1] if width > self.min_width_mult + ROUNDING]
+        return [widths[0], *between, self.min_width_mult]
 
     @property
     def draws_widths(self) -> bool:
@@ -137,6 +157,10 @@ class Method(Settings):
             self.norm != "shared" or self.widths != "fixed" or self.num_widths or self.distillation
         ):
             raise ValueError("individual networks have one width: norm 'shared', no widths, no distillation")
+        if self.individual and self.min_width_mult is not None:
+            raise ValueError("individual networks have one width: min_width_mult is an option of the others")
+        if self.min_width_mult is not None:
+            check_apart([self.min_width_mult, 1.0])
         if any(multiplier <= 0 for multiplier in self.width_vector.values()):
             raise ValueError("the multipliers of a width_vector must be above 0")
         if self.dense_base and self.layer != "triangular":

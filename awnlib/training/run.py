@@ -144,6 +144,13 @@ class RunConfig(Settings):
     task: TaskName = Field(default="classification", description="what the network is trained for and judged by")
     task_settings: TaskSettings = Field(default_factory=Settings, description="the task's own settings")
 
+    @model_validator(mode="after")
+    def _smallest_is_the_method_s(self) -> RunConfig:
+        smallest = self.method_settings.min_width_mult
+        if smallest is not None and self.widths[-1] != smallest:
+            raise ValueError(f"widths must end at the method's min_width_mult ({smallest}), found {self.widths}")
+        return self
+
     @property
     def name(self) -> str:
         """The run's path below ``runs/``: dataset/model/method/seed."""

@@ -151,6 +151,11 @@ def test_base_that_is_no_name(base):
         ({"awn": {"width_vector": {"conv1": 0.0}}}, "methods.awn", "multipliers of a width_vector must be above 0"),
         ({"awn": {"width_vector": [1.0]}}, "methods.awn.width_vector", "valid dictionary"),
         ({"s_net": {"dense_base": True}}, "methods.s_net", "dense_base is an option of triangular layers"),
+        ({"awn": {"min_width_mult": 1.0}}, "methods.awn.min_width_mult", "less than 1"),
+        ({"awn": {"min_width_mult": 0.0}}, "methods.awn.min_width_mult", "greater than 0"),
+        ({"awn": {"min_width_mult": 0.9999999}}, "methods.awn", "different, by more than rounding"),
+        ({"i_net": {"min_width_mult": 0.5}}, "methods.i_net", "individual networks have one width"),
+        ({"us_net": {"divisor": 0}}, "methods.us_net.divisor", "greater than or equal to 1"),
     ],
 )
 def test_rows_that_contradict_themselves(change, path, words):
@@ -162,3 +167,19 @@ def test_rows_that_contradict_themselves(change, path, words):
 def test_recalibration_points_are_named_once():
     """Each number of points is one evaluation, so that a repeated one would be the same evaluation twice."""
     assert problem({"us_net": {"recalibration": [4, 4]}}).startswith("methods.us_net")
+
+
+@pytest.mark.parametrize(
+    ("smallest", "widths", "expected"),
+    [
+        (None, [1.0, 0.5, 0.25], [1.0, 0.5, 0.25]),
+        (0.05, [1.0, 0.5, 0.25], [1.0, 0.5, 0.05]),
+        (0.35, [1.0, 0.5, 0.25], [1.0, 0.5, 0.35]),
+        (0.5, [1.0, 0.5, 0.25], [1.0, 0.5]),
+        (0.5, [1.0, 0.5 + 1e-9, 0.25], [1.0, 0.5]),
+        (0.9, [1.0, 0.5, 0.25], [1.0, 0.9]),
+        (0.5, [1.0], [1.0, 0.5]),
+    ],
+)
+def test_a_method_s_smallest_width_is_in_place_of_the_study_s(smallest, widths, expected):
+    assert Method(**PLAIN, min_width_mult=smallest).own_widths(widths) == expected

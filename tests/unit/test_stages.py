@@ -12,6 +12,7 @@ from awnlib.jobs.checkpoint import save_tensors
 from awnlib.jobs.records import read_record, recorded_file
 from awnlib.models import load_model
 from awnlib.results.schemas import read_provenance, read_table
+from awnlib.settings import ConfigError, parse
 from awnlib.studies.shell import choose_device, do_job
 from awnlib.studies.widths.cells import evaluations, find_evaluation, find_run, runs
 from awnlib.studies.widths.collect import run_record, sweep_record
@@ -19,6 +20,8 @@ from awnlib.studies.widths.config import parse_study
 from awnlib.studies.widths.stages import RecalibrateBN, SweepWidths, TrainModel
 from awnlib.training.base_counts import with_base_counts
 from awnlib.training.engine import train
+from awnlib.training.run import RunConfig
+from tests.conftest import finish
 
 AWN, S_NET, US_NET = (f"shapes/lenet_3c1l/{method}/seed0" for method in ("awn", "s_net", "us_net"))
 
@@ -127,6 +130,33 @@ def test_a_width_vector_becomes_the_channels_of_the_model(make_run, study_data, 
     assert {name: channels.full for name, channels in model.channels.items()} == expected.counts
     assert metadata == {"run": expected.model_dump()}
     assert read_record(record).cell == {"run": run.model_dump()}  # what the study asked for
+
+
+def test_a_method_s_own_range_and_divisor_are_those_of_all_its_jobs(make_run, study_data, shapes, tmp_path):
+    """US-Nets, figures 7 and 8."""
+    own = {"min_width_mult": 0.4, "divisor": 4, "recalibration": [3]}
+    study_data["methods"] = {"mine": {"base": "us_net", "label": "x", **own}}
+    run = make_run("mine", num_epochs=1)
+    assert (run.widths, make_run("us_net").widths) == ([1.0, 0.75, 0.5, 0.4], [1.0, 0.75, 0.5, 0.25])
+    study_data["exhibits"]["table2"]["methods"] = ["mine"]
+    study = parse_study({**study_data, "device": "cpu", "recalibration": {"num_images": 40}})
+    finish(study, shapes, tmp_path)
+    (evaluation,) = evaluations(runs(study))
+    model, _ = load_model((tmp_path / RecalibrateBN(study, evaluation).record).with_name("model.safetensors"))
+    assert (model.min_width_mult, model.norm1.width_mults) == (0.4, [0.4, 0.7, 1.0])
+    assert {channels.divisor for channels in model.channels.values()} == {4}
+    sweep = read_table(sweep_record(tmp_path, evaluation).with_name("sweep.parquet"))
+    assert sweep["width_mult"].min() == 0.4
+    assert set(sweep.loc[sweep["is_trained"], "width_mult"]) == {0.4, 1.0}
+    drift = read_table(run_record(tmp_path, runs(study)[0]).with_name("bn_drift.parquet"))
+    assert set(drift["width_mult"].dropna()) == {1.0, 0.75, 0.5, 0.4}
+
+
+def test_widths_that_do_not_end_where_the_method_does_are_refused(make_run):
+    run = make_run("us_net").model_dump()
+    run["method_settings"]["min_width_mult"] = 0.4
+    with pytest.raises(ConfigError, match=r"widths must end at the method's min_width_mult \(0.4\), found .*0.25"):
+        parse(RunConfig, run)
 
 
 def test_individual_network_is_swept_at_its_width(finished):

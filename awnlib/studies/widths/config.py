@@ -303,7 +303,7 @@ class StudyConfig(BaseStudy):
         widths = self.widths
         for override in self._matching(model=model, dataset=dataset, method=method):
             widths = override.widths or widths
-        return widths
+        return self.resolved_methods()[method].own_widths(widths)
 
     def _matching(self, **cell: str) -> Iterable[OverrideConfig]:
         return (override for override in self.overrides if override.matches(**cell))
