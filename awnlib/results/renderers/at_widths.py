@@ -26,13 +26,16 @@ class Options(Settings):
     as_error: bool = Field(default=False, description="100 minus the score, in place of the score")
     across: Literal["methods", "widths"] = Field(default="methods", description="what stands side by side")
     gain_over: str | None = Field(default=None, description="the method over which every other's gain is shown")
+    widths: list[float] = Field(
+        default_factory=list, description="of networks that the paper has no numbers for; empty: those that are trained"
+    )
     shows_macs: bool = Field(default=False, description="a column with the MACs of the first method that has them")
 
 
 def make(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the score at each width of a panel, and the mean over these widths, averaged over seeds.
 
-    The widths are those that the paper has numbers for, else those that some method of the panel was trained at.
+    The widths are those that the paper has numbers for, else the row's, else those that some method was trained at.
 
     Parameters
     ----------
@@ -123,4 +126,5 @@ def _widths(exhibit: Exhibit, panel: PanelConfig, swept: pd.DataFrame) -> list[f
     dataset = panel.paper_dataset or panel.dataset
     trained = swept.loc[swept["is_trained"].astype(bool), "width_mult"].astype(float).round(6)
     own = sorted(set(trained), reverse=True)
-    return exhibit.paper.widths(exhibit.short_name, dataset=dataset, model=panel.model) or own
+    paper = exhibit.paper.widths(exhibit.short_name, dataset=dataset, model=panel.model)
+    return paper or exhibit.options(Options).widths or own

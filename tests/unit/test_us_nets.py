@@ -1,0 +1,197 @@
+"""The US-Nets paper: its numbers, its table of errors at widths, and every claim both ways on tables made by hand."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from awnlib.papers.us_nets import claims
+from awnlib.results.columns import TABLES
+from awnlib.results.exhibits import PAPERS, Exhibit, PanelConfig, exhibit_names
+from awnlib.results.paper_values import paper_values
+from awnlib.results.renderers import at_widths
+from awnlib.studies.kinds import load_any_study
+from awnlib.tasks import task_metrics
+from awnlib.training.methods import load_methods
+
+TOP1 = task_metrics("classification")[0]
+PANEL = {"model": "mobilenet_v1", "dataset": "small", "paper_dataset": "imagenet"}
+LABELS = {"i_net": "I-Net", "s_net": "S-Net", "us_net": "US-Net"}
+WIDTHS = [1.0, 0.75, 0.5, 0.25]
+
+
+def sweep(method, scores, *, seed=0, variant="as_trained", widths=WIDTHS):
+    """Rows of "sweep" from the accuracy at each width."""
+    cell = {"dataset": "small", "model": "mobilenet_v1", "method": method, "label": LABELS.get(method, method)}
+    about = {"variant": variant, "seed": seed, "test_set": "test", "metric": "top1_pct", "is_trained": True}
+    return [
+        cell | about | {"width_mult": width, "score": score, "macs": int(1e8 * width)}
+        for width, score in zip(widths, scores, strict=True)
+    ]
+
+
+def made(name, *rows, methods=("i_net", "s_net", "us_net"), **panel):
+    """Make a table of the paper from rows of "sweep"; return its exhibit too."""
+    rows = [row for some in rows for row in some]
+    exhibit = Exhibit(f"us_nets.{name}", TOP1, [PanelConfig(**PANEL | panel)], list(methods), load_methods())
+    runs = [{key: row[key] for key in ("dataset", "model", "method", "label", "seed")} for row in rows]
+    tables = {
+        "sweep": pd.DataFrame(rows, columns=TABLES["sweep"].names),
+        "runs": pd.DataFrame(runs, columns=TABLES["runs"].names).drop_duplicates(),
+    }
+    return exhibit, at_widths.make(exhibit, tables)
+
+
+TABLE1 = (
+    sweep("i_net", [70, 68, 63, 50]),
+    sweep("s_net", [71, 69, 64, 53]),
+    sweep("us_net", [72, 70, 64, 56], variant="recal31"),
+)
+
+
+def test_errors_at_widths_and_their_mean_stand_beside_the_papers():
+    exhibit, table = made("table1", *TABLE1)
+    us_net = table[table["method"] == "us_net"]
+    assert us_net["score"].tolist() == [28, 30, 36, 44, 34.5]
+    assert us_net["paper_score"].tolist() == [28.2, 30.5, 35.8, 44.3, 34.7]
+    assert us_net["metric"].unique() == ["top1_pct_error"]
+    assert us_net["macs"].tolist()[:4] == [100_000_000, 75_000_000, 50_000_000, 25_000_000]
+    [block] = at_widths.layout(exhibit, table)
+    assert block.columns == ["width", "MACs", "I-Net", "S-Net", "US-Net"]
+    name, [macs, i_net, s_net, us_net] = block.rows[0]
+    assert (name, macs.text, i_net.text) == ("1x", "100M", "30.00 (paper 29.1, +0.90)".replace("29.1", "29.10"))
+    assert s_net.text == "29.00 [+1.00] (paper 28.50, +0.50)"
+    assert [cell.is_best for cell in (i_net, s_net, us_net)] == [False, False, True]  # the smallest error
+    assert block.rows[-1][0] == "AVG"
+    assert "In brackets the gain over I-Net." in block.notes
+
+
+def test_a_mean_needs_every_width_and_seeds_are_averaged():
+    _, table = made(
+        "table1", sweep("us_net", [72, 70, 64], widths=WIDTHS[:3]), sweep("us_net", [74, 72, 66, 58], seed=1)
+    )
+    rows = table[table["method"] == "us_net"].set_index(table[table["method"] == "us_net"]["width_mult"].fillna(0))
+    assert rows.loc[1.0, "score"] == 27
+    assert rows.loc[1.0, "std"] == pytest.approx(2**0.5)
+    assert (rows.loc[0.25, "score"], rows.loc[0.25, "missing"]) == (42, 1)
+    assert (rows.loc[0, "score"], rows.loc[0, "missing"]) == (32.5, 1)
+    others = table[table["method"] == "s_net"]
+    assert others["score"].isna().all()
+    assert others["paper_score"].notna().all()
+
+
+def test_widths_are_the_papers_the_rows_or_those_that_were_trained():
+    _, table = made("table2", sweep("us_net_random", [70, 60], widths=[1.0, 0.3]), methods=["us_net_random"])
+    assert table["width_mult"].tolist()[:4] == WIDTHS
+    _, table = made("table2", methods=["us_net_random"], model="lenet_3c1l", paper_dataset=None)
+    assert table["width_mult"].tolist()[:4] == WIDTHS
+    _, table = made("table1", sweep("us_net", [70, 60], widths=[1.0, 0.3]), methods=["us_net"], paper_dataset=None)
+    assert table["width_mult"].tolist()[:2] == [1.0, 0.3]
+
+
+def test_the_average_of_the_paper_is_that_of_its_numbers():
+    """But for what it prints: 36.9 of 36.9, 35.3 of 35.275, 34.7 of 34.7; 38.20, 36.725, 38.70, 36.45."""
+    values = paper_values("us_nets")
+    for exhibit, model, method in {(key[0], key[3], key[4]) for key in values.by_key if key[0] != "table3"}:
+        cell = {"model": model, "method": method, "variant": "", "metric": "top1_pct_error", "dataset": "imagenet"}
+        widths = values.widths(exhibit, dataset="imagenet", model=model)
+        assert len(widths) == 4
+        at = [values.value(exhibit, width_mult=width, test_set="test", **cell) for width in widths]
+        mean = values.value(exhibit, test_set="test", **cell)
+        assert mean == pytest.approx(sum(at) / 4, abs=0.051)
+
+
+@pytest.mark.parametrize(
+    ("us_net", "verdicts"),
+    [
+        ([72, 70, 64, 56], ["holds", "holds", "holds"]),
+        ([60, 60, 60, 40], ["does not hold", "does not hold", "does not hold"]),
+        ([72, 70, 60, 50], ["holds", "does not hold", "does not hold"]),
+    ],
+)
+def test_claims_of_table_1(us_net, verdicts):
+    _, table = made("table1", *TABLE1[:2], sweep("us_net", us_net, variant="recal31"))
+    checks = (claims.better_than_individual, claims.better_than_slimmable, claims.gains_most_when_narrow)
+    assert [check(table).verdict for check in checks] == verdicts
+
+
+def test_claims_of_table_1_are_undecided_between_seeds():
+    noisy = [*sweep("us_net", [72, 70, 64, 52]), *sweep("us_net", [68, 66, 62, 52], seed=1)]
+    plain = [*sweep("i_net", [70, 68, 63, 50]), *sweep("i_net", [70, 68, 63, 53], seed=1)]
+    _, table = made("table1", noisy, plain)
+    assert claims.better_than_individual(table).verdict == "undecided"
+
+
+RULES = ("us_net_random", "us_net_min_random", "us_net_max_random", "us_net_3_hard")
+
+
+@pytest.mark.parametrize(
+    ("means", "verdicts"),
+    [((60, 62, 61, 63), ["holds", "holds"]), ((60, 61, 62, 61.5), ["holds in part", "does not hold"])],
+)
+def test_claims_of_table_2(means, verdicts):
+    rows = [sweep(method, [mean] * 4) for method, mean in zip(RULES, means, strict=True)]
+    _, table = made("table2", *rows, methods=RULES)
+    assert [check(table).verdict for check in (claims.sandwich_is_best, claims.smallest_matters_more)] == verdicts
+
+
+@pytest.mark.parametrize(
+    ("few", "moving", "verdicts"), [(0.05, -0.1, ["holds"] * 2), (0.3, 0.2, ["does not hold"] * 2)]
+)
+def test_claims_of_table_3(few, moving, verdicts):
+    parts = {"recal31": 0.0, "recal31-1000": -few, "recal31-moving": moving}
+    rows = [sweep("us_net", [70 + shift] * 4, variant=variant) for variant, shift in parts.items()]
+    _, table = made("table3", *rows, methods=["us_net"])
+    assert table["paper_score"].notna().sum() == 12
+    assert [check(table).verdict for check in (claims.few_images_are_enough, claims.exact_is_no_worse)] == verdicts
+
+
+def aucs(**scores):
+    rows = [
+        PANEL | {"method": method, "label": method, "score": score, "variant": "recal31"}
+        for method, score in scores.items()
+    ]
+    return pd.DataFrame(rows, columns=TABLES["exhibit"].names)
+
+
+@pytest.mark.parametrize(
+    ("check", "rows", "verdict"),
+    [
+        (claims.distillation_helps, {"us_net": 70, "us_net_hard": 69}, "holds"),
+        (claims.distillation_helps, {"us_net": 68, "us_net_hard": 69}, "does not hold"),
+        (claims.four_widths_beat_three, {"us_net": 70, "us_net_3": 69}, "holds"),
+        (claims.five_widths_are_as_good, {"us_net": 70, "us_net_5": 70.4}, "holds"),
+        (claims.five_widths_are_as_good, {"us_net": 70, "us_net_5": 71}, "does not hold"),
+    ],
+)
+def test_claims_of_figures(check, rows, verdict):
+    assert check(aucs(**rows)).verdict == verdict
+
+
+def test_claims_without_their_methods_are_not_listed():
+    _, table = made("table1", TABLE1[0], methods=["i_net"])
+    assert claims.better_than_individual(table) is None
+    assert claims.gains_most_when_narrow(table) is None
+    assert claims.sandwich_is_best(table) is None
+    assert claims.few_images_are_enough(table) is None
+    assert claims.distillation_helps(aucs(us_net=70)) is None
+    assert claims.five_widths_are_as_good(aucs(us_net=70)) is None
+
+
+@pytest.mark.parametrize("path", [PAPERS / "us_nets/setting.yaml", Path("configs/us_nets_ci.yaml")], ids=str)
+def test_studies_show_every_exhibit(repository, path):
+    study = load_any_study(repository / path)
+    assert set(study.shown) == {name for name in exhibit_names("widths") if name.startswith("us_nets.")}
+
+
+def test_the_setting_is_that_of_section_5_1():
+    study = load_any_study(PAPERS / "us_nets/setting.yaml")
+    train = study.train_settings(model="mobilenet_v1", dataset="imagenet", method="us_net")
+    assert (train.num_epochs, train.batch_size, train.lr, train.schedule) == (250, 1024, 0.5, "linear")
+    assert study.models["mobilenet_v1"].divisor == 8
+    widths = {name: study.width_settings(model=name, dataset="imagenet", method="us_net") for name in study.models}
+    assert widths == {"mobilenet_v1": [1.0, 0.75, 0.5, 0.25], "mobilenet_v2": [1.0, 0.75, 0.5, 0.35]}
+    methods = study.resolved_methods()
+    assert {methods[name].num_widths for name in RULES} == {3}
+    assert not any(methods[name].distillation for name in RULES)
+    assert [methods[name].widths for name in RULES] == ["random", "min_random", "max_random", "sandwich"]
