@@ -165,14 +165,20 @@ def create_optimizer(model: nn.Module, settings: SGDConfig) -> torch.optim.SGD:
     published code of US-Nets; the paper does not speak of it.
     One fused operation updates all weights. The learning rate, `param_groups[0]["lr"]`, is a tensor that all groups
     share, beside the weights, so that changing it neither waits for a GPU nor changes a captured graph.
+
+    Raises
+    ------
+    ValueError
+        If the network has no parameters.
     """
     spared = _spared_from_decay(model, settings.weight_decay_on)
     decayed = [parameter for parameter in model.parameters() if id(parameter) not in spared]
     others = [parameter for parameter in model.parameters() if id(parameter) in spared]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    device = next((parameter.device for parameter in model.parameters()), None)
     return torch.optim.SGD(
         [group for group in groups if group["params"]],
-        lr=torch.tensor(settings.lr, device=decayed[0].device),
+        lr=torch.tensor(settings.lr, device=device),
         momentum=settings.momentum,
         nesterov=settings.nesterov,
         fused=True,

@@ -13,6 +13,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from awnlib.jobs import checkpoint as checkpoint_module
@@ -566,6 +567,20 @@ def test_depthwise_kernels_can_be_spared(layer, on):
     kinds["depthwise"] = {f"blocks.{block}.depthwise.conv.weight" for block in range(13)}
     expected = {"classifier.weight", *kinds["conv"]} | (set() if on == "weights_not_depthwise" else kinds["depthwise"])
     assert names == ({name for name, _ in model.named_parameters()} if on == "all" else expected)
+
+
+def test_a_network_in_which_nothing_decays_has_an_optimiser():
+    """Norms alone, say."""
+    norms = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3))
+    [group] = create_optimizer(norms, TrainConfig(lr=0.25, weight_decay=0.3, weight_decay_on="weights")).param_groups
+    assert group["weight_decay"] == 0.0
+    assert [id(parameter) for parameter in group["params"]] == [id(parameter) for parameter in norms.parameters()]
+    assert group["lr"].item() == 0.25
+
+
+def test_a_network_without_parameters_is_refused():
+    with pytest.raises(ValueError, match="empty parameter list"):
+        create_optimizer(nn.ReLU(), TrainConfig())
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
