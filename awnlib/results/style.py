@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from awnlib.files import atomic_path
 from awnlib.results.exhibits import PanelConfig
 from awnlib.results.titles import panel_title
-from awnlib.results.variants import recalibration_points
+from awnlib.results.variants import AS_TRAINED, variants
 from awnlib.training.methods import Method
 
 WIDTH_LABEL = "width (fraction of full width)"
@@ -50,11 +50,11 @@ VARIANT_STYLES = ((DOTTED, "o"), (DASHED, "s"), ("-", "^"))
 def style_of(methods: Mapping[str, Method], method: str, variant: str) -> Style:
     """Return the style of a method's evaluation; methods without a colour of their own share out others in order."""
     style = _own_style(methods, method)
-    if recalibration_points(variant) is None:
+    if variant == AS_TRAINED:
         return style
-    variants = [f"recal{points}" for points in methods[method].recalibration]
-    rank = variants.index(variant)
-    shades = sns.light_palette(style.color, 2 * len(variants)).as_hex()[-len(variants) :]
+    names = [one.name for one in variants(methods[method])]
+    rank = names.index(variant)
+    shades = sns.light_palette(style.color, 2 * len(names)).as_hex()[-len(names) :]
     linestyle, marker = VARIANT_STYLES[rank % len(VARIANT_STYLES)]
     return replace(style, color=shades[rank], linestyle=linestyle, marker=marker)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from awnlib.training.methods import Method
+
 AS_TRAINED = "as_trained"
 Averaging = Literal["exact", "moving"]
 _NAME = re.compile(r"recal(\d+)(?:-(exact|moving))?(?:-(\d+))?")
@@ -57,11 +59,21 @@ def parse_variant(name: str) -> Variant:
     return Variant(int(widths), averaging, None if num_images is None else int(num_images))
 
 
+def variants(method: Method) -> list[Variant]:
+    """Return how a method's networks are evaluated."""
+    return [Variant(one.widths, one.averaging, one.num_images) for one in method.recalibrations] or [Variant()]
+
+
 def recalibration_points(variant: str) -> int | None:
     """Return the number of recalibrated widths of a variant's name; None if it is evaluated as trained."""
     return parse_variant(variant).recalibrated_widths
 
 
-def in_order(variants: Iterable[str]) -> list[str]:
-    """Return names of variants as tables show them: as trained, then by the number of recalibrated widths."""
-    return sorted(variants, key=lambda variant: recalibration_points(variant) or 0)
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return names of variants as tables show them: as trained, then by widths, averaging and number of images."""
+    return sorted(names, key=_rank)
+
+
+def _rank(name: str) -> tuple[int, str, int]:
+    variant = parse_variant(name)
+    return variant.recalibrated_widths or 0, variant.averaging or "", variant.num_images or 0

@@ -21,10 +21,10 @@ METHODS = load_methods({"mine": {"base": "awn", "label": "Mine"}, "other": {"bas
 WIDTHS = [0.25, 0.5, 0.75, 1.0]
 
 
-def draw(name, *methods, tables, datasets=("cifar10",)):
+def draw(name, *methods, tables, datasets=("cifar10",), settings=METHODS):
     """Draw a figure of the paper; tables that are not given are empty."""
     panels = [PanelConfig(model="lenet_3c1l", dataset=dataset) for dataset in datasets]
-    exhibit = Exhibit(f"any_width_networks.{name}", TOP1, panels, list(methods), METHODS)
+    exhibit = Exhibit(f"any_width_networks.{name}", TOP1, panels, list(methods), settings)
     return renderer_of(exhibit.name).draw(exhibit, {name: table(name, []) for name in TABLES} | tables)
 
 
@@ -233,3 +233,15 @@ def test_variants_of_a_method_differ_in_line_marker_and_shade():
         assert len(set(values)) == 3
     lightness = [np.mean(mpl.colors.to_rgb(style.color)) for style in styles]
     assert lightness == sorted(lightness, reverse=True)
+
+
+def test_variants_of_equally_many_widths_are_drawn_apart():
+    rows = [4, {"widths": 4, "averaging": "moving"}, {"widths": 4, "num_images": 512}]
+    methods = load_methods({"us_net": {"recalibration": rows}})
+    labels = {"recal4": "US-Net(4w)", "recal4-moving": "US-Net(4w, moving)", "recal4-512": "US-Net(4w, 512 images)"}
+    swept = [row for variant, label in labels.items() for row in sweep("us_net", variant=variant, label=label)]
+    [axes] = draw("figure5", "us_net", tables={"sweep": table("sweep", swept)}, settings=methods).axes
+    assert legend_texts(axes) == [labels[name] for name in ("recal4", "recal4-512", "recal4-moving")]
+    assert len({line.get_color() for line in lines_with_data(axes)}) == 3
+    styles = [style_of(methods, "us_net", variant) for variant in labels]
+    assert len({style.linestyle for style in styles}) == len({style.marker for style in styles}) == 3

@@ -97,6 +97,19 @@ def test_table2_has_a_row_per_variant_and_no_spread_for_one_seed():
     assert table["std"].isna().all()
 
 
+def test_table2_has_a_column_for_each_recalibration_of_equally_many_widths():
+    """In whichever order the sweeps were collected."""
+    labels = {"recal4-moving": "US-Net(4w, moving)", "recal4": "US-Net(4w)", "recal4-512": "US-Net(4w, 512 images)"}
+    rows = [evaluation("us_net", 0, 90.0 + n, name, label=labels[name]) for n, name in enumerate(labels)]
+    shown = exhibit("us_net")
+    for collected in (rows, rows[::-1]):
+        table = make_table2(shown, frame("evaluations", collected))
+        assert table["variant"].tolist() == ["recal4", "recal4-512", "recal4-moving"]
+        assert table["score"].tolist() == [91.0, 92.0, 90.0]
+        [block] = over_all_widths.layout(shown, table)
+        assert block.columns[1:] == [labels[name] for name in table["variant"]]
+
+
 def test_table2_shows_holes_for_failed_and_for_absent_methods():
     table = make_table2(exhibit("s_net", "i_net"), EVALUATIONS)
     assert table["score"].isna().all()

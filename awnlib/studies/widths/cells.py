@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from awnlib.results.variants import Variant
+from awnlib.results.variants import Variant, variants
 from awnlib.studies.widths.config import StudyConfig
-from awnlib.training.methods import Method
 from awnlib.training.run import ModelConfig, RunConfig
 
 
@@ -82,11 +81,6 @@ def _cell_runs(study: StudyConfig, model: str, dataset: str, method: str, seed: 
             task=study.task,
             task_settings=study.task_settings,
         )
-
-
-def variants(method: Method) -> list[Variant]:
-    """Return how a method's networks are evaluated."""
-    return [Variant(one.widths, one.averaging, one.num_images) for one in method.recalibrations] or [Variant()]
 
 
 def find_run(study: StudyConfig, name: str) -> RunConfig:
