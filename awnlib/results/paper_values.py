@@ -1,6 +1,7 @@
 """The numbers of a paper, to stand beside ours: rows of ``papers/<paper>/values.csv``.
 
-Names of methods, variants, models and data sets are this package's.
+Names of methods, variants, models and data sets are this package's. A paper that does not say at how many widths
+BN statistics were computed has variants without `recal<widths>-`: `moving-512`, or nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+
+from awnlib.results.variants import parse_variant
 
 PAPERS = Path(__file__).parents[1] / "papers"
 KEYS = ("exhibit", "dataset", "test_set", "model", "method", "variant", "width_mult", "metric")
@@ -36,20 +39,30 @@ class PaperValues:
     ) -> float | None:
         """Return the paper's number for one cell of a table or figure, in our units; None if it reports none.
 
+        A number of the very variant goes before one of how its statistics were computed, at whatever number of widths,
+        and that before one of no variant.
+
         Parameters
         ----------
         exhibit
             The short name of a table or figure, or another group of numbers such as "model_size".
         model, method, variant
-            As in a study; ``variant`` is "as_trained" or "recal<number of widths>".
+            As in a study; ``variant`` is "as_trained", "recal10", "recal10-moving-512" and the like.
         metric
             As in the study's tables ("top1_pct"), or a name of the group's own.
         dataset, test_set
             The paper's data set, and which of its images; "train" for those of training.
         width_mult
             The width of the number; None for numbers of a whole curve.
+
+        Raises
+        ------
+        ValueError
+            If there is no such variant.
         """
-        return self.by_key.get((exhibit, dataset, test_set, model, method, variant, _width(width_mult), metric))
+        names = dict.fromkeys((variant, parse_variant(variant).own, ""))
+        keys = [(exhibit, dataset, test_set, model, method, name, _width(width_mult), metric) for name in names]
+        return next((self.by_key[key] for key in keys if key in self.by_key), None)
 
     def widths(self, exhibit: str, *, dataset: str, model: str) -> list[float]:
         """Return the widths at which an exhibit has numbers for a panel, largest first."""

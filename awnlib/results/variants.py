@@ -35,8 +35,12 @@ class Variant:
         """As in paths and tables: `as_trained`, `recal10`, or `recal10-moving-512` where it differs from the study."""
         if self.recalibrated_widths is None:
             return AS_TRAINED
-        own = [str(value) for value in (self.averaging, self.num_images) if value is not None]
-        return "-".join([f"recal{self.recalibrated_widths}", *own])
+        return f"recal{self.recalibrated_widths}" + (f"-{self.own}" if self.own else "")
+
+    @property
+    def own(self) -> str:
+        """What its name says after the widths, in which it differs from the study: `moving-512`, or nothing."""
+        return "-".join(str(value) for value in (self.averaging, self.num_images) if value is not None)
 
     @property
     def words(self) -> str:

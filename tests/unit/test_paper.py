@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from awnlib.results.paper_values import PAPERS, paper_values
+from awnlib.results.paper_values import PAPERS, PaperValues, paper_values
 from awnlib.training.methods import load_methods
 
 PAPER = paper_values("any_width_networks")
@@ -91,6 +91,32 @@ def test_widths_are_compared_as_numbers_and_unknown_cells_have_no_value():
     assert PAPER.value("table1", **cell) is None
     assert PAPER.value("table1", width_mult=1, **{**cell, "method": "awn"}) is None  # of 45 channels, not 32
     assert PAPER.widths("table1", dataset="cifar10", model="lenet_3c1l") == []
+
+
+@pytest.mark.parametrize(
+    ("reported", "variant", "expected"),
+    [
+        ({"recal10": 1.0, "": 2.0}, "recal10", 1.0),
+        ({"recal10": 1.0, "": 2.0}, "recal4", 2.0),
+        ({"": 2.0}, "as_trained", 2.0),
+        ({"recal10": 1.0}, "recal10-moving", None),  # otherwise than the study: another network
+        ({"recal4-moving-512": 1.0, "moving-512": 2.0, "": 3.0}, "recal4-moving-512", 1.0),
+        ({"moving-512": 2.0, "moving": 3.0, "": 4.0}, "recal10-moving-512", 2.0),
+        ({"moving": 3.0, "512": 5.0}, "recal10-moving-512", None),
+        ({"moving": 3.0, "512": 5.0, "": 0.0}, "recal10-moving-512", 0.0),
+        ({"moving": 3.0, "512": 5.0}, "recal10-512", 5.0),
+        ({"moving": 3.0}, "recal10", None),
+    ],
+)
+def test_what_a_paper_does_not_say_of_a_variant_is_no_matter(reported, variant, expected):
+    cell = {"dataset": "cifar10", "test_set": "test", "model": "lenet_3c1l", "method": "us_net"}
+    rows = {("table1", *cell.values(), name, "1.0", "top1_pct"): value for name, value in reported.items()}
+    assert PaperValues(rows).value("table1", variant=variant, width_mult=1.0, metric="top1_pct", **cell) == expected
+
+
+def test_a_number_of_no_variant_is_not_asked_for():
+    with pytest.raises(ValueError, match="no variant is called 'recal'"):
+        PAPER.value("table2", model="lenet_3c1l", method="us_net", variant="recal", metric="top1_pct")
 
 
 def test_a_paper_without_numbers_has_none():
