@@ -21,7 +21,9 @@ STUDY = {
     "study": "tiny",
     "seeds": [0],
     "datasets": {"shapes": {"source": "mnist5k"}},
-    "exhibits": {"table2": {"panels": [{"model": "lenet_3c1l", "dataset": "shapes"}], "methods": ["awn"]}},
+    "exhibits": {
+        "any_width_networks.table2": {"panels": [{"model": "lenet_3c1l", "dataset": "shapes"}], "methods": ["awn"]}
+    },
 }
 
 
@@ -48,7 +50,7 @@ def make_run(study_data):
     def make(method="awn", *, seed=0, individual=0, **train):
         study_data["seeds"] = [seed]
         study_data["train"] = {"num_epochs": 2, "batch_size": 20, "lr": 0.05, **train}
-        study_data["exhibits"]["table2"]["methods"] = [method]
+        study_data["exhibits"]["any_width_networks.table2"]["methods"] = [method]
         study_data.setdefault("track", {"num_points": 2})  # most steps unrecorded, as in real runs
         return runs(parse_study(study_data))[individual]
 
@@ -81,7 +83,7 @@ def finished(shapes, tmp_path_factory):
     data |= {"track": {"num_points": 2}, "device": "cpu"}
     data["methods"] = {"us_net": {"recalibration": [2, 3]}}
     data["overrides"] = [{"method": "i_net", "widths": [1.0, 0.5]}]
-    data["exhibits"]["table2"]["methods"] = ["awn", "s_net", "us_net", "i_net"]
+    data["exhibits"]["any_width_networks.table2"]["methods"] = ["awn", "s_net", "us_net", "i_net"]
     study, results = parse_study(data), tmp_path_factory.mktemp("results")
     finish(study, shapes, results)
     return study, results

@@ -39,8 +39,8 @@ class PaperValues:
     ) -> float | None:
         """Return the paper's number for one cell of a table or figure, in our units; None if it reports none.
 
-        A number of the very variant goes before one of how its statistics were computed, at whatever number of widths,
-        and that before one of no variant.
+        A number of the very variant goes before one of how its statistics were computed, at whatever number of widths;
+        that is one of no variant if they were computed as the study says.
 
         Parameters
         ----------
@@ -60,7 +60,7 @@ class PaperValues:
         ValueError
             If there is no such variant.
         """
-        names = dict.fromkeys((variant, parse_variant(variant).own, ""))
+        names = dict.fromkeys((variant, parse_variant(variant).own))
         keys = [(exhibit, dataset, test_set, model, method, name, _width(width_mult), metric) for name in names]
         return next((self.by_key[key] for key in keys if key in self.by_key), None)
 

@@ -38,7 +38,7 @@ def vector(*names):
 def test_what_a_network_does_not_have_is_named_once(study_data, change, problem):
     study_data |= change
     study_data["seeds"] = [0, 1]
-    study_data["exhibits"]["table2"]["methods"] = ["s_net", "us_net", *change.get("methods", [])]
+    study_data["exhibits"]["any_width_networks.table2"]["methods"] = ["s_net", "us_net", *change.get("methods", [])]
     study = parse_study(study_data)
     with pytest.raises(ConfigError, match=r"^mine\.yaml cannot be used:\n") as caught:
         check_networks(study, origin="mine.yaml")
@@ -49,7 +49,7 @@ def test_every_problem_is_reported_at_once(study_data):
     study_data |= {"track": {"layer": "norm9"}, "methods": vector("conv9")}
     study_data["datasets"]["tiny"] = {"source": "mnist5k", "image_size": 8}
     panels = [{"model": "lenet_3c1l", "dataset": name} for name in ("shapes", "tiny")]
-    study_data["exhibits"]["table2"] = {"panels": panels, "methods": ["awn", "mine"]}
+    study_data["exhibits"]["any_width_networks.table2"] = {"panels": panels, "methods": ["awn", "mine"]}
     with pytest.raises(ConfigError) as caught:
         check_networks(parse_study(study_data))
     starts = [problem.split(":")[0] for problem in caught.value.problems]
@@ -67,7 +67,7 @@ def test_every_problem_is_reported_at_once(study_data):
 )
 def test_networks_that_fit(study_data, change):
     study_data |= change
-    study_data["exhibits"]["table2"]["methods"] = [
+    study_data["exhibits"]["any_width_networks.table2"]["methods"] = [
         "awn",
         "i_net",
         "us_net",

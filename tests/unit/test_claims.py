@@ -69,7 +69,7 @@ def study_of(methods):
     panels = [{"model": "lenet_3c1l", "dataset": "mnist"}]
     table = {"panels": panels, "methods": ["awn", "awn_rs", "awn_all", *methods]}
     study = {"study": "tiny", "seeds": [0], "datasets": {"mnist": {"source": "mnist"}}}
-    return parse_study({**study, "methods": methods, "exhibits": {"table2": table}})
+    return parse_study({**study, "methods": methods, "exhibits": {"any_width_networks.table2": table}})
 
 
 def sizes(**stored):
@@ -285,7 +285,7 @@ def test_a_study_is_checked_panel_by_panel():
             "study": "demo",
             "seeds": [0],
             "datasets": {"fashion_mnist": {"source": "fashion_mnist"}},
-            "exhibits": {"figure4": {"panels": panels, "methods": ["full_width_triangular", "awn"]}},
+            "exhibits": {"any_width_networks.figure4": {"panels": panels, "methods": ["full_width_triangular", "awn"]}},
         }
     )
     rows = seeds(awn=[90.0]).assign(dataset="fashion_mnist")

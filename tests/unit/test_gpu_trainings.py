@@ -73,7 +73,7 @@ def tiny_run(study_data, shapes, tmp_path):
     """A study of one US-Net on ten shapes, its run, the images' file and a folder for results."""
     study_data |= {"train": {"num_epochs": 1, "batch_size": 20}, "recalibration": {"num_images": 40}, "device": "cpu"}
     study_data["methods"] = {"us_net_hard": {"recalibration": [2, 3]}}
-    study_data["exhibits"]["table2"]["methods"] = ["us_net_hard"]
+    study_data["exhibits"]["any_width_networks.table2"]["methods"] = ["us_net_hard"]
     study = parse_study(study_data)
     shapes.save(tmp_path / "images")
     return study, runs(study)[0], tmp_path / "images", tmp_path / "results"

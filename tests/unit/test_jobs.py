@@ -31,7 +31,10 @@ def make_table(study_data):
     def make(**changes):
         study_data["datasets"] = {"digits": {"source": "mnist5k"}}
         study_data["exhibits"] = {
-            "table2": {"panels": [{"model": "lenet_3c1l", "dataset": "digits"}], "methods": ["us_net"]}
+            "any_width_networks.table2": {
+                "panels": [{"model": "lenet_3c1l", "dataset": "digits"}],
+                "methods": ["us_net"],
+            }
         }
         study_data["methods"] = {"us_net": {"recalibration": [4]}}
         return widths.jobs(parse_study({**study_data, **changes}))

@@ -48,7 +48,7 @@ def settings(name="demo"):
         "seeds": [0, 1],
         "data_folder": "/home/somebody/data",
         "datasets": {"digits": {"source": "mnist5k"}},
-        "exhibits": {name: {"panels": [panel], "methods": list(AUCS)} for name in ("table2", "figure5")},
+        "exhibits": {name: {"panels": [panel], "methods": list(AUCS)} for name in (TABLE2, FIGURE5)},
     }
 
 
@@ -282,7 +282,7 @@ def test_departures_name_every_setting_that_has_an_effect_and_its_cells():
         "overrides": [{"method": "awn", "train": {"lr": 0.1}, "widths": [1.0, 0.5]}],
         "recalibration": {"num_images": 64},
         "exhibits": {
-            "table2": {
+            "any_width_networks.table2": {
                 "panels": [{"model": "lenet_3c1l", "dataset": "digits", "paper_dataset": "mnist"}],
                 "methods": ["awn", "us_net", "awn_all"],
             }

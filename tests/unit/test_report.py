@@ -61,7 +61,7 @@ def study(monkeypatch):
             "seeds": [0],
             "datasets": {"small": {"source": "cifar10"}},
             "exhibits": {
-                name: {"panels": [PANEL], "methods": ["awn", "s_net", "us_net"]}
+                f"any_width_networks.{name}": {"panels": [PANEL], "methods": ["awn", "s_net", "us_net"]}
                 for name in ("table2", "figure5", "figure6")
             },
         }

@@ -138,7 +138,7 @@ def test_a_method_s_own_range_and_divisor_are_those_of_all_its_jobs(make_run, st
     study_data["methods"] = {"mine": {"base": "us_net", "label": "x", **own}}
     run = make_run("mine", num_epochs=1)
     assert (run.widths, make_run("us_net").widths) == ([1.0, 0.75, 0.5, 0.4], [1.0, 0.75, 0.5, 0.25])
-    study_data["exhibits"]["table2"]["methods"] = ["mine"]
+    study_data["exhibits"]["any_width_networks.table2"]["methods"] = ["mine"]
     study = parse_study({**study_data, "device": "cpu", "recalibration": {"num_images": 40}})
     finish(study, shapes, tmp_path)
     (evaluation,) = evaluations(runs(study))

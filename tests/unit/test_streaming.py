@@ -305,7 +305,7 @@ def study(study_data):
     study_data["train"] = {"num_epochs": 3, "batch_size": 10, "lr": 0.05}
     study_data["recalibration"] = {"num_images": 20, "batch_size": 10}
     study_data["methods"] = {"us_net": {"recalibration": [2]}}
-    study_data["exhibits"]["table2"] = {
+    study_data["exhibits"]["any_width_networks.table2"] = {
         "panels": [{"model": "lenet_3c1l", "dataset": "pets"}],
         "methods": ["us_net"],
     }

@@ -15,8 +15,11 @@ def exhibit(*methods, dataset="shapes"):
 @pytest.fixture
 def study(study_data):
     study_data |= {"seeds": [3, 0], "datasets": {"shapes": {"source": "mnist5k"}, "other": {"source": "mnist5k"}}}
-    shown = {"table1": exhibit("awn", "us_net"), "table2": exhibit("us_net", dataset="other")}
-    study_data["exhibits"] = {**shown, "figure5": exhibit("awn", "i_net")}
+    shown = {
+        "any_width_networks.table1": exhibit("awn", "us_net"),
+        "any_width_networks.table2": exhibit("us_net", dataset="other"),
+    }
+    study_data["exhibits"] = {**shown, "any_width_networks.figure5": exhibit("awn", "i_net")}
     return parse_study(study_data)
 
 
@@ -78,7 +81,7 @@ def test_recalibrations_that_differ_from_the_study(study_data):
     study_data["recalibration"] = {"averaging": "exact", "num_images": 64}
     rows = [4, {"widths": 4, "averaging": "moving"}, {"widths": 4, "num_images": 512, "averaging": "exact"}]
     study_data["methods"] = {"us_net": {"recalibration": rows}}
-    study_data["exhibits"]["table2"]["methods"] = ["us_net"]
+    study_data["exhibits"]["any_width_networks.table2"]["methods"] = ["us_net"]
     table = evaluations(runs(parse_study(study_data)))
     assert [one.variant for one in table] == ["recal4", "recal4-moving", "recal4-512"]
     assert [one.label for one in table] == ["US-Net(4w)", "US-Net(4w, moving)", "US-Net(4w, 512 images)"]
@@ -96,7 +99,7 @@ def test_recalibrations_that_differ_from_the_study(study_data):
 )
 def test_recalibrations_that_cannot_be_are_refused(study_data, row, words):
     study_data["methods"] = {"us_net": {"recalibration": [4, row]}}
-    study_data["exhibits"]["table2"]["methods"] = ["us_net"]
+    study_data["exhibits"]["any_width_networks.table2"]["methods"] = ["us_net"]
     with pytest.raises(ConfigError, match=words):
         parse_study(study_data)
 
@@ -107,7 +110,7 @@ def test_recalibration_points():
 
 
 def test_individual_networks_follow_the_widths_of_their_cell(study_data):
-    study_data["exhibits"] = {"table2": exhibit("i_net")}
+    study_data["exhibits"] = {"any_width_networks.table2": exhibit("i_net")}
     study_data["overrides"] = [{"method": "i_net", "widths": [1.0, 0.35]}]
     table = runs(parse_study(study_data))
     assert [run.individual_width for run in table] == [1.0, 0.35]
@@ -117,7 +120,7 @@ def test_individual_networks_follow_the_widths_of_their_cell(study_data):
 def test_names_never_collide(study_data):
     """Either refused with a message or told apart; the workflow keeps runs by name and would lose one."""
     study_data["methods"] = {"i_net_0.5": {"base": "awn", "label": "awkward"}}
-    study_data["exhibits"] = {"table2": exhibit("i_net", "i_net_0.5")}
+    study_data["exhibits"] = {"any_width_networks.table2": exhibit("i_net", "i_net_0.5")}
     try:
         names = [run.name for run in runs(parse_study(study_data))]
     except ConfigError:
@@ -126,7 +129,7 @@ def test_names_never_collide(study_data):
 
 
 def test_widths_that_differ_little_have_names_of_their_own(study_data):
-    study_data["exhibits"] = {"table2": exhibit("i_net")}
+    study_data["exhibits"] = {"any_width_networks.table2": exhibit("i_net")}
     study_data["widths"] = [1.0, 0.500002, 0.5]
     names = [run.name for run in runs(parse_study(study_data))]
     assert len(set(names)) == 3
@@ -144,7 +147,7 @@ def test_a_run_carries_what_it_depends_on(study_data):
 
 
 def changed(study_data, method="us_net", **changes):
-    study_data["exhibits"] = {"table2": exhibit(method)}
+    study_data["exhibits"] = {"any_width_networks.table2": exhibit(method)}
     before = runs(parse_study(study_data))[0].training_settings()
     return before != runs(parse_study({**study_data, **changes}))[0].training_settings()
 

@@ -42,7 +42,7 @@ def study_of(name, methods=None, **changes):
     } | changes
     data["datasets"] = {about["data"]: {"source": "mnist5k"}} if about["data"] else {}
     data |= {"recalibration": {"num_images": 40}, "device": "cpu"}
-    data["exhibits"]["table2"] = {"panels": [panel], "methods": methods or about["methods"]}
+    data["exhibits"]["any_width_networks.table2"] = {"panels": [panel], "methods": methods or about["methods"]}
     return parse_study(data)
 
 

@@ -539,7 +539,7 @@ def test_optimised_proportions_and_a_narrower_base(make_run, study_data, shapes)
 
 def test_the_stem_is_that_of_the_study(make_run, study_data):
     study_data["models"] = {"resnet18": {"base_width_mult": 0.05, "stem": "large"}}
-    study_data["exhibits"]["table2"]["panels"][0]["model"] = "resnet18"
+    study_data["exhibits"]["any_width_networks.table2"]["panels"][0]["model"] = "resnet18"
     model = build_model(make_run("awn"), (3, 32, 32), 10)
     assert model.get_submodule("stem").conv.kernel_size == (7, 7)
 

@@ -24,7 +24,7 @@ def broken(make_study):
     study = make_study("broken", "awn", "shared_bn")
     study["datasets"]["tiny"] = {**study["datasets"]["digits"], "image_size": 16, "train_size": None}
     panels = [{"model": "lenet_3c1l", "dataset": "tiny"}]
-    study["exhibits"]["figure5"] = {"panels": panels, "methods": ["awn"]}
+    study["exhibits"]["any_width_networks.figure5"] = {"panels": panels, "methods": ["awn"]}
     study["overrides"] = [
         {"method": "shared_bn", "dataset": "digits", "train": {"lr": 1.0e30}},
         {"dataset": "tiny", "train": {"batch_size": 10000}},

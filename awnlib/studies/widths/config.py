@@ -26,7 +26,7 @@ from awnlib.results.exhibits import (
 )
 from awnlib.results.paper_values import paper_values
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
-from awnlib.studies.base import BaseStudy, name_problems, one_name, selected, unknown_names
+from awnlib.studies.base import BaseStudy, name_problems, selected, unknown_names
 from awnlib.tasks import TaskName, TaskSettings, needs_data, task_metrics
 from awnlib.training.methods import Method, load_methods
 from awnlib.training.run import ModelConfig, TrackConfig, TrainConfig
@@ -143,17 +143,18 @@ class StudyConfig(BaseStudy):
             raise ConfigError([f"{key}.{name}: write it below `exhibits`, as {full}" for (key, name), full in lines])
         return data
 
-    @field_validator("exhibits", mode="before")
+    @field_validator("exhibits")
     @classmethod
-    def _full_names(cls, value: Any) -> Any:
-        """A short name may stand where one paper alone has an exhibit of it."""
-        if not isinstance(value, dict):
-            return value
+    def _full_names(cls, value: dict[str, ExhibitConfig]) -> dict[str, ExhibitConfig]:
+        """A short name would become ambiguous as soon as another paper is added."""
         known = exhibit_names(cls.kind)
-        names = [one_name("exhibits", str(name), known) for name in value]
-        if problems := unknown_names("exhibits", names, known):
+        meant = {name: full_names(name, known) for name in value}
+        short = {name: full for name, full in meant.items() if full and name not in full}
+        problems = [f"exhibits.{name}: write {' or '.join(full)}" for name, full in short.items()]
+        problems += unknown_names("exhibits", [name for name, full in meant.items() if not full], known)
+        if problems:
             raise ConfigError(problems)
-        return dict(zip(names, value.values(), strict=True))
+        return value
 
     @property
     def parts(self) -> list[str]:
