@@ -133,10 +133,12 @@ def test_a_cell_is_near_the_papers(ours, verdict):
 )
 def test_us_net_improves_with_recalibrated_widths(values, verdict):
     ours = {("us_net", f"recal{points}"): value for points, value in zip((4, 10, 20), values, strict=True)}
-    shuffled = aucs(ours).iloc[::-1]
+    others = {("us_net", "recal10-moving"): 1.0, ("us_net", "recal20-512"): 99.0}  # differ in more than the widths
+    shuffled = aucs(ours | others).iloc[::-1]
     finding = claims.more_recalibrated_widths(shuffled)
     assert finding.verdict == verdict
     assert finding.numbers.startswith(f"US-Net(4w) {values[0]:.2f}")
+    assert finding.numbers.count("US-Net") == 3
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from awnlib.results.renderers import over_all_widths
 from awnlib.results.renderers.at_trained_widths import TRAIN
 from awnlib.results.summaries import model_sizes, worst_drift
 from awnlib.results.titles import panel_title
-from awnlib.results.variants import recalibration_points
+from awnlib.results.variants import parse_variant, recalibration_points
 from awnlib.studies.widths.config import StudyConfig
 from awnlib.training.methods import FOR_READERS
 
@@ -108,7 +108,8 @@ def near_the_paper(rows: pd.DataFrame, method: str) -> Finding | None:
 def more_recalibrated_widths(rows: pd.DataFrame) -> Finding | None:
     """Table 2: a US-Net improves with every step in the number of recalibrated widths; `rows` of its table."""
     us_nets = rows[rows["method"] == "us_net"].dropna(subset="score")
-    ordered = us_nets.sort_values("variant", key=lambda names: names.map(recalibration_points))
+    differs = us_nets["variant"].map(lambda name: bool(parse_variant(name).own)).astype(bool)  # in more than the widths
+    ordered = us_nets[~differs].sort_values("variant", key=lambda names: names.map(recalibration_points))
     return _rising("Table 2", "US-Net improves with the number of recalibrated widths", ordered)
 
 
