@@ -79,7 +79,7 @@ def sizes(**stored):
 
 def drifts(**methods):
     rows = [
-        {"dataset": "mnist", "model": "lenet_3c1l", "method": method, "label": LABELS[method], "seed": 0}
+        {"dataset": "mnist", "model": "lenet_3c1l", "method": method, "label": LABELS.get(method, method), "seed": 0}
         | {"layer": "bn1", "drift": drift}
         for method, drift in methods.items()
     ]
@@ -220,9 +220,19 @@ def test_triangular_layers_degrade_less(dense, verdict):
 )
 @pytest.mark.parametrize("method", ["awn", "awn_plain_width"])
 def test_one_set_of_statistics_serves_triangular_networks_only(awn, ordinary, verdict, method):
-    finding = claims.one_set_of_statistics(drifts(shared_bn=ordinary, **{method: awn}))
+    finding = claims.one_set_of_statistics(drifts(shared_bn=ordinary, **{method: awn}), ["s_net", "shared_bn"])
     assert finding.verdict == verdict
     assert finding.numbers == f"drift of the worst layer: {LABELS[method]} {awn:.3f}, Standard BN {ordinary:.3f}"
+
+
+def test_methods_with_ordinary_layers_are_the_studys():
+    """Not those of one width: a dense network trained at full width, and individual ones."""
+    rows = {"mine": {"base": "s_net", "label": "Mine"}, "wide_first": {"base": "awn", "label": "wide first"}}
+    drift = drifts(awn=0.0, **dict.fromkeys(("mine", "us_net_hard", "full_width_dense", "i_net", "wide_first"), 0.5))
+    tables = {"bn_drift": drift, **{name: pd.DataFrame(columns=TABLES[name].names) for name in ("evaluations", "runs")}}
+    [(_, finding)] = claims.paper_findings(study_of(rows), tables)
+    assert finding.verdict == "holds"
+    assert finding.numbers == "drift of the worst layer: AWN 0.000, mine 0.500, us_net_hard 0.500"
 
 
 @pytest.mark.parametrize(
@@ -276,7 +286,7 @@ def test_claims_without_their_methods_are_not_listed():
     assert claims.smaller_footprint(sizes(awn_plain_width=1)) is None
     assert claims.more_trained_widths(aucs({"awn": 90.0, "s_net": 80.0})) is None
     assert claims.triangular_degrades_less(aucs({"full_width_dense": 20.0})) is None
-    assert claims.one_set_of_statistics(drifts(awn=0.0)) is None
+    assert claims.one_set_of_statistics(drifts(awn=0.0, s_net=0.5), ["shared_bn"]) is None
     assert claims.larger_auc(seeds(awn_all=[90.0], awn=[None]), "awn_all", "awn") is None
 
 
