@@ -1,6 +1,6 @@
 """docs/extending.md, followed to the letter."""
 
-import json
+import os
 import re
 import shutil
 import subprocess
@@ -8,83 +8,104 @@ import sys
 
 import pytest
 
-SUITES = ("tests/unit/test_models_conform.py", "tests/unit/test_saving.py")
-CHECK = """
-import json
-from pathlib import Path
+from awnlib.results.schemas import read_table
 
-import torch
-from awnlib.studies.widths.config import load_study
-from awnlib.data import evaluation_batches, prepare_dataset
-from awnlib.deploy.extract import extract
-from awnlib.studies.widths.cells import runs
-from awnlib.evaluation.sweep import sweep_widths
-from awnlib.training.engine import train
+MODEL = ["awnlib/models/tiny_resnet.py"]
+DATA = ["awnlib/data/sources/stripes.py"]
+PAPER = [f"awnlib/papers/tiny_paper/{name}" for name in ("exhibits.yaml", "values.csv", "claims.py")]
+SUITES = {
+    "tiny_resnet": (["tests/unit/test_models_conform.py", "tests/unit/test_saving.py"], 50),
+    "tiny_paper": (["tests/unit/test_exhibits_conform.py"], 10),
+}
 
-torch.set_num_threads(1)
-study = load_study("extended.yaml")
-data = prepare_dataset("stripes", study.datasets["stripes"], Path("nowhere"))
-cpu = torch.device("cpu")
-batches = list(evaluation_batches(data.test_images, data.test_labels, data.mean, data.std, 50, cpu))
-found = {}
-for run in runs(study):
-    model = train(run, data).model
-    accuracy = [row["score"] for row in sweep_widths(model, batches) if row["metric"] == "top1_pct"]
-    model.set_width_mult(0.5)
-    images = batches[0][0]
-    difference = (extract(model, 0.5)(images) - model(images)).abs().max()
-    found[run.method] = {"accuracy": accuracy, "difference": float(difference)}
-print(json.dumps(found))
-"""
+
+def page_of(repository):
+    return (repository / "docs/extending.md").read_text(encoding="utf-8")
+
+
+def call(folder, *arguments):
+    """Return what a Python module or program prints in a folder, whose own `awnlib` it imports."""
+    settings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run([sys.executable, *arguments], cwd=folder, env=settings, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 @pytest.fixture(scope="module")
 def extended(repository, tmp_path_factory):
-    """A copy of the package and its tests with the page's files in their places."""
+    """A copy of the package, its tests and its workflow, with the page's files in their places."""
     folder = tmp_path_factory.mktemp("extended")
-    for part in ("awnlib", "tests"):
+    for part in ("awnlib", "tests", "workflow", "profiles"):
         shutil.copytree(repository / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(repository / "pyproject.toml", folder)
-    page = (repository / "docs/extending.md").read_text()
-    files = dict(re.findall(r"^`(awnlib/\S+\.py)`:\n\n```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
-    assert sorted(files) == ["awnlib/data/sources/stripes.py", "awnlib/models/tiny_resnet.py"]
-    for path, text in files.items():
-        (folder / path).write_text(text)
-    (study,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    (folder / "extended.yaml").write_text(study)
+    for part in ("pyproject.toml", "Snakefile", "config.yaml"):
+        shutil.copy(repository / part, folder)
+    files = dict(re.findall(r"^`(\S+)`:\n\n```\w+\n(.*?)^```", page_of(repository), re.MULTILINE | re.DOTALL))
+    assert list(files) == [*MODEL, *DATA, *PAPER, "extended.yaml"]
+    for name, text in files.items():
+        assert not (folder / name).exists()
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
     return folder
 
 
+@pytest.fixture(scope="module")
+def followed(extended):
+    """The folder in which the page's study was done and published."""
+    call(extended, "-m", "tests.follow", "extended.yaml")
+    return extended
+
+
 def test_a_network_needs_no_file(repository, tmp_path):
-    page = (repository / "docs/extending.md").read_text()
-    (block,) = re.findall(r"^```python\n(import torch.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^```python\n(import torch.*?)^```", page_of(repository), re.MULTILINE | re.DOTALL)
     result = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
     connections = 9 * 8 + 9 * sum(range(1, 9))  # 8 rows read an image, 1 to 8 channels
     assert (result.stdout, result.stderr) == (f"{16 * 16 * connections + 2 * 8} 13\n", "")
 
 
-def test_the_new_model_learns_the_new_data_set(extended):
-    result = subprocess.run([sys.executable, "-c", CHECK], cwd=extended, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout.splitlines()[-1])
-    assert sorted(found) == ["awn", "awn_rs_6"]
-    for method in found.values():
-        assert len(method["accuracy"]) == 18  # 6 to 23 channels
-        assert method["accuracy"][-1] > 90
-        assert method["difference"] < 1e-5
+def test_the_new_model_learns_the_new_data_set_by_the_new_method(followed):
+    sweep = read_table(followed / "results/extended/tables/sweep.parquet").query("metric == 'top1_pct'")
+    assert set(sweep["method"]) == {"awn", "awn_rs_6"}
+    for _, rows in sweep.groupby("method"):
+        assert len(rows) == 18  # 6 to 23 channels
+        assert rows.set_index("width_mult").loc[1.0, "score"] > 90
 
 
-def test_the_new_model_keeps_what_every_model_promises(extended):
-    """The suites of all models find it by its file: most of their tests run, as for any other model."""
-    call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SUITES, "-k", "tiny_resnet"]
-    result = subprocess.run(call, cwd=extended, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout
-    assert int(re.search(r"(\d+) passed", result.stdout)[1]) > 50
+def test_the_papers_table_and_figure_have_the_titles_and_looks_of_the_page(followed):
+    results = followed / "results/extended"
+    table = (results / "tables/tiny_paper.table1.md").read_text(encoding="utf-8")
+    assert re.search(r"\| TinyResNet, Stripes \| [\d.]+ \(paper 99\.50, [+-][\d.]+\) \| [\d.]+ \|\n", table)
+    figure = (results / "figures/tiny_paper.figure1.svg").read_text(encoding="utf-8")
+    written = set(re.findall(r"<!-- (.*?) -->", figure))
+    assert {"TinyResNet, Stripes", "AWN+RS(6)", "test accuracy (%)", "multiply-adds per image"} <= written
+    assert re.search(r"stroke-dasharray: 1\.4,1\.4; stroke-dashoffset: 0; stroke: #117733", figure)
 
 
-def test_the_files_pass_the_checks_of_the_project(extended):
-    for command in (["check"], ["format", "--check"]):
-        files = ["awnlib/models/tiny_resnet.py", "awnlib/data/sources/stripes.py"]
-        call = [sys.executable, "-m", "ruff", *command, *files]
-        result = subprocess.run(call, cwd=extended, capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout
+def test_the_page_of_results_shows_the_papers_claim_and_number(followed):
+    page = (followed / "published/README.md").read_text(encoding="utf-8")
+    assert "- A Tiny Paper (nobody, 2026)\n" in page
+    assert re.search(r"\| Table 1 \| TinyResNet, Stripes \| Sampling more widths helps \| \*\*\w+", page)
+    assert "(paper 99.50, " in page
+    assert "![Accuracy for a given amount of computation](extended/tiny_paper.figure1.png)" in page
+
+
+def test_the_commands_plan_the_study_and_a_part_of_it(repository, extended):
+    (command,) = re.findall(r"^    snakemake (.* extended\.yaml)$", page_of(repository), re.MULTILINE)
+    (only,) = re.findall(r"^`(--config only=\S+)`", page_of(repository), re.MULTILINE)
+    for part, missing in (("", set()), (only, {"draw_figure"})):
+        plan = call(extended, "-m", "snakemake", *command.split(), *part.split(), "--dry-run", "--forceall")
+        jobs = set(re.findall(r"^(\w+) +\d+$", plan, re.MULTILINE))
+        assert {"train_model", "make_table", "draw_figure"} - jobs == missing
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_the_suites_find_what_is_new(repository, extended, name):
+    """They know nothing by its name: most of their tests run, as for everything else."""
+    files, least = SUITES[name]
+    assert f"    pytest {' '.join(files)} -k {name}\n" in page_of(repository)
+    printed = call(extended, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", name)
+    assert int(re.search(r"(\d+) passed", printed)[1]) > least
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
+def test_the_files_pass_the_checks_of_the_project(extended, command):
+    call(extended, "-m", "ruff", *command, *(name for name in [*MODEL, *DATA, *PAPER] if name.endswith(".py")))
