@@ -48,7 +48,7 @@ def small_model(name: str, **options: Any) -> SlimmableModel:
     model = create_model(name, **{**sizes, **options})
     for module in model.modules():
         shake_norm(module)
-    nn.init.normal_(model.classifier.weight)
+    nn.init.normal_(model.head.weight)
     return model
 
 
@@ -56,6 +56,11 @@ def small_model(name: str, **options: Any) -> SlimmableModel:
 def plain_structure(name: str) -> SlimmableModel:
     """The model as its defaults have it, without weights; not to be changed."""
     return create_structure(name)
+
+
+def is_classifier(name: str) -> bool:
+    """Whether the model gives one number for each class; others end in something else than a linear head."""
+    return isinstance(plain_structure(name).head, SlimmableLinear)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from awnlib.deploy.anytime import AnytimeNetwork
 from awnlib.deploy.extract import extract
 from awnlib.models import create_model, create_structure, load_model, model_names, save_model
 from tests.reference import plain_structure, small_model
-from tests.unit.test_models_conform import FAMILIES, answer, uneven
+from tests.unit.test_models_conform import CLASSIFIERS, FAMILIES, answer, uneven
 
 WIDTH_MULT = 0.6
 WIDEST = 256
@@ -140,7 +140,7 @@ def test_gradients_of_single_images(name):
                 assert (found[key][number] - expected).norm() <= 1e-4 * expected.norm() + 1e-6
 
 
-@ALL_MODELS
+@CLASSIFIERS
 def test_anytime_networks_are_pickled_and_copied_without_their_images(name):
     network, images = AnytimeNetwork(any_width(name), channels_last=True), images_of()
     network.start(images)
