@@ -107,7 +107,7 @@ def test_failed_recalibration_is_tried_again(workflow, make_study):
 # Python runs this at the start of every process. Thirty seconds between two checkpoints pass in milliseconds.
 FAST_CLOCK = """
 import sys, time
-if any("train_model" in argument for argument in sys.orig_argv):
+if any("run_job" in argument for argument in sys.orig_argv):
     real = time.monotonic
     time.monotonic = lambda: 10000 * real()
 """

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-if "AWN_TRACE" in os.environ and any("train_model" in argument for argument in sys.orig_argv):
+if "AWN_TRACE" in os.environ and any("run_job" in argument for argument in sys.orig_argv):
     from awnlib.training.engine import _Training
 
     folder = Path(os.environ["AWN_TRACE"])
