@@ -252,11 +252,11 @@ def test_a_study_asks_for_something(study_data):
 def test_exhibits_are_named_in_full(study_data):
     """A short name would become ambiguous with another paper: it is told what to write."""
     shown = study_data.pop("exhibits").popitem()[1]
-    (problem,) = problems({**study_data, "exhibits": {"figure2": shown}})
+    (problem,) = problems({**study_data, "exhibits": {"any_width_networks.figure2": shown}})
     assert problem == "exhibits.figure2: write any_width_networks.figure2"
-    (problem,) = problems({**study_data, "exhibits": {"table2": shown}})
+    (problem,) = problems({**study_data, "exhibits": {"any_width_networks.table2": shown}})
     assert problem == "exhibits.table2: write any_width_networks.table2 or us_nets.table2"
-    (problem,) = problems({**study_data, "exhibits": {"table5": shown}})
+    (problem,) = problems({**study_data, "exhibits": {"any_width_networks.table5": shown}})
     assert problem.startswith("exhibits: unknown name 'table5' (allowed: any_width_networks.table1, ")
     (problem,) = problems({**study_data, "exhibits": {"width_transfer.figure3": shown}})
     assert "unknown name 'width_transfer.figure3'" in problem
