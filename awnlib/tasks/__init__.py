@@ -1,7 +1,8 @@
 """What networks are trained for and judged by, by name: each task is one file of this package, named after it.
 
 A task file ``awnlib/tasks/<name>.py`` defines ``build``, a subclass of ``Task`` or ``Supervised``, and in literals
-``METRICS``, what it measures, and ``NEEDS_DATA = False`` if it has no data set. A task with settings of its own has a
+``METRICS``, what it measures, ``NEEDS_DATA = False`` if it has no data set, and ``DISTANCES``, those that it can
+distil with besides its own loss. A task with settings of its own has a
 second file, ``_<name>_settings.py``, with their class ``Settings`` and without torch. Adding the files adds the task.
 Names, metrics and settings are read without torch.
 """
@@ -17,6 +18,8 @@ from pydantic import AfterValidator, PlainValidator, SerializeAsAny, ValidationI
 
 from awnlib.lazy import lazy_names, names_for_types, read_assigned, read_literal
 from awnlib.settings import Settings, parse
+from awnlib.tasks._distillation import Distance as Distance
+from awnlib.tasks._distillation import Distillation as Distillation
 from awnlib.tasks._metric import Metric as Metric
 
 if TYPE_CHECKING:
@@ -87,6 +90,19 @@ def task_metrics(name: str) -> tuple[Metric, ...]:
 def needs_data(name: str) -> bool:
     """Return whether a task works on a data set: unless its file says `NEEDS_DATA = False`."""
     return read_literal(_file(name), "NEEDS_DATA") is not False
+
+
+def task_distances(name: str) -> tuple[str, ...]:
+    """Return the distances that a task can distil with besides its own loss (`awnlib.tasks.Distillation`)."""
+    distances: tuple[str, ...] = read_literal(_file(name), "DISTANCES") or ()
+    return distances
+
+
+def check_distance(name: str, distance: Distance | None) -> None:
+    """Raise a ValueError, with what is allowed, if a task cannot distil with a distance."""
+    known = task_distances(name)
+    if distance is not None and distance not in known:
+        raise ValueError(f"no distance '{distance}' in the task '{name}' (allowed: {', '.join(['null', *known])})")
 
 
 def _file(name: str) -> Path:

@@ -21,6 +21,7 @@ from awnlib.one_pass import (
     outputs_of_widths,
 )
 from awnlib.seeding import rng
+from awnlib.tasks._distillation import Distance, Distillation
 from awnlib.tasks._task import Draw, StepResult, Task, _as_it_is
 
 if TYPE_CHECKING:
@@ -59,17 +60,30 @@ class Supervised(Task):
     def measure(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return by metric the value of each example at one width, `[N]`; scores are their means."""
 
-    def distil(self, outputs: Tensor, teacher: Tensor) -> Tensor:
-        """Return the loss of a width that learns from the first one's outputs, which have no gradient."""
+    def distil(self, outputs: Tensor, teacher: Tensor, distance: Distance | None = None) -> Tensor:
+        """Return the loss of a width that learns from the first one's outputs, which have no gradient.
+
+        A task with other distances than its own loss names them in its file, `DISTANCES`, and computes them here.
+        """
         return self.loss(outputs, teacher)
 
-    def losses_of_widths(self, outputs: Tensor, targets: Tensor, *, distillation: bool) -> Tensor:
+    def loss_of_width(
+        self, outputs: Tensor, targets: Tensor, teacher: Tensor | None, distillation: Distillation | None
+    ) -> Tensor:
+        """Return the loss of one width, which learns from the first one's outputs if they are given, a scalar."""
+        if distillation is None or teacher is None:
+            return self.loss(outputs, targets)
+        distilled = self.distil(outputs, teacher, distillation.distance)
+        if distillation.label_share is None:
+            return distilled
+        return distillation.mixed(distilled, self.loss(outputs, targets))
+
+    def losses_of_widths(self, outputs: Tensor, targets: Tensor, *, distillation: Distillation | None) -> Tensor:
         """Return the losses of several widths, `[n]`, from their outputs `[n, N, ...]`."""
-        teacher = outputs[0].detach()
-        learns = [distillation and index > 0 for index in range(len(outputs))]
+        teachers = [None] + [outputs[0].detach()] * (len(outputs) - 1)
         losses = [
-            self.distil(one, teacher) if from_teacher else self.loss(one, targets)
-            for one, from_teacher in zip(outputs, learns, strict=True)
+            self.loss_of_width(one, targets, teacher, distillation)
+            for one, teacher in zip(outputs, teachers, strict=True)
         ]
         return torch.stack(losses)
 
@@ -182,16 +196,13 @@ class Supervised(Task):
     def _backward_each_width(
         self, model: SlimmableNetwork, inputs: Tensor, targets: Tensor, draw: Draw
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        def loss(outputs: Tensor, teacher: Tensor | None) -> Tensor:
-            return self.loss(outputs, targets) if teacher is None else self.distil(outputs, teacher)
-
         losses, monitored = backward_each_width(
             model,
             inputs,
             draw.width_mults,
-            loss,
+            lambda outputs, teacher: self.loss_of_width(outputs, targets, teacher, draw.distillation),
             lambda outputs: self.monitor(outputs[None], targets),
-            distillation=draw.distillation,
+            distillation=draw.distillation is not None,
             forward=self._forward,
         )
         return losses, {name: torch.cat([sums[name] for sums in monitored]) for name in self.monitored}
@@ -204,7 +215,7 @@ def _losses_in_one_pass(
     targets: Tensor,
     counts: Tensor,
     *,
-    distillation: bool,
+    distillation: Distillation | None,
     updates: Updates,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the losses of all widths of a step and what is monitored; no method, which would keep its task alive."""

@@ -15,6 +15,7 @@ from awnlib.data.batches import EVERYTHING
 from awnlib.layers import SlimmableNetwork
 from awnlib.one_pass import Updates
 from awnlib.settings import Settings
+from awnlib.tasks._distillation import Distillation
 from awnlib.tasks._metric import Metric
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Draw:
     width_mults
         The widths to train, largest first where the method has the largest.
     distillation
-        All but the first width learn from the first one's output (US-Nets, Algorithm 1).
+        How all but the first width learn from the first one's output (US-Nets, Algorithm 1); None: they do not.
     weights
         Factor of each width's loss, `[len(width_mults)]`, on the device; None for 1.
     counts
@@ -56,7 +57,7 @@ class Draw:
 
     step: int
     width_mults: Sequence[float]
-    distillation: bool = False
+    distillation: Distillation | None = None
     weights: Tensor | None = None
     counts: Tensor | None = None
     updates: Updates = "each"

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from awnlib.layers import SlimmableNetwork
 from awnlib.one_pass import Updates, backward_at_full_width, channel_counts, outputs_of_prefixes
 from awnlib.settings import check_choice
+from awnlib.tasks._alpha_divergence import alpha_divergence
+from awnlib.tasks._distillation import Distance, Distillation
 from awnlib.tasks._metric import Metric
 from awnlib.tasks._supervised import Supervised, backward_each_width
 from awnlib.tasks._task import Shape
@@ -36,6 +38,7 @@ METRICS = (
         axis_label="cross-entropy (nats)",
     ),
 )
+DISTANCES = ("alpha_divergence",)
 
 
 class Classification(Supervised):
@@ -60,13 +63,14 @@ class Classification(Supervised):
         """Return the cross-entropy in nats of logits `[N, classes]` with labels `[N]`, smoothed as the run asks."""
         return F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
 
-    def distil(self, outputs: Tensor, teacher: Tensor) -> Tensor:
-        """Return `inplace_distillation`."""
-        return inplace_distillation(outputs, teacher)
+    def distil(self, outputs: Tensor, teacher: Tensor, distance: Distance | None = None) -> Tensor:
+        """Return `inplace_distillation`, or another distance from the teacher."""
+        return inplace_distillation(outputs, teacher) if distance is None else alpha_divergence(outputs, teacher)
 
-    def losses_of_widths(self, outputs: Tensor, targets: Tensor, *, distillation: bool) -> Tensor:
+    def losses_of_widths(self, outputs: Tensor, targets: Tensor, *, distillation: Distillation | None) -> Tensor:
         """Return the losses of several widths from their logits, `[n, N, classes]`, all at once."""
-        return stacked_losses(outputs, targets, distillation=distillation, label_smoothing=self.label_smoothing)
+        rule = distillation or False
+        return stacked_losses(outputs, targets, distillation=rule, label_smoothing=self.label_smoothing)
 
     def measure(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return what `measure_widths` does for one width."""
@@ -104,20 +108,25 @@ def inplace_distillation(logits: Tensor, teacher_logits: Tensor) -> Tensor:
 
 
 def stacked_losses(
-    logits: Tensor, labels: Tensor, *, distillation: bool = False, label_smoothing: float = 0.0
+    logits: Tensor, labels: Tensor, *, distillation: bool | Distillation = False, label_smoothing: float = 0.0
 ) -> Tensor:
     """Return the mean loss of each of several widths, `[n]`, from their logits, `[n, N, classes]`.
 
     With distillation all but the first width learn from the first one's output.
     """
+    rule = Distillation.of(distillation)
     targets = F.one_hot(labels, logits.shape[2]).to(logits.dtype)
     if label_smoothing:
         targets = targets * (1 - label_smoothing) + label_smoothing / logits.shape[2]
     targets = targets.expand_as(logits)
-    if distillation:
+    if rule and rule.distance is None:
         teacher = logits[:1].detach().softmax(dim=2).expand_as(logits[1:])
-        targets = torch.cat([targets[:1], teacher])
-    return -(targets * logits.log_softmax(dim=2)).sum(dim=2).mean(dim=1)
+        targets = torch.cat([targets[:1], rule.mixed(teacher, targets[1:])])
+    losses = -(targets * logits.log_softmax(dim=2)).sum(dim=2).mean(dim=1)
+    if rule and rule.distance is not None:
+        distilled = alpha_divergence(logits[1:], logits[:1])
+        losses = torch.cat([losses[:1], rule.mixed(distilled, losses[1:])])
+    return losses
 
 
 def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
@@ -131,7 +140,7 @@ def backward_widths(
     labels: Tensor,
     widths: Sequence[float | Mapping[str, float]],
     *,
-    distillation: bool = False,
+    distillation: bool | Distillation = False,
     label_smoothing: float = 0.0,
     forward: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -146,7 +155,8 @@ def backward_widths(
     widths
         The widths of the step: width multipliers or width vectors. With distillation the first one is the teacher.
     distillation
-        All but the first width learn from the first one's output instead of the labels (US-Nets, Algorithm 1).
+        All but the first width learn from the first one's output instead of the labels (US-Nets, Algorithm 1); what
+        else a `Distillation` says.
     label_smoothing
         Share of every label that is spread evenly over all classes; a teacher's output is used as it is.
     forward
@@ -157,19 +167,15 @@ def backward_widths(
     losses, corrects
         `[len(widths)]` each: the loss, and how many images were classified correctly. No gradient.
     """
-
-    def loss(logits: Tensor, teacher: Tensor | None) -> Tensor:
-        if teacher is None:
-            return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-        return inplace_distillation(logits, teacher)
-
+    task, rule = Classification(), Distillation.of(distillation)
+    task.label_smoothing = label_smoothing
     losses, corrects = backward_each_width(
         model,
         images,
         widths,
-        loss,
+        lambda logits, teacher: task.loss_of_width(logits, labels, teacher, rule),
         lambda logits: count_correct(logits[None], labels),
-        distillation=distillation,
+        distillation=rule is not None,
         forward=forward,
     )
     return losses, torch.cat(corrects)
@@ -181,7 +187,7 @@ def backward_one_pass(
     labels: Tensor,
     width_mults: Sequence[float],
     *,
-    distillation: bool = False,
+    distillation: bool | Distillation = False,
     label_smoothing: float = 0.0,
     weights: Tensor | None = None,
     counts: Tensor | None = None,
@@ -230,7 +236,7 @@ def width_losses(
     labels: Tensor,
     counts: Tensor,
     *,
-    distillation: bool,
+    distillation: bool | Distillation,
     updates: Updates,
     label_smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:

@@ -28,9 +28,9 @@ from awnlib.layers.batchnorm import batchnorm_statistics
 from awnlib.models import ModelSpec, SlimmableModel, create_model
 from awnlib.one_pass import channel_counts, is_any_width
 from awnlib.seeding import rng, seeded
-from awnlib.tasks import Draw, create_task
+from awnlib.tasks import Distillation, Draw, create_task
 from awnlib.training.methods import Method
-from awnlib.training.objectives import fixed_widths, loss_weights, sample_widths
+from awnlib.training.objectives import fixed_widths, label_share, loss_weights, sample_widths
 from awnlib.training.run import RunConfig, SGDConfig, WeightDecayOn
 from awnlib.training.schedule import learning_rate
 from awnlib.training.tracking import StatisticsTracker
@@ -222,6 +222,8 @@ class _Training:
         self.lr = self.settings.lr
         self.resumed = 0
         self.weights, self.counts = self._of_fixed_widths()
+        self.label_share = torch.zeros((), device=device)  # beside the losses, so that the step compiles to one graph
+        self.distillation = self._distillation()
         self.seconds_before, self.started = 0.0, time.monotonic()
         self.history: list[dict[str, Any]] = []
         self._reset_meters()
@@ -236,7 +238,10 @@ class _Training:
             yield self.step, look(progress, self.step, loss, self.lr, self.model.state_dict, "train.lr")
 
     def _take_step(self) -> Tensor:
-        self.lr = learning_rate(self.settings, self.step / self.total_steps)
+        progress = self.step / self.total_steps
+        self.lr = learning_rate(self.settings, progress)
+        if self.run.method_settings.label_share > 0:
+            self.label_share.fill_(label_share(self.run.method_settings, progress))
         self.optimizer.param_groups[0]["lr"].fill_(self.lr)
         self.optimizer.zero_grad()
         with self._autocast(self.settings.precision == "bfloat16"):
@@ -255,12 +260,17 @@ class _Training:
         return Draw(
             step=self.step,
             width_mults=self._sample_widths(),
-            distillation=method.distillation,
+            distillation=self.distillation,
             weights=self.weights,
             counts=self.counts,
             updates="once" if method.widths == "all" else "each",
             observe=self._observe,
         )
+
+    def _distillation(self) -> Distillation | None:
+        method = self.run.method_settings
+        share = self.label_share if method.label_share > 0 else None
+        return Distillation(method.distance, share) if method.distillation else None
 
     def _observe(self, inputs: Tensor) -> None:
         with self._autocast(False):

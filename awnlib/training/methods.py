@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from awnlib.channels import ROUNDING, check_apart
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
+from awnlib.tasks import Distance
 
 FOR_READERS = {"label", "source", "look"}
 """Fields that say how a method is shown: no result depends on them."""
@@ -96,6 +97,17 @@ class Method(Settings):
     )
     dense_base: bool = Field(default=False, description="triangular layers: a full block up to the smallest width")
     distillation: bool = Field(default=False, description="narrower widths learn from the largest one's output")
+    distance: Distance | None = Field(
+        default=None,
+        description="distillation: between the outputs of a narrower width and the largest one; null: the task's loss, "
+        "of classification the cross-entropy",
+    )
+    label_share: float = Field(
+        default=0.0, ge=0, le=1, description="distillation: share of the label's loss in that of a narrower width"
+    )
+    label_share_decay: Literal["constant", "linear"] = Field(
+        default="constant", description="whether the share falls to 0 over the training"
+    )
     recalibration: list[Annotated[int | Recalibration, BeforeValidator(_recalibration)]] = Field(
         default_factory=list,
         description="numbers of evenly spaced widths to recalibrate BN at, one evaluation each; or mappings where "
@@ -153,6 +165,10 @@ class Method(Settings):
             raise ValueError("emphasis is an option of widths 'all'")
         if self.distillation and (not self.has_largest or self.num_widths == 1):
             raise ValueError("distillation needs the largest width and a narrower one in every step")
+        if not self.distillation and (self.distance is not None or self.label_share > 0):
+            raise ValueError("distance and label_share are options of distillation")
+        if self.label_share_decay != "constant" and self.label_share == 0:
+            raise ValueError("label_share_decay needs a label_share above 0")
         if self.individual and (
             self.norm != "shared" or self.widths != "fixed" or self.num_widths or self.distillation
         ):

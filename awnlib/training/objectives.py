@@ -64,6 +64,22 @@ def sample_widths(
     return always + drawn.tolist()
 
 
+def label_share(method: Method, progress: float) -> float:
+    """Return the share of the label's loss in that of a narrower width, which learns from the largest one's output.
+
+    US-Nets, section 4.2, tried a constant and a decaying balance of the two losses, without their numbers, and found
+    both worse than none.
+
+    Parameters
+    ----------
+    method
+        Its settings.
+    progress
+        The part of the training that is done, from 0 to 1.
+    """
+    return method.label_share * (1 - progress if method.label_share_decay == "linear" else 1.0)
+
+
 def loss_weights(method: Method, widths: Sequence[float], trained: Sequence[float]) -> list[float]:
     """Return the factor of each trained width's loss.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from awnlib.settings import Settings
-from awnlib.tasks import TaskName, TaskSettings
+from awnlib.tasks import TaskName, TaskSettings, check_distance
 from awnlib.training.methods import FOR_READERS, Method
 
 NumEpochs = Annotated[int, Field(ge=1, description="passes over the training images")]
@@ -145,7 +145,8 @@ class RunConfig(Settings):
     task_settings: TaskSettings = Field(default_factory=Settings, description="the task's own settings")
 
     @model_validator(mode="after")
-    def _smallest_is_the_method_s(self) -> RunConfig:
+    def _fits_the_method(self) -> RunConfig:
+        check_distance(self.task, self.method_settings.distance)
         smallest = self.method_settings.min_width_mult
         if smallest is not None and self.widths[-1] != smallest:
             raise ValueError(f"widths must end at the method's min_width_mult ({smallest}), found {self.widths}")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from awnlib.tasks._alpha_divergence import CLIP, alpha_divergence
+from awnlib.tasks.classification import Distillation, stacked_losses
 from tests.reference import float64
 
 
@@ -68,3 +69,13 @@ def test_equal_outputs_have_no_distance_and_extreme_ones_a_finite_one():
     extreme = torch.tensor([[300.0, -300.0]], requires_grad=True)
     alpha_divergence(extreme, -extreme).backward()
     assert extreme.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("share", [None, 0.3, torch.tensor(0.3)])
+def test_losses_of_several_widths_at_once_are_those_of_each(share):
+    logits, labels = torch.randn(3, 6, 4), torch.arange(6) % 4
+    found = stacked_losses(logits, labels, distillation=Distillation("alpha_divergence", share))
+    hard = stacked_losses(logits, labels)
+    apart = torch.stack([alpha_divergence(one, logits[0]) for one in logits[1:]])
+    narrower = apart if share is None else 0.3 * hard[1:] + 0.7 * apart
+    torch.testing.assert_close(found, torch.cat([hard[:1], narrower]))

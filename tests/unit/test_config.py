@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from awnlib.settings import ConfigError
+from awnlib.settings import ConfigError, parse
 from awnlib.studies.kinds import load_any_study
 from awnlib.studies.widths.config import load_study, parse_study
-from awnlib.training.run import TrainConfig
+from awnlib.training.run import RunConfig, TrainConfig
 
 PANEL = {"model": "lenet_3c1l", "dataset": "shapes"}
 
@@ -204,6 +204,16 @@ def test_unknown_names_are_shown_with_the_known_ones(study_data, path, value, wh
     assert problem.startswith(where.replace("exhibits.table2", f"exhibits.{TABLE2}"))
     assert "unknown name" in problem
     assert allowed in problem.split("(allowed: ")[1]
+
+
+def test_a_distance_that_the_task_does_not_have_is_refused(study_data, make_run, monkeypatch):
+    study_data["methods"] = {"mine": {"base": "us_net", "label": "mine", "distance": "alpha_divergence"}}
+    run = make_run("mine").model_dump()
+    monkeypatch.setattr("awnlib.tasks.task_distances", lambda name: ("l1",))
+    words = "no distance 'alpha_divergence' in the task 'classification' (allowed: null, l1)"
+    assert problems(study_data) == [f"methods.mine.distance: {words}"]
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        parse(RunConfig, run)
 
 
 def test_several_problems_are_reported_at_once(study_data):

@@ -11,6 +11,7 @@ from awnlib import one_pass
 from awnlib.evaluation.sweep import sweep_widths
 from awnlib.models import create_model
 from awnlib.one_pass import is_any_width
+from awnlib.tasks import Distillation
 from awnlib.tasks.classification import backward_one_pass, backward_widths, width_losses
 from awnlib.training.methods import load_methods
 from awnlib.training.objectives import loss_weights, sample_widths
@@ -47,7 +48,16 @@ def buffers(model):
     return torch.cat([buffer.flatten().double() for buffer in model.buffers()])
 
 
-@pytest.mark.parametrize("distillation", [False, True], ids=["labels", "distillation"])
+OBJECTIVES = {
+    "labels": False,
+    "distillation": True,
+    "both": Distillation(label_share=0.3),
+    "alpha-divergence": Distillation("alpha_divergence"),
+    "labels and alpha-divergence": Distillation("alpha_divergence", torch.tensor(0.3)),
+}
+
+
+@pytest.mark.parametrize("distillation", OBJECTIVES.values(), ids=OBJECTIVES)
 @pytest.mark.parametrize("dense_base", [False, True], ids=["strict", "dense base"])
 @pytest.mark.parametrize("widths", DRAWS.values(), ids=DRAWS)
 def test_losses_gradients_and_statistics_are_those_of_separate_passes(widths, dense_base, distillation):
@@ -218,4 +228,23 @@ def test_any_draw_of_widths_is_one_graph():
         model.zero_grad()
         losses, _ = backward_one_pass(model, *batch(step), widths, forward=compiled)
         torch.testing.assert_close(losses, backward_widths(slow, *batch(step), widths)[0], rtol=1e-12, atol=0)
+    assert counter.frame_count == 1
+
+
+@pytest.mark.filterwarnings("default")  # the compiler's own
+@pytest.mark.parametrize("distance", [None, "alpha_divergence"])
+def test_any_share_of_the_labels_is_one_graph(distance):
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    compiled = torch.compile(width_losses, backend=counter, fullgraph=True, dynamic=False)
+    model, share = small_lenet(), torch.zeros((), dtype=torch.float64)
+    for step, value in enumerate((0.9, 0.5, 0.0)):
+        share.fill_(value)
+        slow = copy.deepcopy(model)
+        model.zero_grad()
+        losses, _ = backward_one_pass(
+            model, *batch(step), WIDTHS, distillation=Distillation(distance, share), forward=compiled
+        )
+        expected, _ = backward_widths(slow, *batch(step), WIDTHS, distillation=Distillation(distance, value))
+        torch.testing.assert_close(losses, expected, rtol=1e-12, atol=0)
     assert counter.frame_count == 1

@@ -4,7 +4,17 @@ import pytest
 import torch
 
 from awnlib.settings import ConfigError, Settings
-from awnlib.tasks import Metric, StepResult, Task, create_task, task_metrics, task_names, task_settings
+from awnlib.tasks import (
+    Metric,
+    StepResult,
+    Task,
+    check_distance,
+    create_task,
+    task_distances,
+    task_metrics,
+    task_names,
+    task_settings,
+)
 
 
 class Nothing(Task):
@@ -46,6 +56,16 @@ def test_metrics_that_cannot_be_read_are_refused(text, tmp_path, monkeypatch):
     monkeypatch.setattr("awnlib.tasks.__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(ValueError, match=r"chess\.py: METRICS must be a tuple of Metric"):
         task_metrics("chess")
+
+
+def test_other_distances_are_those_of_the_task_s_file(tmp_path, monkeypatch):
+    assert task_distances("classification") == ("alpha_divergence",)
+    check_distance("classification", "alpha_divergence")
+    (tmp_path / "chess.py").write_text("METRICS = ()")
+    monkeypatch.setattr("awnlib.tasks.__file__", str(tmp_path / "__init__.py"))
+    check_distance("chess", None)
+    with pytest.raises(ValueError, match=r"no distance 'alpha_divergence' in the task 'chess' \(allowed: null\)"):
+        check_distance("chess", "alpha_divergence")
 
 
 def test_a_task_without_settings_has_none():

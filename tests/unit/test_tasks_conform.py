@@ -15,7 +15,16 @@ from awnlib.studies.widths.cells import runs
 from awnlib.studies.widths.checks import check_networks
 from awnlib.studies.widths.collect import collect
 from awnlib.studies.widths.config import parse_study
-from awnlib.tasks import Draw, create_task, needs_data, task_metrics, task_names, task_settings
+from awnlib.tasks import (
+    Distillation,
+    Draw,
+    Supervised,
+    create_task,
+    needs_data,
+    task_metrics,
+    task_names,
+    task_settings,
+)
 from awnlib.training.engine import build_model, train
 from tests.conftest import STUDY, finish, ten_shapes
 
@@ -122,6 +131,19 @@ def test_gradients_are_those_of_the_sum_of_the_losses(name, method, monkeypatch)
     for total, *each in zip(summed, *(parameters for _, parameters in parts), strict=True):
         alone = sum(parameter.grad for parameter in each if parameter.grad is not None)
         torch.testing.assert_close(total, alone, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "method"), EVERY_METHOD)
+def test_labels_have_their_share_in_the_losses_of_narrower_widths(name, method):
+    losses = []
+    for rule in (None, Distillation(), Distillation(label_share=0.3)):
+        task, model = begun(name, method)
+        losses.append(task.step(model, Draw(0, WIDTHS, distillation=rule)).losses)
+    if isinstance(task, Supervised):  # others may have no labels
+        hard, distilled, mixed = losses
+        assert hard[0] == distilled[0] == mixed[0]
+        assert hard[1] != distilled[1]
+        torch.testing.assert_close(mixed[1], 0.3 * hard[1] + 0.7 * distilled[1])
 
 
 @pytest.mark.parametrize(("name", "method"), EVERY_METHOD)

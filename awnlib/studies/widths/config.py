@@ -27,7 +27,7 @@ from awnlib.results.exhibits import (
 from awnlib.results.paper_values import paper_values
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.studies.base import BaseStudy, name_problems, selected, unknown_names
-from awnlib.tasks import TaskName, TaskSettings, needs_data, task_metrics
+from awnlib.tasks import TaskName, TaskSettings, check_distance, needs_data, task_metrics
 from awnlib.training.methods import Method, load_methods
 from awnlib.training.run import ModelConfig, TrackConfig, TrainConfig
 
@@ -268,6 +268,10 @@ class StudyConfig(BaseStudy):
                 f"train.compile: {name} draws its widths, and each would be compiled anew, for {model} on {dataset} "
                 "(allowed: any-width methods, and others of fixed widths)"
             )
+        try:
+            check_distance(self.task, method.distance)
+        except ValueError as error:
+            problems.append(f"methods.{name}.distance: {error}")
         if len(widths) == 1 and (method.widths != "fixed" or method.recalibration):
             problems.append(f"widths: {name} needs a range of widths, found {widths} for {model} on {dataset}")
         return problems
