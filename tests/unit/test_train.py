@@ -29,10 +29,10 @@ from awnlib.training import engine as module
 from awnlib.training.base_counts import with_base_counts
 from awnlib.training.engine import build_model, create_optimizer, train
 from awnlib.training.methods import load_methods
-from awnlib.training.objectives import sample_widths
+from awnlib.training.objectives import loss_weights, sample_widths
 from awnlib.training.run import TrainConfig
 from awnlib.training.schedule import learning_rate
-from tests.reference import scores, wide
+from tests.reference import float64, scores, wide
 
 VECTOR = {"conv1": 0.6, "conv2": 1.0, "conv3": 1.8}
 FOUR = ("awn", "awn_rs", "s_net", "us_net")
@@ -47,12 +47,36 @@ def bits(result):
 # --- against a slow loop ---------------------------------------------------------------------------------------------
 
 
+def cross_entropy_slowly(logits, teacher):
+    return -(teacher * logits.log_softmax(1)).sum(1).mean()
+
+
+def divergence_slowly(logits, teacher):
+    """AlphaNet's adaptive loss: the clipped ratio (q / p) is a constant, the larger divergence of each image counts."""
+    total = 0.0
+    for p, q in zip(teacher, logits.softmax(1), strict=True):
+        ratio = (q / p).clamp(max=5).detach()
+        low, high = (0.5 * (q * (ratio - 1)).sum(), (p * (p / q).log()).sum())
+        # The gradient of the first is q ratio grad log q; half of it comes from the factor q, half from the ratio.
+        total += (ratio * q).sum() if low > high else high
+    return total / len(logits)
+
+
+def normalised(pixels, data):
+    return (pixels.double() / 255 - data.mean[0]) / data.std[0]
+
+
+def in_float64(images, data):
+    """Return normalised images without their rounding to float32."""
+    return normalised(((images.double() * data.std[0] + data.mean[0]) * 255).round(), data)
+
+
 def train_slowly(run, data, num_steps):
     """Return state and losses after some steps: a pass for each width, one sum of losses, SGD by its definition."""
     settings, method = run.train, run.method_settings
     widths = [1.0] if run.individual_width is not None else run.widths
     model = build_model(run, data.image_shape, data.num_classes).train()
-    images = ((data.train_images.double() / 255 - data.mean[0]) / data.std[0]).float()
+    images = normalised(data.train_images, data).to(torch.get_default_dtype())
     epoch_steps = len(images) // settings.batch_size
     momentum, losses = {}, []
     for step in range(num_steps):
@@ -61,16 +85,24 @@ def train_slowly(run, data, num_steps):
         batch = order[position * settings.batch_size : (position + 1) * settings.batch_size]
         labels = data.train_labels[batch]
         teacher, step_losses = None, []
-        for width in sample_widths(method, widths, rng(run.seed, "widths", step)):
+        every = model.distinct_width_mults(include=widths)
+        trained = sample_widths(method, widths, rng(run.seed, "widths", step), every)
+        share = method.label_share
+        if method.label_share_decay == "linear":
+            share *= 1 - step / (epoch_steps * settings.num_epochs)
+        for width in trained:
             model.set_width_mult(width)
             logits = model(images[batch])
+            loss = F.cross_entropy(logits, labels)
             if method.distillation and teacher is not None:
-                loss = -(teacher * logits.log_softmax(1)).sum(1).mean()
-            else:
-                loss, teacher = F.cross_entropy(logits, labels), logits.detach().softmax(1)
+                distilled = divergence_slowly if method.distance else cross_entropy_slowly
+                loss = share * loss + (1 - share) * distilled(logits, teacher)
+            elif teacher is None:
+                teacher = logits.detach().softmax(1)
             step_losses.append(loss)
         parameters = dict(model.named_parameters())
-        gradients = torch.autograd.grad(sum(step_losses), list(parameters.values()))
+        weighted = zip(loss_weights(method, widths, trained), step_losses, strict=True)
+        gradients = torch.autograd.grad(sum(weight * loss for weight, loss in weighted), list(parameters.values()))
         lr = settings.lr * settings.gamma ** sum(
             step >= fraction * epoch_steps * settings.num_epochs for fraction in settings.milestones
         )
@@ -84,6 +116,55 @@ def train_slowly(run, data, num_steps):
                 )
         losses.append([loss.item() for loss in step_losses])
     return model.state_dict(), torch.tensor(losses)
+
+
+RULES = [
+    {"widths": "fixed"},
+    {"widths": "sandwich"},
+    {"widths": "min_random"},
+    {"widths": "max_random"},
+    {"widths": "random", "num_widths": 1},
+    {"widths": "all"},
+    {"widths": "all", "emphasis": "ends"},
+]
+OBJECTIVES = [
+    {},
+    {"label_share": 0.3},
+    {"label_share": 0.8, "label_share_decay": "linear"},
+    {"distance": "alpha_divergence"},
+    {"distance": "alpha_divergence", "label_share": 0.3},
+]
+STEPS = [{"distillation": False, **rule} for rule in RULES] + [
+    {"distillation": True, **rule, **objective} for rule in (RULES[0], RULES[3]) for objective in OBJECTIVES
+]
+EXACT = [("us_net", step) for step in STEPS if step["widths"] != "all"] + [("awn", step) for step in STEPS]
+
+
+@pytest.mark.parametrize(("base", "changes"), EXACT, ids=lambda value: str(value))
+def test_a_step_of_each_rule_and_objective_is_that_of_the_slow_loop(
+    make_run, study_data, shapes, monkeypatch, base, changes
+):
+    """In float64 to rounding, with a pass for each width and with one for all; the second step has another share."""
+    few = dataclasses.replace(shapes, train_images=shapes.train_images[:20], train_labels=shapes.train_labels[:20])
+    study_data["models"] = {"lenet_3c1l": {"base_width_mult": 0.25}}
+    study_data["methods"] = {"mine": {"base": base, "label": "mine", **changes}}
+    run = make_run("mine", num_epochs=2, weight_decay=0.1)
+    batches = Supervised.training_batches
+    monkeypatch.setattr(
+        Supervised,
+        "training_batches",
+        lambda *args: ((in_float64(images, shapes), labels) for images, labels in batches(*args)),
+    )
+    with float64():
+        result = train(run, few)
+        state, losses = train_slowly(run, few, num_steps=2)
+    assert result.num_steps == 2
+    for name, value in result.model.state_dict().items():
+        if "num_batches" not in name and not (changes["widths"] == "all" and "running" in name):
+            assert (value - state[name]).norm() <= 1e-12 * state[name].norm(), name
+    if run.method_settings.has_largest:
+        largest = [row for row in result.history if row["width_mult"] == 1.0]
+        assert scores(largest, "loss_nats") == pytest.approx(losses[:, 0].tolist(), rel=1e-12)
 
 
 @pytest.mark.parametrize(
