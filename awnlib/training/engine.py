@@ -142,7 +142,7 @@ def model_spec(run: RunConfig, input_shape: tuple[int, int, int], num_classes: i
         layer=method.layer,
         norm="shared" if method.norm == "shared" else "switchable",
         switches=ends if method.norm == "recalibrated" else _trained(method, run.widths),
-        affine="private" if method.norm == "switchable" else "shared",
+        affine=method.affine if method.norm == "switchable" else "shared",
         dense_base=method.dense_base,
         base_width_mult=method.base_width_mult * run.model_settings.base_width_mult * (run.individual_width or 1.0),
         min_width_mult=run.widths[-1] if run.individual_width is None else 1.0,

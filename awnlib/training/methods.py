@@ -63,6 +63,11 @@ class Method(Settings):
     norm: Literal["shared", "switchable", "recalibrated"] = Field(
         description="BN statistics: one set; one per trained width; computed after training"
     )
+    affine: Literal["private", "shared"] = Field(
+        default="private",
+        description="norm switchable: scale and shift, of each width alone or of all in common, as recalibrated norms "
+        "have them",
+    )
     widths: Literal["fixed", "sandwich", "min_random", "max_random", "random", "all"] = Field(
         default="fixed",
         description="widths of a step: a fixed list; largest, smallest and random ones; smallest and random ones; "
@@ -152,6 +157,8 @@ class Method(Settings):
         if len({str(one) for one in self.recalibrations}) < len(self.recalibration):
             named = [entry if isinstance(entry, int) else entry.model_dump() for entry in self.recalibration]
             raise ValueError(f"recalibration names the same twice: {named}")
+        if self.affine != "private" and self.norm != "switchable":
+            raise ValueError(f"affine is an option of norm 'switchable', found norm '{self.norm}'")
         if self.widths not in ("fixed", "random") and self.num_widths == 1:
             raise ValueError(f"widths '{self.widths}' needs num_widths of 2 or more")
         if self.widths == "all" and not self.is_any_width:

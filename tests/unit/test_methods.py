@@ -161,6 +161,8 @@ def test_base_that_is_no_name(base):
         ({"us_net": {"label_share": -0.1}}, "methods.us_net.label_share", "greater than or equal to 0"),
         ({"us_net": {"label_share_decay": "linear"}}, "methods.us_net", "needs a label_share above 0"),
         ({"us_net": {"distance": "l1"}}, "methods.us_net.distance", "'alpha_divergence'"),
+        ({"us_net": {"affine": "shared"}}, "methods.us_net", "norm 'switchable', found norm 'recalibrated'"),
+        ({"awn": {"affine": "shared"}}, "methods.awn", "norm 'switchable', found norm 'shared'"),
         ({"awn": {"min_width_mult": 1.0}}, "methods.awn.min_width_mult", "less than 1"),
         ({"awn": {"min_width_mult": 0.0}}, "methods.awn.min_width_mult", "greater than 0"),
         ({"awn": {"min_width_mult": 0.9999999}}, "methods.awn", "different, by more than rounding"),

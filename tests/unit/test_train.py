@@ -137,7 +137,8 @@ OBJECTIVES = [
 STEPS = [{"distillation": False, **rule} for rule in RULES] + [
     {"distillation": True, **rule, **objective} for rule in (RULES[0], RULES[3]) for objective in OBJECTIVES
 ]
-EXACT = [("us_net", step) for step in STEPS if step["widths"] != "all"] + [("awn", step) for step in STEPS]
+EXACT = [("s_net", {"widths": "fixed", "affine": affine}) for affine in ("private", "shared")]
+EXACT += [("us_net", step) for step in STEPS if step["widths"] != "all"] + [("awn", step) for step in STEPS]
 
 
 @pytest.mark.parametrize(("base", "changes"), EXACT, ids=lambda value: str(value))
@@ -268,6 +269,16 @@ def test_loss_of_every_method_falls(make_run, shapes, method):
     for width in {row["width_mult"] for row in rows} - {None}:
         losses = scores([row for row in rows if row["width_mult"] == width], "loss_nats")
         assert losses[-1] < 0.6 * losses[0]
+
+
+def test_an_s_net_may_have_one_scale_and_shift_for_all_widths(make_run, study_data, shapes):
+    study_data["methods"] = {"mine": {"base": "s_net", "label": "mine", "affine": "shared"}}
+    norm = train(make_run("mine", num_epochs=1), shapes).model.norm2
+    assert sorted(name for name, _ in norm.named_parameters()) == ["bias", "weight"]
+    assert (norm.weight != 1).all()
+    assert norm.width_mults == [0.25, 0.5, 0.75, 1.0]
+    assert len({statistics.running_mean[0].item() for statistics in norm.norms}) == 4
+    assert train(make_run("s_net", num_epochs=1), shapes).model.norm2.private
 
 
 def test_individual_networks_have_the_channels_of_their_width(make_run, shapes):
