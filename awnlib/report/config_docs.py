@@ -64,6 +64,7 @@ SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("`overrides[]`", config.OverrideConfig),
     ("`recalibration`", config.RecalibrationConfig),
     ("`sweep`", config.SweepConfig),
+    ("`sweep.width_mults`, in place of a list", config.WidthGrid),
     ("`track`", TrackConfig),
     ("`tables.<name>`, `figures.<name>`", ExhibitConfig),
     ("`panels[]`", PanelConfig),

@@ -116,7 +116,8 @@ class Method(Settings):
     recalibration: list[Annotated[int | Recalibration, BeforeValidator(_recalibration)]] = Field(
         default_factory=list,
         description="numbers of evenly spaced widths to recalibrate BN at, one evaluation each; or mappings where "
-        "averaging or images are not the study's",
+        "averaging or images are not the study's. With as many as `sweep.width_mults` has from the smallest width to 1 "
+        "in even steps, each evaluated width has statistics of its own",
     )
     individual: bool = Field(default=False, description="a plain network per width instead of one for all")
 

@@ -216,6 +216,48 @@ def test_a_distance_that_the_task_does_not_have_is_refused(study_data, make_run,
         parse(RunConfig, run)
 
 
+@pytest.mark.parametrize(
+    ("given", "smallest", "widths"),
+    [
+        (None, 0.25, None),
+        ([1.0, 0.25, 0.5], 0.25, [0.25, 0.5, 1.0]),
+        ([1.0, 0.25, 0.5], 0.35, [0.5, 1.0]),
+        ({"start": 0.25, "stop": 1.0, "step": 0.25}, 0.25, [0.25, 0.5, 0.75, 1.0]),
+        ({"start": 0.35, "stop": 0.95, "step": 0.3}, 0.35 + 1e-9, [0.35, 0.65, 0.95]),
+        ({"start": 0.25, "stop": 1.0, "step": 0.025}, 0.9, [0.9, 0.925, 0.95, 0.975, 1.0]),
+    ],
+)
+def test_sweeps_may_name_their_widths(study_data, given, smallest, widths):
+    """US-Nets, figure 3: .25 : .025 : 1."""
+    study_data["sweep"] = {"width_mults": given}
+    study = parse_study(study_data)
+    assert study.sweep.widths_from(smallest) == widths
+    assert parse_study(study.model_dump()) == study
+
+
+@pytest.mark.parametrize(
+    ("sweep", "where", "words"),
+    [
+        ({"width_mults": []}, "sweep.width_mults", "one or more widths"),
+        ({"width_mults": [0.5, 1.2]}, "sweep.width_mults", "above 0 and up to 1, found [0.5, 1.2]"),
+        ({"width_mults": [0.0, 1.0]}, "sweep.width_mults", "above 0"),
+        ({"width_mults": [0.5, 0.5]}, "sweep.width_mults", "different, by more than rounding"),
+        ({"width_mults": ["0.5"]}, "sweep.width_mults.0", "valid number"),
+        ({"width_mults": {"start": 0.2, "stop": 1.0, "step": 0.3}}, "sweep.width_mults", "step must divide the range"),
+        ({"width_mults": {"start": 1.0, "stop": 0.2, "step": 0.2}}, "sweep.width_mults", "step must divide the range"),
+        ({"width_mults": {"start": 0.2, "stop": 1.0}}, "sweep.width_mults", "step: is required"),
+        ({"width_mults": {"start": 0.2, "stop": 1.0, "sdep": 0.2}}, "sweep.width_mults", "did you mean 'step'"),
+        ({"width_mults": [0.5, 1.0], "most_widths": 5}, "sweep", "give one of the two"),
+        ({"width_mults": [0.1, 0.2]}, "sweep.width_mults", "the networks of awn have none of them, from 0.25 to 1"),
+    ],
+)
+def test_widths_of_sweeps_that_make_no_sense(study_data, sweep, where, words):
+    study_data["sweep"] = sweep
+    text = "\n".join(problems(study_data))
+    assert text.startswith(f"{where}: ")
+    assert words in text
+
+
 def test_several_problems_are_reported_at_once(study_data):
     study_data |= {"seeds": [1, 1], "widths": [0.5], "colour": "red"}
     put(study_data, "train.lr", "1e-3")

@@ -152,6 +152,28 @@ def test_a_method_s_own_range_and_divisor_are_those_of_all_its_jobs(make_run, st
     assert set(drift["width_mult"].dropna()) == {1.0, 0.75, 0.5, 0.4}
 
 
+def test_a_sweep_of_named_widths_and_statistics_of_their_own(make_run, study_data, shapes, tmp_path):
+    study_data["methods"] = {"us_net": {"recalibration": [3, 6]}}
+    study_data["overrides"] = [{"method": "i_net", "widths": [1.0, 0.5]}]
+    make_run("awn", num_epochs=1)
+    study_data["exhibits"]["table2"]["methods"] = ["awn", "us_net", "i_net"]
+    study_data |= {"device": "cpu", "recalibration": {"num_images": 40}}
+    study_data["sweep"] = {"width_mults": {"start": 0.1, "stop": 1.0, "step": 0.15}}
+    study = parse_study(study_data)
+    finish(study, shapes, tmp_path)
+    swept = {one.name: sweep_record(tmp_path, one).with_name("sweep.parquet") for one in evaluations(runs(study))}
+    tables = {name.removeprefix("shapes/lenet_3c1l/"): read_table(path) for name, path in swept.items()}
+    grid = [0.25, 0.4, 0.55, 0.7, 0.85, 1.0]  # of the networks that have a smallest width of 0.25
+    for name in ("awn/seed0/as_trained", "us_net/seed0/recal3", "us_net/seed0/recal6"):
+        assert tables[name]["width_mult"].drop_duplicates().tolist() == grid
+        trained = set(tables[name].loc[tables[name]["is_trained"], "width_mult"])
+        assert trained == {0.25, 1.0}
+    own = tables["us_net/seed0/recal6"]
+    assert own["switch_width_mult"].tolist() == own["width_mult"].tolist()
+    assert set(tables["us_net/seed0/recal3"]["switch_width_mult"]) == {0.25, 0.625, 1.0}
+    assert set(tables["i_net@0.5/seed0/as_trained"]["width_mult"]) == {0.5}
+
+
 def test_widths_that_do_not_end_where_the_method_does_are_refused(make_run):
     run = make_run("us_net").model_dump()
     run["method_settings"]["min_width_mult"] = 0.4

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from awnlib.channels import check_apart
+from awnlib.channels import ROUNDING, check_apart, evenly_spaced
 from awnlib.data.config import DatasetConfig
 from awnlib.models import model_names
 from awnlib.results.columns import COLLECTED
@@ -65,9 +65,39 @@ class RecalibrationConfig(Settings):
         return parse(Method, method.model_dump() | {"recalibration": entries}, prefix=f"methods.{name}")
 
 
+class WidthGrid(Settings):
+    """Evenly spaced widths."""
+
+    start: float = Field(gt=0, le=1, description="the smallest width")
+    stop: float = Field(gt=0, le=1, description="the largest width")
+    step: float = Field(gt=0, le=1, description="between two widths; it divides the range")
+
+    def widths(self) -> list[float]:
+        """Return the widths, rising; a ValueError if the step does not divide the range."""
+        steps = round((self.stop - self.start) / self.step)
+        if steps < 1 or abs(self.start + steps * self.step - self.stop) > ROUNDING:
+            raise ValueError(
+                f"step must divide the range from start to stop, found {self.start}, {self.stop} and step {self.step}"
+            )
+        return evenly_spaced(self.start, self.stop, steps + 1)
+
+
+def _grid(value: Any) -> Any:
+    """Return a grid as the list of its widths, and its problems as one text, since those of a list have other keys."""
+    try:
+        return parse(WidthGrid, value).widths() if isinstance(value, dict) else value
+    except ConfigError as error:
+        raise ValueError("; ".join(error.problems)) from None
+
+
 class SweepConfig(Settings):
     """How the dense width sweep is run."""
 
+    width_mults: Annotated[list[float] | None, BeforeValidator(_grid)] = Field(
+        default=None,
+        description="widths to evaluate: a list, or start, stop and step; of each network those that it has (an "
+        "individually trained one has its own). null: one for each distinct network",
+    )
     batch_size: int = Field(default=250, ge=1, description="test images per batch")
     most_widths: int | None = Field(
         default=None,
@@ -79,6 +109,28 @@ class SweepConfig(Settings):
         description="BN statistics of widths without their own, in S-Nets and US-Nets: of the next larger width "
         "(Any-Width Networks, section 5.1), or interpolated between the two neighbours",
     )
+
+    @field_validator("width_mults")
+    @classmethod
+    def _rising(cls, value: list[float] | None) -> list[float] | None:
+        if value is None:
+            return None
+        if not value or min(value) <= 0 or max(value) > 1:
+            raise ValueError(f"width_mults must be one or more widths above 0 and up to 1, found {value}")
+        check_apart(value)
+        return sorted(value)
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> SweepConfig:
+        if self.width_mults is not None and self.most_widths is not None:
+            raise ValueError("most_widths chooses among all widths, and width_mults names them: give one of the two")
+        return self
+
+    def widths_from(self, smallest: float) -> list[float] | None:
+        """Return the widths to evaluate of networks with a smallest width; None: one for each distinct network."""
+        if self.width_mults is None:
+            return None
+        return [width_mult for width_mult in self.width_mults if width_mult >= smallest - ROUNDING]
 
 
 class OverrideConfig(Settings):
@@ -272,6 +324,11 @@ class StudyConfig(BaseStudy):
             check_distance(self.task, method.distance)
         except ValueError as error:
             problems.append(f"methods.{name}.distance: {error}")
+        if self.sweep.widths_from(widths[-1]) == [] and not method.individual:
+            problems.append(
+                f"sweep.width_mults: the networks of {name} have none of them, from {widths[-1]} to 1, for {model} on "
+                f"{dataset}"
+            )
         if len(widths) == 1 and (method.widths != "fixed" or method.recalibration):
             problems.append(f"widths: {name} needs a range of widths, found {widths} for {model} on {dataset}")
         return problems

@@ -79,11 +79,11 @@ def sweep_model(job: SweepWidths, at: Workplace) -> Mapping[str, Any]:
     model = _load(trained, at.device)
     task = run_task(run, at.data, at.device, batch_size=settings.batch_size)
     started = time.monotonic()
-    trained_widths = _trained_widths(run, model)
     rows = sweep_widths(
         model,
         task,
-        trained=trained_widths,
+        settings.widths_from(run.widths[-1]) if run.individual_width is None else None,
+        trained=_trained_widths(run, model),
         most_widths=settings.most_widths,
         between_switches=settings.between_switches,
     )
