@@ -36,6 +36,7 @@ VALUES = {
     "methods.yaml",
     "training.run",
     "studies.widths.cells",
+    "studies.transfer.cells",
     "studies.transfer.config",
 }
 """What makes the settings of each job, which are compared on their own."""

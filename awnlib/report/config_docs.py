@@ -12,6 +12,7 @@ from awnlib.jobs.logs import speak_utf8
 from awnlib.results.exhibits import ExhibitConfig, PanelConfig
 from awnlib.settings import Settings
 from awnlib.studies.transfer import config as study
+from awnlib.studies.transfer.cells import UNIFORM, Configuration
 from awnlib.studies.widths import config
 from awnlib.tasks import settings_class, task_names
 from awnlib.training.methods import Method, Recalibration
@@ -72,10 +73,10 @@ SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("`transfer`", study.TransferConfig),
     ("`transfer.optimizers.<name>`", study.OptimizerConfig),
     ("`transfer.axes.<name>`", study.AxisConfig),
-    ("`target`, `transfer.comparisons.<name>.configurations[]`", study.Configuration),
+    ("`target`, `transfer.comparisons.<name>.configurations[]`", Configuration),
     ("`sources[]`", Projection),
     ("`transfer.comparisons.<name>`", study.ComparisonConfig),
-    *((f"Settings of a search: {name}", kind) for name, kind in SETTINGS.items() if name != study.UNIFORM),
+    *((f"Settings of a search: {name}", kind) for name, kind in SETTINGS.items() if name != UNIFORM),
 )
 
 

@@ -13,12 +13,8 @@ from awnlib.report.page import format_time
 from awnlib.results.numbers import HOLE
 from awnlib.results.schemas import read_provenance, read_table
 from awnlib.results.titles import display_name, panel_title
-from awnlib.studies.transfer.config import (
-    COMPARISON,
-    UNIFORM,
-    TransferStudy,
-    configuration_title,
-)
+from awnlib.studies.transfer.cells import COMPARISON, UNIFORM, configuration_title
+from awnlib.studies.transfer.config import TransferStudy
 from awnlib.studies.transfer.layout import (
     datasets_rows,
     markdown,

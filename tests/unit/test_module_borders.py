@@ -60,6 +60,7 @@ WITHOUT_TORCH = [
     "awnlib.report.results_page",
     "awnlib.report.publish",
     "awnlib.width_transfer.options",
+    "awnlib.studies.transfer.cells",
     "awnlib.studies.transfer.config",
     "awnlib.studies.transfer.layout",
     "awnlib.papers.width_transfer.overhead",

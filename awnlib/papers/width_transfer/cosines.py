@@ -17,7 +17,7 @@ from awnlib.results.exhibits import Exhibit
 from awnlib.results.style import say_empty
 from awnlib.results.titles import panel_title
 from awnlib.settings import Settings
-from awnlib.studies.transfer.config import COMPARISON, NONE, UNIFORM
+from awnlib.studies.transfer.cells import COMPARISON, NONE, UNIFORM
 
 NEEDS = ("transfer", "similarity")
 SIZE = (4.6, 4.2)  # inches of a panel

@@ -17,7 +17,7 @@ from awnlib.results.exhibits import Exhibit
 from awnlib.results.style import ACCURACY_LABEL, DASHED, LINE, Style, say_empty
 from awnlib.results.titles import panel_title
 from awnlib.settings import Settings
-from awnlib.studies.transfer.config import NONE, UNIFORM, configuration_title
+from awnlib.studies.transfer.cells import NONE, UNIFORM, configuration_title
 
 NEEDS = ("transfer",)
 SIZE = (3.4, 3.4)  # inches of a panel

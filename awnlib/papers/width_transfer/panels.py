@@ -8,7 +8,8 @@ import pandas as pd
 
 from awnlib.results.numbers import with_spread
 from awnlib.results.titles import panel_title
-from awnlib.studies.transfer.config import UNIFORM, TransferStudy, configuration_title, ratio_of_costs
+from awnlib.studies.transfer.cells import UNIFORM, configuration_title, ratio_of_costs
+from awnlib.studies.transfer.config import TransferStudy
 from awnlib.studies.transfer.layout import summarise_transfer
 
 

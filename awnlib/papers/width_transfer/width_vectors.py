@@ -13,7 +13,7 @@ from awnlib.results.exhibits import Exhibit
 from awnlib.results.style import DASHED, LINE, say_empty
 from awnlib.results.titles import panel_title
 from awnlib.settings import Settings
-from awnlib.studies.transfer.config import COMPARISON, UNIFORM, configuration_title
+from awnlib.studies.transfer.cells import COMPARISON, UNIFORM, configuration_title
 
 NEEDS = ("transfer", "widths")
 SIZE = (6.4, 3.0)  # inches of a panel

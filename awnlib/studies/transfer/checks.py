@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from awnlib.models import create_structure
 from awnlib.settings import ConfigError
-from awnlib.studies.transfer.config import COMPARISON, Axis, Task, TransferStudy
+from awnlib.studies.transfer.cells import COMPARISON, Axis, Task
+from awnlib.studies.transfer.config import TransferStudy
 from awnlib.studies.transfer.jobs import network_spec
 from awnlib.studies.widths.checks import shape_of_images
 

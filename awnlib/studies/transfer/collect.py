@@ -13,15 +13,8 @@ from awnlib.jobs.provenance import merge_provenance
 from awnlib.jobs.records import Record, read_record, recorded_file
 from awnlib.results.columns import TABLES
 from awnlib.results.schemas import write_table_files
-from awnlib.studies.transfer.config import (
-    NONE,
-    UNIFORM,
-    Axis,
-    Retraining,
-    Search,
-    Task,
-    TransferStudy,
-)
+from awnlib.studies.transfer.cells import NONE, UNIFORM, Axis, Retraining, Search, Task
+from awnlib.studies.transfer.config import TransferStudy
 from awnlib.studies.transfer.layout import markdown
 from awnlib.studies.transfer.stages import retraining_record, search_record
 from awnlib.width_transfer.similarity import cosine

@@ -18,7 +18,7 @@ import pandas as pd
 from awnlib.jobs.logs import speak_utf8
 from awnlib.models import ModelSpec, create_structure
 from awnlib.results.titles import display_name
-from awnlib.studies.transfer.config import Configuration, ratio_of_costs
+from awnlib.studies.transfer.cells import Configuration, ratio_of_costs
 from awnlib.width_transfer.costs import LayerCost, layer_costs, total_macs
 from awnlib.width_transfer.ledger import (
     Ledger,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from awnlib.data.config import DatasetConfig
 from awnlib.results.titles import display_name
-from awnlib.studies.transfer.config import COMPARISON, Axis, TransferStudy, configuration_title
+from awnlib.studies.transfer.cells import COMPARISON, Axis, configuration_title
+from awnlib.studies.transfer.config import TransferStudy
 from awnlib.studies.widths.departures import differences, effective, without_effect
 
 UNSEEN = {"num_workers", "images_at_once", "augment"}

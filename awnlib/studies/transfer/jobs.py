@@ -15,7 +15,8 @@ from awnlib.models import ModelSpec, SlimmableModel, create_model, save_model
 from awnlib.results.schemas import write_table
 from awnlib.studies.base import HISTORY, MODEL
 from awnlib.studies.shell import Workplace
-from awnlib.studies.transfer.config import Retraining, Task, TransferStudy
+from awnlib.studies.transfer.cells import Retraining, Task
+from awnlib.studies.transfer.config import TransferStudy
 from awnlib.studies.transfer.stages import SearchWidths, TrainTransferred, TransferWidths
 from awnlib.training.engine import build_model, train
 from awnlib.width_transfer.extrapolation import extrapolate

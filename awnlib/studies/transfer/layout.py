@@ -9,7 +9,7 @@ import pandas as pd
 
 from awnlib.results.numbers import number, with_spread
 from awnlib.results.titles import display_name
-from awnlib.studies.transfer.config import COMPARISON, NONE, UNIFORM, configuration_title
+from awnlib.studies.transfer.cells import COMPARISON, NONE, UNIFORM, configuration_title
 
 KEYS = ["axis", "kind", "model", "dataset", "target", "source", "optimizer", "label", "extrapolation", "is_direct"]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from awnlib.studies.job import AnyJob, Job, JobTable, job_table
-from awnlib.studies.transfer.config import Retraining, Search, TransferStudy
+from awnlib.studies.transfer.cells import Retraining, Search
+from awnlib.studies.transfer.config import TransferStudy
 from awnlib.width_transfer.options import parse_settings
 
 

@@ -16,12 +16,8 @@ from awnlib.results.exhibits import PAPERS
 from awnlib.results.schemas import read_table, write_table
 from awnlib.studies.base import study_yaml
 from awnlib.studies.kinds import load_any_study
-from awnlib.studies.transfer.config import (
-    UNIFORM,
-    TransferStudy,
-    load_transfer_study,
-    parse_transfer_study,
-)
+from awnlib.studies.transfer.cells import UNIFORM
+from awnlib.studies.transfer.config import TransferStudy, load_transfer_study, parse_transfer_study
 from awnlib.studies.transfer.departures import departures
 from awnlib.studies.transfer.layout import markdown
 from awnlib.studies.transfer.stages import retraining_record, search_record

@@ -9,13 +9,9 @@ import yaml
 from awnlib.results.exhibits import PAPERS
 from awnlib.settings import ConfigError
 from awnlib.studies.base import study_yaml
+from awnlib.studies.transfer.cells import Configuration, configuration_title
 from awnlib.studies.transfer.checks import check_networks
-from awnlib.studies.transfer.config import (
-    Configuration,
-    configuration_title,
-    load_transfer_study,
-    parse_transfer_study,
-)
+from awnlib.studies.transfer.config import load_transfer_study, parse_transfer_study
 from awnlib.training.run import RunConfig
 
 PAPER = PAPERS / "width_transfer" / "setting.yaml"
