@@ -2,6 +2,7 @@
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 BIN := .venv/bin
+LOWEST := .venv-lowest
 STUDY ?= config.yaml
 PLUGIN := plugins/snakemake-executor-plugin-submitit
 SOURCES := awnlib benchmarks workflow/scripts tests $(PLUGIN)
@@ -13,7 +14,7 @@ SEARCHES := autoslim dmcp morphnet search optimizers_conform
 CONVOLVING := $(patsubst %,tests/unit/test_%.py,$(LAYERS) $(MODELS) $(TRAINING)) \
 	$(patsubst %,tests/unit/width_transfer/test_%.py,$(SEARCHES))
 
-.PHONY: demo test test-avx2 test-slurm lint report publish bench clean
+.PHONY: demo test test-avx2 test-lowest test-slurm lint report publish bench clean
 
 demo: .venv/installed  ## the Any-Width Networks paper in miniature, on 5,000 MNIST digits
 	$(BIN)/snakemake --cores $(CORES)
@@ -24,6 +25,9 @@ test: .venv/installed  ## the whole test suite, the one-minute study included
 
 test-avx2: .venv/installed  ## the tests of layers, models, training and searches, as on a CPU without AVX-512
 	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/pytest --numprocesses $(CORES) --dist loadfile $(CONVOLVING)
+
+test-lowest: $(LOWEST)/installed  ## TESTS (all unless given) with the lowest versions that pyproject.toml allows; 5 GB
+	$(LOWEST)/bin/python -m pytest -W ignore::DeprecationWarning $(TESTS)
 
 test-slurm: .venv/installed  ## the workflow on a private SLURM, installed first (root, Debian); MOMENTS=30 for a long test
 	AWN_SLURM=install $(BIN)/pytest tests/slurm
@@ -46,9 +50,16 @@ bench: .venv/installed  ## how fast awnlib is on this machine beside what one wo
 	$(BIN)/python -m benchmarks
 
 clean:  ## results and the virtual environment
-	rm -rf results .venv
+	rm -rf results .venv $(LOWEST)
 
 .venv/installed: pyproject.toml $(PLUGIN)/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[workflow,dev]' --editable ./$(PLUGIN)
+	touch $@
+
+$(LOWEST)/installed: pyproject.toml $(PLUGIN)/pyproject.toml
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct \
+		--editable '.[workflow,dev]' --editable ./$(PLUGIN)
 	touch $@
