@@ -8,16 +8,16 @@ every difference counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
+from awnlib.papers.width_transfer.folds import folded_rows, folds_help, has_folds
 from awnlib.papers.width_transfer.panels import (
     axes_of,
     decisive_rows,
     difference,
     direct_row,
-    found_rows,
+    is_above,
     kind_of,
     panels_of,
     place_of,
@@ -75,7 +75,7 @@ def paper_findings(study: TransferStudy, tables: Mapping[str, pd.DataFrame]) -> 
     list
         (title of the panel, finding) pairs.
     """
-    labels = {row: study.label(row) for row in study.transfer.optimizers if not _has_folds(study, row)}
+    labels = {row: study.label(row) for row in study.transfer.optimizers if not has_folds(study, row)}
     panels = panels_of(decisive_rows(study, tables["transfer"]), labels)
     found = [(panel, check(rows)) for panel, rows in panels for check in CHECKS]
     if "widths" in tables:
@@ -90,7 +90,7 @@ def paper_findings(study: TransferStudy, tables: Mapping[str, pd.DataFrame]) -> 
 def own_findings(study: TransferStudy, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, Finding]]:
     """Check on every axis whether a search with folds finds better widths than the same search without."""
     axes = list(axes_of(decisive_rows(study, tables["transfer"])))
-    found = [(panel, folds_help(rows, row, other)) for row, other in _folded_rows(study) for panel, rows in axes]
+    found = [(panel, folds_help(rows, row, other)) for row, other in folded_rows(study) for panel, rows in axes]
     return [(panel, finding) for panel, finding in found if finding]
 
 
@@ -104,7 +104,7 @@ def direct_beats_uniform(rows: pd.DataFrame) -> Finding | None:
         claim = f"{direct['label']} gains at most {NEAR:g} points over uniform widths in a much deeper ResNet18"
         return Finding("Section 4.2, Figure 3", claim, _not_below(uniform, direct), numbers)
     claim = f"{direct['label']}'s directly optimised widths beat uniform ones"
-    return Finding(PLACES[kind], claim, _above(direct, uniform), numbers)
+    return Finding(PLACES[kind], claim, is_above(direct, uniform), numbers)
 
 
 def sources_keep_accuracy(rows: pd.DataFrame) -> Finding | None:
@@ -125,7 +125,7 @@ def sources_beat_uniform(rows: pd.DataFrame) -> Finding | None:
     if uniform is None or not sources or _is_morphnets_exception(sources[0]):
         return None
     claim = f"{sources[0]['label']}'s widths from {SOURCES[kind]} still beat uniform ones"
-    verdict = joined([_above(source, uniform) for source in sources])
+    verdict = joined([is_above(source, uniform) for source in sources])
     return Finding(PLACES[kind], claim, verdict, f"uniform {top1_text(uniform)}; {_compared(sources, uniform)}")
 
 
@@ -137,7 +137,7 @@ def morphnet_needs_resolution(rows: pd.DataFrame) -> Finding | None:
     cheapest = sources[-1]
     claim = f"{direct['label']}'s widths for ResNet18 from the smallest images are worse than direct optimisation"
     numbers = f"direct {top1_text(direct)}; {_compared([cheapest], direct)}"
-    return Finding(PLACES["resolution"], claim, _above(direct, cheapest), numbers)
+    return Finding(PLACES["resolution"], claim, is_above(direct, cheapest), numbers)
 
 
 def stackings_alike(rows: pd.DataFrame) -> Finding | None:
@@ -214,7 +214,7 @@ def overfits(rows: pd.DataFrame) -> Finding | None:
         f"({difference(direct, uniform):+.2f})"
         for direct, uniform in pairs
     ]
-    verdict = joined([_above(uniform, direct) for direct, uniform in pairs])
+    verdict = joined([is_above(uniform, direct) for direct, uniform in pairs])
     return Finding("Appendix C, Table 1", claim, verdict, f"{'; '.join(numbers)} (paper: -0.4 to 0.0 on CIFAR-100)")
 
 
@@ -268,34 +268,6 @@ def alike_between_datasets(rows: pd.DataFrame) -> Finding | None:
     return Finding("Appendix C, Table 1", claim, verdict, f"{'; '.join(numbers)} {paper}")
 
 
-def folds_help(rows: pd.DataFrame, row: str, other: str) -> Finding | None:
-    """Our question: from the same source, a search with folds finds better widths than the same search without.
-
-    Appendix C calls for cross-validation where widths overfit.
-
-    Parameters
-    ----------
-    rows
-        All rows of one axis.
-    row, other
-        Rows of `optimizers`, with folds and without.
-    """
-    folded, plain = (
-        {(cell["source"], cell["extrapolation"]): cell for _, cell in found_rows(rows, name).iterrows()}
-        for name in (row, other)
-    )
-    pairs = [(cell, plain[key]) for key, cell in folded.items() if key in plain]
-    if not pairs:
-        return None
-    folds, single = (cell["label"] for cell in pairs[0])
-    numbers = [
-        f"{place_of(cell)}: {folds} {top1_text(cell)}, {single} {top1_text(without)} ({difference(cell, without):+.2f})"
-        for cell, without in pairs
-    ]
-    verdict = joined([_above(*pair) for pair in pairs])
-    return Finding("awnlib", f"{folds} finds better widths than {single}", verdict, "; ".join(numbers))
-
-
 CHECKS: tuple[Check, ...] = (
     direct_beats_uniform,
     sources_keep_accuracy,
@@ -305,28 +277,6 @@ CHECKS: tuple[Check, ...] = (
     compound_reduction,
     overfits,
 )
-
-
-def _has_folds(study: TransferStudy, row: str) -> bool:
-    return bool(study.row_settings(row)[1]["folds"] > 1)
-
-
-def _folded_rows(study: TransferStudy) -> list[tuple[str, str]]:
-    """Return pairs of rows of `optimizers` that differ in nothing but folds: the one that has them, and the other."""
-    rows = list(study.transfer.optimizers)
-    plain = {row: _without_folds(study, row) for row in rows if not _has_folds(study, row)}
-    return [
-        (row, other)
-        for row in rows
-        if row not in plain
-        for other, settings in plain.items()
-        if settings == _without_folds(study, row)
-    ]
-
-
-def _without_folds(study: TransferStudy, row: str) -> tuple[str, dict[str, Any]]:
-    optimizer, settings = study.row_settings(row)
-    return optimizer, {**settings, "folds": 1}
 
 
 def _widths_findings(
@@ -381,10 +331,6 @@ def _reduction(source: pd.Series) -> str:
 def _is_morphnets_exception(row: pd.Series) -> bool:
     """Whether the paper excepts these widths from what it says of all others (section 4.3)."""
     return (row["kind"], row["algorithm"], row["model"]) == ("resolution", "morphnet", "resnet18")
-
-
-def _above(first: pd.Series, second: pd.Series) -> Verdict:
-    return above(difference(first, second), first["std_pct"], second["std_pct"])
 
 
 def _not_below(first: pd.Series, second: pd.Series) -> Verdict:

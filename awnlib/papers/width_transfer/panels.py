@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
+from awnlib.results.findings import Verdict, above
 from awnlib.results.numbers import with_spread
 from awnlib.results.titles import panel_title
 from awnlib.studies.transfer.cells import UNIFORM, configuration_title, ratio_of_costs
@@ -94,6 +95,11 @@ def source_rows(rows: pd.DataFrame) -> list[pd.Series]:
 def difference(first: pd.Series, second: pd.Series) -> float:
     """Return how many points of accuracy the first row is above the second."""
     return float(first["top1_pct"] - second["top1_pct"])
+
+
+def is_above(first: pd.Series, second: pd.Series) -> Verdict:
+    """Return whether the first row's accuracy is above the second's, further than both standard deviations."""
+    return above(difference(first, second), first["std_pct"], second["std_pct"])
 
 
 def place_of(row: pd.Series) -> str:
