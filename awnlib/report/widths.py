@@ -16,7 +16,7 @@ from awnlib.results.numbers import HOLE, number
 from awnlib.results.paper_values import paper_values
 from awnlib.results.schemas import read_provenance, read_table
 from awnlib.results.seeds import with_paper_numbers
-from awnlib.results.summaries import Order, model_sizes, orders, worst_drift
+from awnlib.results.summaries import Order, model_sizes, one_row_each, orders, worst_drift
 from awnlib.results.titles import display_name, panel_title
 from awnlib.studies.widths.cells import evaluations, runs
 from awnlib.studies.widths.collect import run_record, sweep_record
@@ -38,7 +38,7 @@ def report(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> dict[str, 
         "cells": _cells(trained),
         "drift": _drift(tables["bn_drift"]),
         "sizes": size_rows(study, swept, trained),
-        "failures": [*_failures(trained, "training"), *_failures(swept, "evaluation")],
+        "failures": [*_failures(trained, "training"), *_failures(one_row_each(swept), "evaluation")],
     }
 
 
@@ -46,7 +46,8 @@ def contents(study: StudyConfig, results: Path) -> Contents:
     """Return what is published of a study whose results are in this folder."""
     run_table = runs(study)
     sweeps = evaluations(run_table)
-    trained, swept = (read_table(results / f"tables/{name}.parquet") for name in ("runs", "evaluations"))
+    trained, scores = (read_table(results / f"tables/{name}.parquet") for name in ("runs", "evaluations"))
+    swept = one_row_each(scores)
     wanted = [_name(*_cell(run), run.individual_width) for run in run_table]
     shown = [_name(*_cell(sweep.run), sweep.variant) for sweep in sweeps]
     return Contents(

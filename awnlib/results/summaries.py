@@ -72,6 +72,11 @@ def worst_drift(bn_drift: pd.DataFrame) -> pd.DataFrame:
     return means.loc[means.groupby(keys, sort=False)["drift"].idxmax()]
 
 
+def one_row_each(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Return the first row of each evaluation, of which the table has one for each test set and summarised metric."""
+    return evaluations.drop_duplicates(["dataset", "model", "method", "seed", "variant"])
+
+
 def model_sizes(evaluations: pd.DataFrame, runs: pd.DataFrame, paper: PaperValues) -> pd.DataFrame:
     """Return what each evaluated model stores beside its score.
 
@@ -79,9 +84,10 @@ def model_sizes(evaluations: pd.DataFrame, runs: pd.DataFrame, paper: PaperValue
     -------
     pandas.DataFrame
         Columns model, dataset, method, label, num_switches (sets of BN statistics), params_stored, extra_pct (more than
-        with ordinary BN), paper_extra_pct and score (mean over seeds); individually trained networks are left out.
+        with ordinary BN), paper_extra_pct and score (mean over seeds, of the first test set and metric); individually
+        trained networks are left out.
     """
-    good = evaluations[(evaluations["state"] == "ok") & evaluations["score"].notna()]
+    good = one_row_each(evaluations[(evaluations["state"] == "ok") & evaluations["score"].notna()])
     full = runs[["model", "dataset", "method", "seed", "params_full"]]
     keys = ["model", "dataset", "method", "variant", "label"]
     sizes = (

@@ -150,6 +150,19 @@ def test_provenance_has_dates_and_wall_times(results, tmp_path):
     assert "created" not in origin
 
 
+def test_further_test_sets_and_metrics_are_no_further_evaluations(results, tmp_path):
+    source, to = results(), tmp_path / "docs"
+    publish(source, to)
+    provenance, text = (to / "demo/provenance.json").read_bytes(), page(to)
+    path = source / "tables/evaluations.parquet"
+    first = read_table(path)
+    others = [first.assign(test_set="other", score=1.0), first.assign(metric="error", score=0.1)]
+    write_table(path, "evaluations", pd.concat([first, *others]), ORIGIN)
+    publish(source, to)
+    assert (to / "demo/provenance.json").read_bytes() == provenance
+    assert page(to) == text
+
+
 def test_a_second_call_gives_the_same_bytes(results, tmp_path):
     source, to = results(), tmp_path / "docs"
     publish(source, to)

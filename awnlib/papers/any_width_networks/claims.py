@@ -19,7 +19,7 @@ from awnlib.results.numbers import mean_with_spread, with_spread
 from awnlib.results.paper_values import paper_values
 from awnlib.results.renderers import over_all_widths
 from awnlib.results.renderers.at_trained_widths import TRAIN
-from awnlib.results.summaries import model_sizes, worst_drift
+from awnlib.results.summaries import model_sizes, one_row_each, worst_drift
 from awnlib.results.titles import panel_title
 from awnlib.results.variants import parse_variant, recalibration_points
 from awnlib.studies.widths.config import StudyConfig
@@ -80,7 +80,8 @@ def own_findings(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> list
         (title of the panel, finding) pairs.
     """
     pairs = [("awn_all", "awn"), ("awn_all", "awn_rs"), *_optimised_methods(study)]
-    found = [(panel, larger_auc(rows, *pair)) for panel, rows in _panels(tables["evaluations"]) for pair in pairs]
+    panels = list(_panels(one_row_each(tables["evaluations"])))
+    found = [(panel, larger_auc(rows, *pair)) for panel, rows in panels for pair in pairs]
     return [(panel, finding) for panel, finding in found if finding]
 
 
