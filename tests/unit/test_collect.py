@@ -8,7 +8,7 @@ import pytest
 from awnlib.jobs.records import RecordError, read_record, write_record
 from awnlib.results.columns import COLLECTED, TABLES
 from awnlib.results.schemas import read_provenance, read_table
-from awnlib.studies.widths.cells import evaluations, find_evaluation, find_run, runs
+from awnlib.studies.widths.cells import evaluations, find_run, runs
 from awnlib.studies.widths.collect import collect, collect_runs, run_record, sweep_record
 from awnlib.studies.widths.config import parse_study
 
@@ -61,7 +61,7 @@ def test_lost_run_is_a_hole_and_a_row_that_says_why(copied, state):
     study, results = copied
     whole = collected(study, results)
     lose(run_record(results, find_run(study, AWN)), state)
-    lose(sweep_record(results, find_evaluation(study, f"{AWN}/as_trained")), "skipped", f"train_model {state}: why")
+    lose(results / f"sweeps/{AWN}/as_trained/record.json", "skipped", f"train_model {state}: why")
     tables = collected(study, results)
     for name in ("sweep", "history", "bn_statistics", "bn_drift"):
         expected = whole[name][whole[name]["method"] != "awn"].reset_index(drop=True)
@@ -90,7 +90,7 @@ def test_nothing_but_holes(copied):
 
 def test_lost_sweep_keeps_its_training(copied):
     study, results = copied
-    lose(sweep_record(results, find_evaluation(study, f"{AWN}/as_trained")), "failed")
+    lose(results / f"sweeps/{AWN}/as_trained/record.json", "failed")
     tables = collected(study, results)
     assert "awn" in set(tables["history"]["method"])
     assert "awn" not in set(tables["sweep"]["method"])

@@ -14,11 +14,12 @@ from awnlib.jobs.records import read_record, recorded_file
 from awnlib.models import load_model
 from awnlib.results.schemas import read_provenance, read_table
 from awnlib.settings import ConfigError, parse
+from awnlib.studies.job import find_job
 from awnlib.studies.shell import choose_device, do_job
-from awnlib.studies.widths.cells import evaluations, find_evaluation, find_run, runs
+from awnlib.studies.widths.cells import evaluations, find_run, runs
 from awnlib.studies.widths.collect import run_record, sweep_record
 from awnlib.studies.widths.config import parse_study
-from awnlib.studies.widths.stages import RecalibrateBN, SweepWidths, TrainModel
+from awnlib.studies.widths.stages import RecalibrateBN, TrainModel, jobs
 from awnlib.training.base_counts import with_base_counts
 from awnlib.training.engine import train
 from awnlib.training.run import RunConfig
@@ -32,6 +33,10 @@ def copied(finished, tmp_path):
     """The finished study in a folder that may be changed."""
     study, results = finished
     return study, shutil.copytree(results, tmp_path / "results")
+
+
+def sweep_of(study, name):
+    return find_job(jobs(study), "sweep_widths", name)
 
 
 def test_every_job_is_ok(finished):
@@ -73,8 +78,7 @@ def test_trained_model_is_that_of_train(finished, shapes):
 def test_sweep_is_the_accuracy_of_each_width(finished, shapes, name):
     study, results = finished
     model, _ = load_model(recorded_file(run_record(results, find_run(study, name)), "model.safetensors"))
-    evaluation = find_evaluation(study, f"{name}/as_trained")
-    path = sweep_record(results, evaluation)
+    path = results / sweep_of(study, f"{name}/as_trained").record
     sweep = read_table(recorded_file(path, "sweep.parquet"))
     images = ((shapes.test_images.double() / 255 - shapes.mean[0]) / shapes.std[0]).float()
     for width_mult, rows in list(sweep.groupby("width_mult"))[::5]:
@@ -107,13 +111,13 @@ def test_recalibration_keeps_the_weights_and_renews_the_statistics(finished):
             assert torch.equal(dict(model.named_parameters())[name], value)
         assert model.norm1.width_mults == ([0.25, 1.0] if points == 2 else [0.25, 0.625, 1.0])
         assert read_record(path).measured["recalibration_time_s"] > 0
-        evaluation = find_evaluation(study, f"{US_NET}/recal{points}")
-        sweep = read_table(sweep_record(results, evaluation).with_name("sweep.parquet"))
+        swept = results / sweep_of(study, f"{US_NET}/recal{points}").record
+        sweep = read_table(swept.with_name("sweep.parquet"))
         assert set(sweep["switch_width_mult"]) == set(model.norm1.width_mults)
         assert set(sweep["label"]) == {f"US-Net({points}w)"}
         how = sweep[["recalibrated_widths", "averaging", "recalibration_images"]].drop_duplicates()
         assert how.to_numpy().tolist() == [[points, "exact", 40]]
-        measured = read_record(sweep_record(results, evaluation)).measured
+        measured = read_record(swept).measured
         assert measured["num_switches"] == points
         assert measured["recalibration_time_s"] == read_record(path).measured["recalibration_time_s"]
 
@@ -184,13 +188,13 @@ def test_widths_that_do_not_end_where_the_method_does_are_refused(make_run):
 
 def test_individual_network_is_swept_at_its_width(finished):
     study, results = finished
-    evaluation = find_evaluation(study, "shapes/lenet_3c1l/i_net@0.5/seed0/as_trained")
-    sweep = read_table(sweep_record(results, evaluation).with_name("sweep.parquet"))
+    job = sweep_of(study, "shapes/lenet_3c1l/i_net@0.5/seed0/as_trained")
+    sweep = read_table((results / job.record).with_name("sweep.parquet"))
     assert sweep["width_mult"].tolist() == [0.5] * 2
     assert sweep["is_trained"].tolist() == [True] * 2
-    drift = read_table(run_record(results, evaluation.run).with_name("bn_drift.parquet"))
+    drift = read_table(run_record(results, job.cell.run).with_name("bn_drift.parquet"))
     assert len(drift) == 0
-    assert read_record(sweep_record(results, evaluation)).measured["summaries"][0]["score"] is None
+    assert read_record(results / job.record).measured["summaries"][0]["score"] is None
 
 
 def test_tables_say_where_they_come_from(finished):
@@ -237,7 +241,7 @@ def test_model_that_changed_since_is_not_swept(copied):
     run = find_run(study, AWN)
     model = run_record(results, run).with_name("model.safetensors")
     model.write_bytes(model.read_bytes()[:-1] + b"\x01")
-    record = do_job(SweepWidths(study, find_evaluation(study, f"{AWN}/as_trained")), results)
+    record = do_job(sweep_of(study, f"{AWN}/as_trained"), results)
     assert record.state == "failed"
     assert f"{model} is missing or was changed" in record.error
 
@@ -249,7 +253,7 @@ def test_divergence_reaches_the_sweep(copied, make_run):
     record = do_job(TrainModel(study, run), results)
     assert record.state == "diverged"
     assert "lower the learning rate" in record.error
-    record = do_job(SweepWidths(study, find_evaluation(study, f"{AWN}/as_trained")), results)
+    record = do_job(sweep_of(study, f"{AWN}/as_trained"), results)
     assert record.state == "diverged"
     assert "lower the learning rate" in record.error
 
@@ -271,7 +275,7 @@ def signal():
 def test_wrong_use(finished):
     study, _ = finished
     with pytest.raises(ValueError, match="needs no recalibration"):
-        RecalibrateBN(study, find_evaluation(study, f"{AWN}/as_trained"))
+        RecalibrateBN(study, sweep_of(study, f"{AWN}/as_trained").cell)
 
 
 def test_devices(monkeypatch):
@@ -287,6 +291,6 @@ def test_foreign_file_in_place_of_the_model(copied):
     study, results = copied
     run = find_run(study, US_NET)
     save_tensors(run_record(results, run).with_name("model.safetensors"), {"a": torch.zeros(1)}, {})
-    record = do_job(RecalibrateBN(study, find_evaluation(study, f"{US_NET}/recal2")), results)
+    record = do_job(find_job(jobs(study), "recalibrate_bn", f"{US_NET}/recal2"), results)
     assert (record.state, record.files) == ("failed", {})
     assert "was changed" in record.error

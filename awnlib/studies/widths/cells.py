@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from awnlib.results.variants import Variant, variants
+from awnlib.studies.job import find_named
 from awnlib.studies.widths.config import StudyConfig
 from awnlib.training.run import ModelConfig, RunConfig
 
@@ -84,16 +85,5 @@ def _cell_runs(study: StudyConfig, model: str, dataset: str, method: str, seed: 
 
 
 def find_run(study: StudyConfig, name: str) -> RunConfig:
-    """Return the run of this name; raise a ValueError if the study has none."""
-    for run in runs(study):
-        if run.name == name:
-            return run
-    raise ValueError(f"study {study.study} has no run '{name}'")
-
-
-def find_evaluation(study: StudyConfig, name: str) -> Evaluation:
-    """Return the evaluation of this name; raise a ValueError if the study has none."""
-    for evaluation in evaluations(runs(study)):
-        if evaluation.name == name:
-            return evaluation
-    raise ValueError(f"study {study.study} has no evaluation '{name}'")
+    """Return the run of this name; raise a ValueError that names what there is if the study has none."""
+    return find_named({run.name: run for run in runs(study)}, name, "run")
