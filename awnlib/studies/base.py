@@ -40,6 +40,11 @@ class BaseStudy(Settings):
     """The name of the kind of studies: that of its folder."""
 
     @property
+    def results(self) -> Path:
+        """The folder of everything that is made of it, below where the workflow runs."""
+        return Path("results", self.study)
+
+    @property
     def parts(self) -> list[str]:
         """The names of what a study consists of, which `only` may select besides data sets and models."""
         raise NotImplementedError

@@ -253,6 +253,15 @@ def test_the_rule_of_a_stage_takes_everything_from_its_declaration(name):
     assert "run_job.py" in body
 
 
+def test_what_is_said_of_rules_elsewhere_names_rules_that_there_are():
+    local = re.findall(r"^localrules:\n((?:    .*\n)+)", "".join(map(Path.read_text, SOURCES)), re.MULTILINE)
+    profiles = [yaml.safe_load(path.read_text()) for path in REPOSITORY.glob("profiles/*/*.yaml")]
+    asked = {name for profile in profiles for name in profile.get("set-resources", {})}
+    assert local
+    assert asked
+    assert asked | set(re.findall(r"\w+", "".join(local))) <= set(RULES)
+
+
 def test_scripts_and_rules_belong_together():
     named = {match for body in RULES.values() for match in re.findall(r'"\.\./scripts/(\w+\.py)"', body)}
     assert named == {path.name for path in (REPOSITORY / "workflow" / "scripts").glob("*.py")}

@@ -7,7 +7,7 @@ localrules:
 
 rule collect_results:
     input:
-        records(),
+        records=records(),
     output:
         collect("<results>/tables/{file}", file=STUDY.collected),
     log:

@@ -12,7 +12,7 @@ def image_settings(wildcards):
 
 def contents_file(name):
     """What is known of a prepared data set."""
-    return f"results/{STUDY.study}/data/{name}.json"
+    return STUDY.results / f"data/{name}.json"
 
 
 def files_of(name, settings):

@@ -40,8 +40,6 @@ rule check_study:
     localrule: True
     conda:
         "../envs/awnlib.yaml"
-    params:
-        checkpoints=f"results/{STUDY.study}/checkpoints",
     message:
         "checking every cell of {STUDY.study}"
     script:

@@ -1,6 +1,5 @@
 # What must hold before any job starts, whatever the study.
 import sys
-from pathlib import Path
 
 from awnlib.settings import ConfigError
 from awnlib.jobs.start import check_python, lock_study
@@ -24,6 +23,6 @@ def find(there, name, kind):
 onstart:
     try:
         if workflow.is_main_process:
-            lock_study(Path("results", STUDY.study))
+            lock_study(STUDY.results)
     except ConfigError as error:
         raise WorkflowError(str(error)) from None

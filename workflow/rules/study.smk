@@ -21,7 +21,7 @@ IMAGES = STUDY.images()
 
 
 pathvars:
-    results=f"results/{STUDY.study}",
+    results=str(STUDY.results),
 
 
 wildcard_constraints:

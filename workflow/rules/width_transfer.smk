@@ -6,10 +6,9 @@ from awnlib.studies.transfer.stages import (
 )
 
 
-# These take seconds: no jobs for a cluster.
+# It takes seconds: no job for a cluster.
 localrules:
     transfer_widths,
-    collect_transfer,
 
 
 # One job for each search. Its resume points are no declared outputs, so that they survive a killed job.

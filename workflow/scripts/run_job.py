@@ -1,7 +1,5 @@
 """Do one job of a study: the rule's name says of which stage, the wildcard of which cell."""
 
-from pathlib import Path
-
 import torch
 
 from awnlib.jobs.logs import log_to
@@ -15,4 +13,4 @@ keep_freed_memory()
 study = parse_any_study(snakemake.config)
 job = find_job(study_jobs(study), snakemake.rule, snakemake.wildcards.job)
 torch.set_num_threads(max(snakemake.threads // (1 + job.num_readers), 1))
-do_job(job, Path("results", study.study))
+do_job(job, study.results)
