@@ -161,7 +161,7 @@ def test_a_sweep_of_named_widths_and_statistics_of_their_own(make_run, study_dat
     study_data["methods"] = {"us_net": {"recalibration": [3, 6]}}
     study_data["overrides"] = [{"method": "i_net", "widths": [1.0, 0.5]}]
     make_run("awn", num_epochs=1)
-    study_data["exhibits"]["table2"]["methods"] = ["awn", "us_net", "i_net"]
+    study_data["exhibits"]["any_width_networks.table2"]["methods"] = ["awn", "us_net", "i_net"]
     study_data |= {"device": "cpu", "recalibration": {"num_images": 40}}
     study_data["sweep"] = {"width_mults": {"start": 0.1, "stop": 1.0, "step": 0.15}}
     study = parse_study(study_data)
