@@ -1,5 +1,6 @@
 """docs/extending.md, followed to the letter."""
 
+import math
 import os
 import re
 import shutil
@@ -13,9 +14,12 @@ from awnlib.results.schemas import read_table
 MODEL = ["awnlib/models/tiny_resnet.py"]
 DATA = ["awnlib/data/sources/stripes.py"]
 PAPER = [f"awnlib/papers/tiny_paper/{name}" for name in ("exhibits.yaml", "values.csv", "claims.py")]
+TASK = ["awnlib/tasks/denoising.py", "awnlib/tasks/_denoising_settings.py", "awnlib/models/plain_filter.py"]
+STUDIES = ["extended.yaml", "denoised.yaml"]
 SUITES = {
     "tiny_resnet": (["tests/unit/test_models_conform.py", "tests/unit/test_saving.py"], 50),
     "tiny_paper": (["tests/unit/test_exhibits_conform.py"], 10),
+    "denoising": (["tests/unit/test_tasks_conform.py"], 20),
 }
 
 
@@ -40,7 +44,7 @@ def extended(repository, tmp_path_factory):
     for part in ("pyproject.toml", "Snakefile", "config.yaml"):
         shutil.copy(repository / part, folder)
     files = dict(re.findall(r"^`(\S+)`:\n\n```\w+\n(.*?)^```", page_of(repository), re.MULTILINE | re.DOTALL))
-    assert list(files) == [*MODEL, *DATA, *PAPER, "extended.yaml"]
+    assert sorted(files) == sorted([*MODEL, *DATA, *PAPER, *TASK, "tests/tasks/denoising.json", *STUDIES])
     for name, text in files.items():
         assert not (folder / name).exists()
         (folder / name).parent.mkdir(exist_ok=True)
@@ -50,8 +54,9 @@ def extended(repository, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def followed(extended):
-    """The folder in which the page's study was done and published."""
-    call(extended, "-m", "tests.follow", "extended.yaml")
+    """The folder in which the page's studies were done and published."""
+    for study in STUDIES:
+        call(extended, "-m", "tests.follow", study)
     return extended
 
 
@@ -85,16 +90,39 @@ def test_the_page_of_results_shows_the_papers_claim_and_number(followed):
     assert "- A Tiny Paper (nobody, 2026)\n" in page
     assert re.search(r"\| Table 1 \| TinyResNet, Stripes \| Sampling more widths helps \| \*\*\w+", page)
     assert "(paper 99.50, " in page
-    assert "![Accuracy for a given amount of computation](extended/tiny_paper.figure1.png)" in page
+    assert "![What a given amount of computation buys](extended/tiny_paper.figure1.png)" in page
+
+
+def test_the_new_task_is_trained_swept_and_shown_by_its_own_metric(followed):
+    results = followed / "results/denoised"
+    sweep, evaluations = (read_table(results / f"tables/{name}.parquet") for name in ("sweep", "evaluations"))
+    assert set(sweep["test_set"]) == {"16px", "12px", "9px"}
+    assert set(evaluations["variant"]) == {"as_trained", "recal4", "recal10", "recal20"}
+    best = sweep.query("metric == 'snr_db' and width_mult == 1 and test_set == '12px'").groupby("method")["score"].max()
+    assert best["awn"] > 10 * math.log10(1 / 0.5**2)  # of the noisy images themselves
+    us_net = sweep.query("method == 'us_net'").pivot(index=["test_set", "metric", "width_mult"], columns="variant")
+    assert us_net["score"].nunique(axis=1).eq(1).all()  # without norms recalibration has nothing to do
+    table = (results / "tables/tiny_paper.table1.md").read_text(encoding="utf-8")
+    expected = evaluations.query("method == 'awn' and metric == 'snr_db' and test_set == '12px'")["score"].item()
+    assert f"| PlainFilter, Stripes | {expected:.2f} | " in table
+    figure = (results / "figures/tiny_paper.figure1.svg").read_text(encoding="utf-8")
+    written = set(re.findall(r"<!-- (.*?) -->", figure))
+    assert {"PlainFilter, Stripes", "US-Net(4w)", "signal-to-noise ratio (dB)"} <= written
+
+
+def test_a_study_without_what_the_paper_claims_is_published_without_the_claim(followed):
+    assert "| [denoised](#denoised) |" in (followed / "published/README.md").read_text(encoding="utf-8")
+    assert (followed / "published/README.md").read_text(encoding="utf-8").count("Sampling more widths helps") == 1
 
 
 def test_the_commands_plan_the_study_and_a_part_of_it(repository, extended):
-    (command,) = re.findall(r"^    snakemake (.* extended\.yaml)$", page_of(repository), re.MULTILINE)
+    commands = re.findall(r"^    snakemake (.*)$", page_of(repository), re.MULTILINE)
+    assert [command.split()[-1] for command in commands] == STUDIES
     (only,) = re.findall(r"^`(--config only=\S+)`", page_of(repository), re.MULTILINE)
-    for part, missing in (("", set()), (only, {"draw_figure"})):
-        plan = call(extended, "-m", "snakemake", *command.split(), *part.split(), "--dry-run", "--forceall")
+    for command, missing in ((f"{commands[0]} {only}", {"recalibrate_bn", "draw_figure"}), (commands[1], set())):
+        plan = call(extended, "-m", "snakemake", *command.split(), "--dry-run", "--forceall")
         jobs = set(re.findall(r"^(\w+) +\d+$", plan, re.MULTILINE))
-        assert {"train_model", "make_table", "draw_figure"} - jobs == missing
+        assert {"train_model", "recalibrate_bn", "make_table", "draw_figure"} - jobs == missing
 
 
 @pytest.mark.parametrize("name", SUITES)
@@ -108,4 +136,4 @@ def test_the_suites_find_what_is_new(repository, extended, name):
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
 def test_the_files_pass_the_checks_of_the_project(extended, command):
-    call(extended, "-m", "ruff", *command, *(name for name in [*MODEL, *DATA, *PAPER] if name.endswith(".py")))
+    call(extended, "-m", "ruff", *command, *(name for name in [*MODEL, *DATA, *PAPER, *TASK] if name.endswith(".py")))
