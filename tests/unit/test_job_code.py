@@ -59,19 +59,21 @@ def digests():
     }
     for kind in KINDS:
         found[f"collect_{kind}"] = job_code("collect_results", others=(f"studies.{kind}.collect.collect",))
-    for name in (*exhibit_names("widths"), *exhibit_names("transfer")):
+    for name in NAMES:
         stage = "make_table" if is_table(name) else "draw_figure"
         found[name] = job_code(stage, others=(renderer_path(name),))
     return found
 
 
 EXHIBITS, COLLECTS = {"make_table", "draw_figure"}, {"collect_results"}
-AWN = {f"any_width_networks.{name}" for name in ("table1", "table2", "figure4", "figure5", "figure5_macs", "figure6")}
-TRANSFER = {f"width_transfer.figure{name}" for name in ("3", "4", "5", "6", "_a1", "_a2")}
-MADE = {"any_width_networks.table1", "any_width_networks.table2"}
+NAMES = [*exhibit_names("widths"), *exhibit_names("transfer")]
+MADE = {name for name in NAMES if is_table(name)}
+CURVES = {name for name in NAMES if renderer_path(name) == "results.renderers.curves"}
+IN_ORDER = MADE | CURVES  # of variants
 TABLES = {"collect_widths", "collect_transfer", *MADE}
-FIGURES = {"any_width_networks.figure2", *(AWN - MADE), *TRANSFER}
+FIGURES = {*NAMES} - MADE
 TRANSFERS = {"search_widths", "transfer_widths", "train_transferred"}
+SEARCHES = {"search", "search_widths"}
 TRAINING = {"train", "train_model", "train_transferred"}
 
 
@@ -86,14 +88,14 @@ TRAINING = {"train", "train_model", "train_transferred"}
             "run.widths[0], 2 * variant.recalibrated_widths",
             {"recalibrate_bn"},
         ),
-        ("results.variants", "return Variant(int(widths)", "return Variant(1 + int(widths)", AWN),
-        ("tasks.classification", "label_smoothing = 0.0", "label_smoothing = 0.1", OF_A_TASK),
+        ("results.variants", "return Variant(int(widths)", "return Variant(1 + int(widths)", IN_ORDER),
+        ("tasks.classification", "label_smoothing = 0.0", "label_smoothing = 0.1", OF_A_TASK | SEARCHES),
         ("tasks.classification", "cross-entropy (nats)", "cross entropy in nats", set()),
         ("tasks.classification", 'title="accuracy"', 'title="top-1 accuracy"', set()),
-        ("tasks.classification", 'unit="%"', 'unit="percent"', OF_A_TASK),
-        ("tasks._supervised", "sums[metric][some] +=", "sums[metric][some] -=", OF_A_TASK),
+        ("tasks.classification", 'unit="%"', 'unit="percent"', OF_A_TASK | SEARCHES),
+        ("tasks._supervised", "sums[metric][some] +=", "sums[metric][some] -=", OF_A_TASK | SEARCHES),
         ("training.objectives", "def loss_weights(", "def loss_weights(_=None, *", TRAINING),
-        ("training.methods", '("sandwich", "random")', '("random",)', TRAINING),
+        ("training.methods", "return self.widths in ALWAYS", "return not self.widths in ALWAYS", TRAINING),
         ("training.methods", 'default=""', 'default="a paper"', set()),
         ("training.run", "LearningRate = 0.01", "LearningRate = 0.02", set()),
         ("models.lenet_3c1l", "def _pooled(", "def _pooled(_=None, *", {"train", "train_model"}),
@@ -109,9 +111,9 @@ TRAINING = {"train", "train_model", "train_transferred"}
         ("jobs.progress", "self.title = title", "self.title = str(title)", set()),
         ("jobs.memory", "M_TRIM_THRESHOLD, KEPT_BYTES", "M_TRIM_THRESHOLD, 1", set()),
         ("jobs.resumable", "starting anew", "from the start", set()),
-        ("jobs.resumable", "CHECK_EVERY = 20", "CHECK_EVERY = 10", TRAINING | {"search", "search_widths"}),
+        ("jobs.resumable", "CHECK_EVERY = 20", "CHECK_EVERY = 10", TRAINING | SEARCHES),
         ("results.columns", "its mean over the epoch", "mean over the epoch", TABLES),
-        ("results.renderers.curves", "SIZE = (3.4, 3.7)", "SIZE = (3.4, 3.8)", AWN - MADE),
+        ("results.renderers.curves", "SIZE = (3.4, 3.7)", "SIZE = (3.4, 3.8)", CURVES),
         ("papers.width_transfer.cosines", "MOST_NUMBERS = 12", "MOST_NUMBERS = 1", {"width_transfer.figure_a2"}),
         ("results.style", '"dpi": 150', '"dpi": 100', FIGURES),
     ],
