@@ -129,6 +129,8 @@ def plain_conv(layer: SlimmableConv2d) -> nn.Conv2d:
     shape = {"stride": layer.stride, "padding": layer.padding, "groups": groups, "bias": layer.bias is not None}
     conv = nn.Conv2d(inputs, outputs, layer.kernel_size, **shape)
     conv.weight.data = layer.weight.data[:outputs, :fan_in].clone()
+    if layer.average_inputs and not depthwise:
+        conv.weight.data *= layer.channels_in.full / inputs
     if layer.bias is not None:
         conv.bias.data = layer.bias.data[:outputs].clone()
     return conv

@@ -29,6 +29,11 @@ class SlimmableConv2d(nn.Conv2d):
     groups
         1, or the full number of channels for a depthwise convolution, whose input and output are the same
         `Channels` object.
+    average_inputs
+        Multiply the sum over the inputs by their full number over their active one: a mean, times what it is at full
+        width (US-Nets, section 6, in place of a private scale for each width). A depthwise convolution has one input at
+        every width, so it stays as it is. A BN layer behind takes the factor out again, but for its `eps`, if its
+        statistics are those of the width: then the option shows in networks without norms alone.
 
     Shapes
     ------
@@ -50,6 +55,7 @@ class SlimmableConv2d(nn.Conv2d):
         padding: int = 0,
         groups: int = 1,
         bias: bool = True,
+        average_inputs: bool = False,
     ) -> None:
         self_in, self_out = Channels.of(in_channels), Channels.of(out_channels)
         if groups != 1 and not (groups == self_in.full and in_channels is out_channels):
@@ -60,6 +66,7 @@ class SlimmableConv2d(nn.Conv2d):
             self_in.full, self_out.full, kernel_size, stride=stride, padding=padding, groups=groups, bias=bias
         )
         self.channels_in, self.channels_out = self_in, self_out
+        self.average_inputs = average_inputs
 
     @property
     def depthwise(self) -> bool:
@@ -67,9 +74,11 @@ class SlimmableConv2d(nn.Conv2d):
         return self.groups > 1
 
     def active_weight(self) -> Tensor:
-        """Return the weights in use, `[out active, in active (depthwise: 1), k, k]`."""
+        """Return the weights in use, `[out active, in active (depthwise: 1), k, k]`, averaged if the layer averages."""
         fan_in = 1 if self.depthwise else self.channels_in.active
-        return self.weight[: self.channels_out.active, :fan_in]
+        weight = self.weight[: self.channels_out.active, :fan_in]
+        averages = self.average_inputs and fan_in < self.weight.shape[1]
+        return weight * (self.weight.shape[1] / fan_in) if averages else weight
 
     def dense_connections(self) -> int:
         """Return the number of weights in use, those above a staircase included; each costs one MAC at a position."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from awnlib.channels import Channels, round_channels
@@ -32,6 +32,9 @@ class ModelSpec(Settings):
     )
     affine: Literal["private", "shared"] = Field(default="private", description="switchable norm: scale and shift")
     dense_base: bool = False
+    average_inputs: bool = Field(
+        default=False, description="sliced networks: convolutions average over their inputs, in place of the sum"
+    )
     base_width_mult: float = Field(default=1.0, gt=0, description="channel counts relative to the plain network")
     depth_mult: int = Field(default=1, ge=1, description="blocks in each stage relative to the plain network")
     slim_last: bool = Field(
@@ -46,6 +49,12 @@ class ModelSpec(Settings):
     channels: dict[str, int] = Field(
         default_factory=dict, description="full counts by name, in place of the model's own times base_width_mult"
     )
+
+    @model_validator(mode="after")
+    def _only_sliced_layers_average(self) -> ModelSpec:
+        if self.average_inputs and self.layer != "sliced":
+            raise ValueError("average_inputs is an option of sliced layers")
+        return self
 
     @property
     def small_stem(self) -> bool:
@@ -96,7 +105,8 @@ class ModelSpec(Settings):
         """Return a convolution of the asked kind, without bias: a norm layer follows, which would remove it."""
         shape = {"stride": stride, "padding": padding, "groups": groups}
         if self.layer == "sliced":
-            return SlimmableConv2d(in_channels, out_channels, kernel_size, **shape, bias=False)
+            averages = self.average_inputs
+            return SlimmableConv2d(in_channels, out_channels, kernel_size, **shape, bias=False, average_inputs=averages)
         return TriangularConv2d(in_channels, out_channels, kernel_size, **shape, bias=False, dense_base=self.dense_base)
 
     def norm_layer(self, channels: Channels) -> nn.Module:

@@ -144,6 +144,7 @@ def model_spec(run: RunConfig, input_shape: tuple[int, int, int], num_classes: i
         switches=ends if method.norm == "recalibrated" else _trained(method, run.widths),
         affine=method.affine if method.norm == "switchable" else "shared",
         dense_base=method.dense_base,
+        average_inputs=method.average_inputs,
         base_width_mult=method.base_width_mult * run.model_settings.base_width_mult * (run.individual_width or 1.0),
         min_width_mult=run.widths[-1] if run.individual_width is None else 1.0,
         divisor=method.divisor or run.model_settings.divisor,

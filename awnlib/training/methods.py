@@ -101,6 +101,11 @@ class Method(Settings):
         "network costs at full width what it costs without. Empty: the plain network's proportions",
     )
     dense_base: bool = Field(default=False, description="triangular layers: a full block up to the smallest width")
+    average_inputs: bool = Field(
+        default=False,
+        description="sliced layers: outputs of convolutions times full over active inputs. Before a norm with "
+        "statistics for each width that changes no more than its eps does",
+    )
     distillation: bool = Field(default=False, description="narrower widths learn from the largest one's output")
     distance: Distance | None = Field(
         default=None,
@@ -189,6 +194,10 @@ class Method(Settings):
             raise ValueError("the multipliers of a width_vector must be above 0")
         if self.dense_base and self.layer != "triangular":
             raise ValueError("dense_base is an option of triangular layers")
+        if self.average_inputs and self.layer != "sliced":
+            raise ValueError("average_inputs is an option of sliced layers")
+        if self.individual and self.average_inputs:
+            raise ValueError("individual networks have one width: average_inputs is an option of the others")
         return self
 
 

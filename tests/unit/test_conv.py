@@ -53,6 +53,49 @@ def test_both_layers_equal_explicit_loops(width_mult, stride, padding):
         close(layer(images).detach(), expected)
 
 
+@pytest.mark.parametrize("width_mult", WIDTHS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_averages_are_sums_times_full_over_active_inputs(width_mult, bias):
+    """US-Nets, section 6; the bias is no input."""
+    a, b = Channels(5), Channels(7)
+    layer = SlimmableConv2d(a, b, 3, bias=bias, average_inputs=True)
+    plain = SlimmableConv2d(a, b, 3, bias=bias)
+    plain.load_state_dict(layer.state_dict())
+    set_width(width_mult, a, b)
+    images = torch.randn(2, a.active, 6, 6)
+    shift = layer.bias[: b.active, None, None] if bias else 0.0
+    expected = (plain(images) - shift) * (5 / a.active) + shift
+    close(layer(images), expected)
+    layer(images).square().sum().backward()
+    expected.square().sum().backward()
+    close(layer.weight.grad, plain.weight.grad)
+    close(layer.active_weight(), plain.active_weight() * 5 / a.active)
+    assert torch.equal(layer(images), plain(images)) == (width_mult == 1.0)
+    assert layer.active_connections() == plain.active_connections()
+
+
+def test_what_reads_the_same_inputs_at_every_width_is_not_averaged():
+    b = Channels(6)
+    for inputs, groups in ((3, 1), (b, 6)):
+        layer = SlimmableConv2d(inputs, b, 3, groups=groups, average_inputs=True)
+        plain = SlimmableConv2d(inputs, b, 3, groups=groups)
+        plain.load_state_dict(layer.state_dict())
+        set_width(0.5, b)
+        images = torch.randn(2, 3, 6, 6)
+        assert torch.equal(layer(images), plain(images))
+        set_width(1.0, b)
+
+
+def test_a_norm_takes_the_average_out_again():
+    a, b = Channels(8), Channels(8)
+    sums, means = (SlimmableConv2d(a, b, 3, bias=False, average_inputs=average) for average in (False, True))
+    means.load_state_dict(sums.state_dict())
+    set_width(0.25, a, b)
+    images = torch.randn(4, a.active, 6, 6)
+    norm = nn.BatchNorm2d(b.active, eps=1e-15)
+    close(norm(means(images)), norm(sums(images)))
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_sliced_at_full_width_is_the_plain_layer(bias):
     a, b = Channels(4), Channels(6)

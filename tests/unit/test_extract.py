@@ -18,6 +18,7 @@ FAMILIES = [
     for layer in ("triangular", "sliced")
     for norm, affine in (("shared", "shared"), ("switchable", "private"), ("switchable", "shared"))
 ]
+FAMILIES.append(pytest.param({"layer": "sliced", "average_inputs": True}, id="sliced averaged"))
 VECTOR = {"conv1": 0.4, "conv2": 1.0, "conv3": 0.5}
 
 

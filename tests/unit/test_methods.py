@@ -163,6 +163,8 @@ def test_base_that_is_no_name(base):
         ({"us_net": {"distance": "l1"}}, "methods.us_net.distance", "'alpha_divergence'"),
         ({"us_net": {"affine": "shared"}}, "methods.us_net", "norm 'switchable', found norm 'recalibrated'"),
         ({"awn": {"affine": "shared"}}, "methods.awn", "norm 'switchable', found norm 'shared'"),
+        ({"awn": {"average_inputs": True}}, "methods.awn", "average_inputs is an option of sliced layers"),
+        ({"i_net": {"average_inputs": True}}, "methods.i_net", "individual networks have one width"),
         ({"awn": {"min_width_mult": 1.0}}, "methods.awn.min_width_mult", "less than 1"),
         ({"awn": {"min_width_mult": 0.0}}, "methods.awn.min_width_mult", "greater than 0"),
         ({"awn": {"min_width_mult": 0.9999999}}, "methods.awn", "different, by more than rounding"),

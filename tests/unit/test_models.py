@@ -60,6 +60,7 @@ def test_classes_are_imported_on_first_use():
         ({"name": "lenet"}, r"unknown model 'lenet' \(allowed: .*lenet_3c1l"),
         ({"layers": "sliced"}, r"layers: unknown key; did you mean 'layer'\?"),
         ({"layer": "square"}, "layer: .*'triangular' or 'sliced'"),
+        ({"average_inputs": True}, "average_inputs is an option of sliced layers"),
         ({"norm": "layer"}, "norm: .*'shared' or 'switchable'"),
         ({"num_classes": 0}, "num_classes: .*greater than or equal to 1"),
         ({"base_width_mult": 0.0}, "base_width_mult: .*greater than 0"),

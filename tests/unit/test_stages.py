@@ -139,7 +139,7 @@ def test_a_width_vector_becomes_the_channels_of_the_model(make_run, study_data, 
 
 def test_a_method_s_own_range_and_divisor_are_those_of_all_its_jobs(make_run, study_data, shapes, tmp_path):
     """US-Nets, figures 7 and 8."""
-    own = {"min_width_mult": 0.4, "divisor": 4, "recalibration": [3]}
+    own = {"min_width_mult": 0.4, "divisor": 4, "average_inputs": True, "recalibration": [3]}
     study_data["methods"] = {"mine": {"base": "us_net", "label": "x", **own}}
     run = make_run("mine", num_epochs=1)
     assert (run.widths, make_run("us_net").widths) == ([1.0, 0.75, 0.5, 0.4], [1.0, 0.75, 0.5, 0.25])
@@ -150,6 +150,7 @@ def test_a_method_s_own_range_and_divisor_are_those_of_all_its_jobs(make_run, st
     model, _ = load_model((tmp_path / RecalibrateBN(study, evaluation).record).with_name("model.safetensors"))
     assert (model.min_width_mult, model.norm1.width_mults) == (0.4, [0.4, 0.7, 1.0])
     assert {channels.divisor for channels in model.channels.values()} == {4}
+    assert model.conv2.average_inputs
     sweep = read_table(sweep_record(tmp_path, evaluation).with_name("sweep.parquet"))
     assert sweep["width_mult"].min() == 0.4
     assert set(sweep.loc[sweep["is_trained"], "width_mult"]) == {0.4, 1.0}
