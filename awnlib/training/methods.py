@@ -155,7 +155,7 @@ class Method(Settings):
         return self.layer == "triangular" and self.norm == "shared"
 
     @model_validator(mode="after")
-    def _consistent(self) -> Method:
+    def _recalibrations_differ(self) -> Method:
         if (self.norm == "recalibrated") != bool(self.recalibration):
             raise ValueError("norm 'recalibrated' and a list of recalibration points go together")
         if any(one.widths < 2 for one in self.recalibrations):
@@ -163,8 +163,10 @@ class Method(Settings):
         if len({str(one) for one in self.recalibrations}) < len(self.recalibration):
             named = [entry if isinstance(entry, int) else entry.model_dump() for entry in self.recalibration]
             raise ValueError(f"recalibration names the same twice: {named}")
-        if self.affine != "private" and self.norm != "switchable":
-            raise ValueError(f"affine is an option of norm 'switchable', found norm '{self.norm}'")
+        return self
+
+    @model_validator(mode="after")
+    def _widths_suit_the_network(self) -> Method:
         if self.widths not in ("fixed", "random") and self.num_widths == 1:
             raise ValueError(f"widths '{self.widths}' needs num_widths of 2 or more")
         if self.widths == "all" and not self.is_any_width:
@@ -176,28 +178,40 @@ class Method(Settings):
             )
         if self.emphasis != "uniform" and self.widths != "all":
             raise ValueError("emphasis is an option of widths 'all'")
+        if self.min_width_mult is not None:
+            check_apart([self.min_width_mult, 1.0])
+        return self
+
+    @model_validator(mode="after")
+    def _objective_has_its_teacher(self) -> Method:
         if self.distillation and (not self.has_largest or self.num_widths == 1):
             raise ValueError("distillation needs the largest width and a narrower one in every step")
         if not self.distillation and (self.distance is not None or self.label_share > 0):
             raise ValueError("distance and label_share are options of distillation")
         if self.label_share_decay != "constant" and self.label_share == 0:
             raise ValueError("label_share_decay needs a label_share above 0")
-        if self.individual and (
-            self.norm != "shared" or self.widths != "fixed" or self.num_widths or self.distillation
-        ):
-            raise ValueError("individual networks have one width: norm 'shared', no widths, no distillation")
-        if self.individual and self.min_width_mult is not None:
-            raise ValueError("individual networks have one width: min_width_mult is an option of the others")
-        if self.min_width_mult is not None:
-            check_apart([self.min_width_mult, 1.0])
+        return self
+
+    @model_validator(mode="after")
+    def _options_suit_the_layers(self) -> Method:
         if any(multiplier <= 0 for multiplier in self.width_vector.values()):
             raise ValueError("the multipliers of a width_vector must be above 0")
         if self.dense_base and self.layer != "triangular":
             raise ValueError("dense_base is an option of triangular layers")
         if self.average_inputs and self.layer != "sliced":
             raise ValueError("average_inputs is an option of sliced layers")
-        if self.individual and self.average_inputs:
-            raise ValueError("individual networks have one width: average_inputs is an option of the others")
+        if self.affine != "private" and self.norm != "switchable":
+            raise ValueError(f"affine is an option of norm 'switchable', found norm '{self.norm}'")
+        return self
+
+    @model_validator(mode="after")
+    def _individual_networks_have_one_width(self) -> Method:
+        if self.individual and (
+            self.norm != "shared" or self.widths != "fixed" or self.num_widths or self.distillation
+        ):
+            raise ValueError("individual networks have one width: norm 'shared', no widths, no distillation")
+        if self.individual and (self.min_width_mult is not None or self.average_inputs):
+            raise ValueError("individual networks have one width: no min_width_mult, no average_inputs")
         return self
 
 
