@@ -74,18 +74,21 @@ def _draw_axis(axes: Axes, rows: pd.DataFrame, *, several: bool) -> None:
         axes.axhspan(baseline.min(), baseline.max(), color="black", alpha=0.08, linewidth=0)
     optimised = found[(found["optimizer"] != UNIFORM) & found["overhead_saved_pct"].notna()]
     names = list(dict.fromkeys(optimised["optimizer"]))
-    for optimizer in names:
-        own = optimised[optimised["optimizer"] == optimizer]
-        stackings = [name for name in dict.fromkeys(own["extrapolation"]) if name != NONE] or [NONE]
-        for stacking in stackings:
-            points = own[own["extrapolation"].isin([stacking, NONE])]
-            label = points["label"].iloc[0] + (f", {stacking.replace('_', ' ')}" if len(stackings) > 1 else "")
-            linestyle, marker = STACKINGS[stacking]
-            style = style_of(optimizer, names)
-            _draw_line(axes, points, replace(style, linestyle=linestyle, marker=marker or style.marker), label)
+    for name in names:
+        _draw_optimizer(axes, optimised[optimised["optimizer"] == name], style_of(name, names))
     axes.set_xlabel(SAVED_LABEL)
     axes.set_ylabel(ACCURACY_LABEL)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.4, ncols=2)
+
+
+def _draw_optimizer(axes: Axes, rows: pd.DataFrame, style: Style) -> None:
+    """Draw a line for each stacking."""
+    stackings = [name for name in dict.fromkeys(rows["extrapolation"]) if name != NONE] or [NONE]
+    for stacking in stackings:
+        points = rows[rows["extrapolation"].isin([stacking, NONE])]
+        label = points["label"].iloc[0] + (f", {stacking.replace('_', ' ')}" if len(stackings) > 1 else "")
+        linestyle, marker = STACKINGS[stacking]
+        _draw_line(axes, points, replace(style, linestyle=linestyle, marker=marker or style.marker), label)
 
 
 def _draw_line(axes: Axes, points: pd.DataFrame, style: Style, label: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
@@ -69,15 +70,7 @@ def draw(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> Figure:
     methods = exhibit.methods
     if options.by_trained_widths:
         methods = sorted(methods, key=lambda method: num_widths.get(method, 0))
-
-    def legend(curve: Curve) -> str:
-        numbered = options.by_trained_widths and curve.method in num_widths
-        name = f"{options.by_trained_widths}({num_widths[curve.method]}w)" if numbered else curve.label
-        if options.over == "macs" or curve.score is None:
-            return name
-        paper = _paper_number(exhibit, curve) if options.paper_numbers else None
-        return f"{name}  {curve.score:.2f}" + ("" if paper is None else f" (paper {paper:.2f})")
-
+    legend = partial(_legend, exhibit, num_widths)
     columns = min(MAX_COLUMNS, len(exhibit.panels))
     missing: list[tuple[PanelConfig, str]] = []
     with theme():
@@ -92,6 +85,17 @@ def draw(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> Figure:
             axes.remove()
         note_missing(figure, exhibit.settings, missing)
     return figure
+
+
+def _legend(exhibit: Exhibit, num_widths: Mapping[Hashable, int], curve: Curve) -> str:
+    """Return what the legend says of a curve, with its summary over the widths and perhaps the paper's."""
+    options = exhibit.options(Options)
+    numbered = options.by_trained_widths and curve.method in num_widths
+    name = f"{options.by_trained_widths}({num_widths[curve.method]}w)" if numbered else curve.label
+    if options.over == "macs" or curve.score is None:
+        return name
+    paper = _paper_number(exhibit, curve) if options.paper_numbers else None
+    return f"{name}  {curve.score:.2f}" + ("" if paper is None else f" (paper {paper:.2f})")
 
 
 def _paper_number(exhibit: Exhibit, curve: Curve) -> float | None:
@@ -164,10 +168,15 @@ def _draw(axes: Axes, curve: Curve, methods: Mapping[str, Method], label: str, o
         ax=axes,
     )
     line = axes.lines[-1]
-    gap = (curve.points["switch_width_mult"].astype(float) - curve.points["width_mult"]).abs()
-    own = curve.points.loc[gap < 1e-9, "width_mult"]
-    if len(own):
-        kept = mean.loc[sorted(own.unique())]
+    own = _with_own_statistics(curve.points)
+    if own:
+        kept = mean.loc[own]
         axes.plot(kept[over], kept["score"], markersize=3.2, **marks)
         line.set(marker=style.marker, markersize=3.2, markeredgecolor=style.color, markevery=[])
     line.set_label(label)
+
+
+def _with_own_statistics(points: pd.DataFrame) -> list[float]:
+    """Return the widths that have BN statistics of their own."""
+    gap = (points["switch_width_mult"].astype(float) - points["width_mult"]).abs()
+    return sorted(points.loc[gap < 1e-9, "width_mult"].unique())
