@@ -169,7 +169,7 @@ def test_how_bn_is_recalibrated(finished_workflow, study):
 
 def test_the_panels_of_a_table(finished_workflow, study):
     """One method less in one table: that table, the report, and nothing that takes time."""
-    study["exhibits"]["any_width_networks.table2"]["methods"].remove("s_net")
+    study["exhibits"][MADE[1]]["methods"].remove("s_net")
     assert finished_workflow.planned(study) == {"make_table": 1, "report": 1, "check_study": 1, "all": 1}
 
 
