@@ -17,6 +17,7 @@ from typing import TypeGuard
 
 PACKAGE = Path(__file__).parents[1]
 WORDS = ("title", "axis_label")  # of a `Metric`, for readers
+TITLE = "TITLE"  # what a model's or data set's file says that readers call it
 ALWAYS = ""  # the name of what a module does when it is imported, besides defining names
 
 
@@ -25,9 +26,9 @@ def code_digest(
 ) -> str:
     """Return a digest of definitions of this package and of everything in it that they reach.
 
-    Comments, docstrings, layout, annotations of functions, what is printed and the words of errors and metrics do not
-    count. Files of the package that are no code (templates, tables) count where a definition, or another such file,
-    names them.
+    Comments, docstrings, layout, annotations of functions, what is printed, the words of errors and metrics, and the
+    titles of modules do not count. Files of the package that are no code (templates, tables) count where a definition,
+    or another such file, names them.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ class _Module:
 
     @property
     def names(self) -> list[str]:
-        return [*self.statements, *self.imports]
+        return [name for name in (*self.statements, *self.imports) if name != TITLE]
 
 
 class _Definition:

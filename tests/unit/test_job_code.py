@@ -98,6 +98,7 @@ TRAINING = {"train", "train_model", "train_transferred"}
         ("training.methods", "return self.widths in ALWAYS", "return not self.widths in ALWAYS", TRAINING | {"sweep_widths"}),
         ("training.methods", 'default=""', 'default="a paper"', set()),
         ("training.run", "LearningRate = 0.01", "LearningRate = 0.02", set()),
+        ("models.lenet_3c1l", 'TITLE = "LeNet-3C1L"', 'TITLE = "LeNet"', set()),
         ("models.lenet_3c1l", "def _pooled(", "def _pooled(_=None, *", {"train", "train_model"}),
         ("studies.transfer.jobs", "TEST_BATCH = 250", "TEST_BATCH = 25", {"train_transferred"}),
         (
