@@ -12,7 +12,7 @@ An exhibit is named `<paper>.<row>`, such as `any_width_networks.table1`. Its ro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -23,10 +23,11 @@ from pydantic import Field, model_validator
 
 from awnlib.lazy import read_literal
 from awnlib.results.paper_values import PaperValues, paper_values
+from awnlib.results.titles import display_name
 from awnlib.results.variants import AS_TRAINED
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.tasks import Metric
-from awnlib.training.methods import Method
+from awnlib.training.methods import Method, without_color
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +102,7 @@ class Exhibit:
     metric
         What the study's networks are judged by.
     panels, methods
-        What it shows; empty where the study's kind knows.
+        What it shows; no methods where the study's kind knows them.
     settings
         The study's methods by name.
     variants
@@ -139,6 +140,30 @@ class Exhibit:
         if self.variants and "variant" in frame.columns:
             frame = frame[frame["variant"].isin([AS_TRAINED, *self.variants])]
         return frame
+
+    def shown(self) -> dict[str, Any]:
+        """Return all that it shows besides the study's tables, as plain data: with a change here it is made again."""
+        return {
+            "row": self.row.model_dump(),
+            "panels": [panel.model_dump() for panel in self.panels],
+            "titles": self._titles(),
+            "metric": asdict(self.metric),
+            "methods": self.methods,
+            "variants": self.variants,
+            "looks": {} if is_table(self.name) else self._looks(),
+            "paper": self.paper.of_exhibit(self.short_name),
+        }
+
+    def _titles(self) -> dict[str, str]:
+        """Return what the models and data sets of its panels are called."""
+        names = [name for one in self.panels for name in (one.model, one.dataset, one.paper_dataset or one.dataset)]
+        return {name: display_name(name) for name in names}
+
+    def _looks(self) -> dict[str, Any]:
+        """Return how its methods are drawn; with one that has no colour, also who shares out those that are left."""
+        own = {name: self.settings[name].look.model_dump() for name in self.methods}
+        sharing = without_color(self.settings)
+        return {"own": own, "sharing": sharing if own.keys() & set(sharing) else []}
 
     def options(self, kind: type[O]) -> O:
         """Return the options of the row as its renderer's class of them."""

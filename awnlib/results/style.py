@@ -18,7 +18,7 @@ from awnlib.files import atomic_path
 from awnlib.results.exhibits import PanelConfig
 from awnlib.results.titles import panel_title
 from awnlib.results.variants import AS_TRAINED, variants
-from awnlib.training.methods import Method
+from awnlib.training.methods import Method, without_color
 
 WIDTH_LABEL = "width (fraction of full width)"
 MACS_LABEL = "multiply-adds per image"
@@ -63,7 +63,7 @@ def _own_style(methods: Mapping[str, Method], method: str) -> Style:
     look = methods[method].look
     if look.color:
         return Style(look.color, LINES[look.line or "solid"], look.marker)
-    others = [name for name in methods if not methods[name].look.color]
+    others = without_color(methods)
     palette = sns.color_palette("husl", len(others)).as_hex()
     return Style(palette[others.index(method)], LINES[look.line or "dashed"], look.marker)
 

@@ -243,6 +243,11 @@ def load_methods(changes: Mapping[str, Mapping[str, Any]] | None = None) -> dict
     return methods
 
 
+def without_color(methods: Mapping[str, Method]) -> list[str]:
+    """Return the methods that share out the colours that are left, in order."""
+    return [name for name, method in methods.items() if method.look.color is None]
+
+
 @cache
 def _built_in() -> dict[str, dict[str, Any]]:
     """Return the rows of the file, read once: a job asks for its study's methods again for every cell."""

@@ -1,5 +1,6 @@
 """Figures: what is drawn, what is said about holes, and files that do not change from run to run."""
 
+import json
 import re
 import xml.etree.ElementTree as ET
 
@@ -245,3 +246,32 @@ def test_variants_of_equally_many_widths_are_drawn_apart():
     assert len({line.get_color() for line in lines_with_data(axes)}) == 3
     styles = [style_of(methods, "us_net", variant) for variant in labels]
     assert len({style.linestyle for style in styles}) == len({style.marker for style in styles}) == 3
+
+
+def shown(*methods, settings=METHODS, name="figure5"):
+    panel = PanelConfig(model="lenet_3c1l", dataset="mine", paper_dataset="cifar10")
+    return Exhibit(f"any_width_networks.{name}", TOP1, [panel], list(methods), settings).shown()
+
+
+def test_what_a_figure_shows_is_plain_data_with_titles_words_and_looks():
+    found = shown("awn", "s_net")
+    assert found["titles"] == {"lenet_3c1l": "LeNet-3C1L", "mine": "mine", "cifar10": "CIFAR-10"}
+    assert found["metric"]["axis_label"] == "test accuracy (%)"
+    assert found["looks"]["own"]["s_net"] == {"color": "#d55e00", "line": None, "marker": "s"}
+    assert list(found["looks"]["own"]) == ["awn", "s_net"]
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_a_look_belongs_to_the_figures_that_show_it():
+    gray = load_methods({"s_net": {"look": {"color": "#777777"}}})
+    assert shown("awn") == shown("awn", settings=gray)
+    assert shown("s_net") != shown("s_net", settings=gray)
+    assert shown("s_net", name="table2") == shown("s_net", settings=gray, name="table2")
+
+
+def test_methods_without_a_colour_depend_on_each_other():
+    """They share out what is left: one more changes the colours of all."""
+    one, two = (load_methods({name: {"base": "awn"} for name in names}) for names in (["b"], ["a", "b"]))
+    assert style_of(one, "b", "as_trained") != style_of(two, "b", "as_trained")
+    assert shown("b", settings=one) != shown("b", settings=two)
+    assert shown("awn", settings=one) == shown("awn", settings=two)

@@ -95,7 +95,7 @@ TRAINING = {"train", "train_model", "train_transferred"}
         ("tasks.classification", 'unit="%"', 'unit="percent"', OF_A_TASK | SEARCHES),
         ("tasks._supervised", "sums[metric][some] +=", "sums[metric][some] -=", OF_A_TASK | SEARCHES),
         ("training.objectives", "def loss_weights(", "def loss_weights(_=None, *", TRAINING),
-        ("training.methods", "return self.widths in ALWAYS", "return not self.widths in ALWAYS", TRAINING | {"sweep_widths"}),
+        ("training.methods", "self.widths in ALWAYS", "self.widths not in ALWAYS", TRAINING | {"sweep_widths"}),
         ("training.methods", 'default=""', 'default="a paper"', set()),
         ("training.run", "LearningRate = 0.01", "LearningRate = 0.02", set()),
         ("models.lenet_3c1l", 'TITLE = "LeNet-3C1L"', 'TITLE = "LeNet"', set()),

@@ -22,15 +22,8 @@ def exhibit_tables(wildcards):
 
 
 def exhibit_settings(wildcards):
-    """What an exhibit shows, of which row of which paper, and the paper's numbers: a change here makes it again."""
-    exhibit = STUDY.exhibit(wildcards.exhibit)
-    return {
-        "row": exhibit.row.model_dump(),
-        "panels": [panel.model_dump() for panel in exhibit.panels],
-        "methods": exhibit.methods,
-        "variants": exhibit.variants,
-        "paper": exhibit.paper.of_exhibit(exhibit.short_name),
-    }
+    """What an exhibit shows besides its tables: a change here makes it again."""
+    return STUDY.exhibit(wildcards.exhibit).shown()
 
 
 def exhibit_code(rule_name):

@@ -18,7 +18,8 @@ from pydantic import Field, model_validator
 
 from awnlib.data.config import DatasetConfig
 from awnlib.models import model_names
-from awnlib.results.exhibits import Exhibit, exhibit_names, exhibit_row
+from awnlib.results.exhibits import Exhibit, PanelConfig, exhibit_names, exhibit_row
+from awnlib.results.titles import display_name
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.studies.base import BaseStudy, name_problems, selected, unknown_names
 from awnlib.studies.transfer.cells import COMPARISON, UNIFORM, Axis, Configuration, Retraining, Search, Stacking, Task
@@ -265,12 +266,18 @@ class TransferStudy(BaseStudy):
         return [f"{name}.{suffix}" for name in self.tables for suffix in ("parquet", "csv", "md")]
 
     def tabled(self) -> dict[str, Any]:
-        """Return the axes and comparisons, and the optimisers' names."""
-        return self.transfer.model_dump(exclude={"train", "search"})
+        """Return the axes and comparisons, the optimisers' names, and what networks and data sets are called."""
+        titles = {name: display_name(name) for panel in self._panels() for name in (panel.model, panel.dataset)}
+        return {**self.transfer.model_dump(exclude={"train", "search"}), "titles": titles}
 
     def exhibit(self, name: str) -> Exhibit:
-        """Return a figure of the paper by its full name; what it shows is in the tables."""
-        return Exhibit(name, task_metrics("classification")[0])
+        """Return a figure of the paper by its full name; which axes it shows is in its row, the rest in the tables."""
+        return Exhibit(name, task_metrics("classification")[0], self._panels())
+
+    def _panels(self) -> list[PanelConfig]:
+        """Return the networks and data sets of all axes and comparisons, without repeats."""
+        targets = dict.fromkeys((axis.target.model, axis.target.dataset) for axis in self.axes())
+        return [PanelConfig(model=model, dataset=dataset) for model, dataset in targets]
 
     def label(self, row: str) -> str:
         """Return how an optimiser, or the baseline, is called in figures."""

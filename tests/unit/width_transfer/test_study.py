@@ -367,3 +367,11 @@ def test_networks_that_cannot_be_built_are_refused(data, changes, words):
 
 def test_networks_that_can_be_built_pass(data):
     check_networks(parse_transfer_study(yaml.safe_load(study_yaml(parse_transfer_study(data)))))
+
+
+def test_tables_and_figures_depend_on_what_networks_and_data_sets_are_called(data):
+    """Their names are in the tables, but readers see titles."""
+    study = parse_transfer_study(yaml.safe_load(yaml.safe_dump(data).replace("digits", "mnist5k")))
+    titles = {"resnet18": "ResNet18", "mnist5k": "MNIST-5k"}
+    assert titles.items() <= study.tabled()["titles"].items()
+    assert titles.items() <= study.exhibit("width_transfer.figure3").shown()["titles"].items()
