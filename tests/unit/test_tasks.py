@@ -49,7 +49,7 @@ def test_unknown_names_are_refused_with_those_there_are():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "METRICS = 1", "METRICS = (Metric(name=NAME),)", "METRICS = (Metric(nam='x'),)", "METRICS = (1,)"]
+    "text", ["", "METRICS = 1", "METRICS = (Metric(name=NAME),)", "METRICS = (Metric(label='x'),)", "METRICS = (1,)"]
 )
 def test_metrics_that_cannot_be_read_are_refused(text, tmp_path, monkeypatch):
     (tmp_path / "chess.py").write_text(text)
