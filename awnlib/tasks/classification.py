@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -64,8 +65,8 @@ class Classification(Supervised):
         return F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
 
     def distil(self, outputs: Tensor, teacher: Tensor, distance: Distance | None = None) -> Tensor:
-        """Return `inplace_distillation`, or another distance from the teacher."""
-        return inplace_distillation(outputs, teacher) if distance is None else alpha_divergence(outputs, teacher)
+        """Return `distilled_loss`."""
+        return distilled_loss(outputs, teacher, distance)
 
     def losses_of_widths(self, outputs: Tensor, targets: Tensor, *, distillation: Distillation | None) -> Tensor:
         """Return the losses of several widths from their logits, `[n, N, classes]`, all at once."""
@@ -105,6 +106,13 @@ def inplace_distillation(logits: Tensor, teacher_logits: Tensor) -> Tensor:
     US-Nets, section 4.2.
     """
     return F.cross_entropy(logits, teacher_logits.detach().softmax(dim=1))
+
+
+def distilled_loss(logits: Tensor, teacher_logits: Tensor, distance: Distance | None) -> Tensor:
+    """Return `inplace_distillation`, or another distance from the teacher."""
+    return (
+        inplace_distillation(logits, teacher_logits) if distance is None else alpha_divergence(logits, teacher_logits)
+    )
 
 
 def stacked_losses(
@@ -167,13 +175,20 @@ def backward_widths(
     losses, corrects
         `[len(widths)]` each: the loss, and how many images were classified correctly. No gradient.
     """
-    task, rule = Classification(), Distillation.of(distillation)
-    task.label_smoothing = label_smoothing
+    rule = Distillation.of(distillation)
+
+    def loss(logits: Tensor, teacher: Tensor | None) -> Tensor:
+        of_labels = partial(F.cross_entropy, logits, labels, label_smoothing=label_smoothing)
+        if rule is None or teacher is None:
+            return of_labels()
+        distilled = distilled_loss(logits, teacher, rule.distance)
+        return distilled if rule.label_share is None else rule.mixed(distilled, of_labels())
+
     losses, corrects = backward_each_width(
         model,
         images,
         widths,
-        lambda logits, teacher: task.loss_of_width(logits, labels, teacher, rule),
+        loss,
         lambda logits: count_correct(logits[None], labels),
         distillation=rule is not None,
         forward=forward,
