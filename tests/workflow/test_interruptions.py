@@ -127,7 +127,8 @@ def test_killed_study_is_finished_by_the_same_command_to_the_same_bits(workflow,
     results = workflow.results("killed")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(FAST_CLOCK)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    path = [str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     command = ("--", f"results/killed/runs/{DIGITS}/awn/seed0/record.json")
     process = workflow.start(*command, start_new_session=True, env=environment)
     checkpoint = results / "checkpoints" / "runs" / DIGITS / "awn" / "seed0.safetensors"
@@ -152,4 +153,5 @@ def test_killed_study_is_finished_by_the_same_command_to_the_same_bits(workflow,
     for name, value in undisturbed.model.state_dict().items():
         assert torch.equal(tensors[name], value), name
     history = read_table(folder / "history.parquet")
-    assert history["train_loss"].tolist() == [row["train_loss"] for row in undisturbed.history]
+    for column in ("metric", "score"):
+        assert history[column].tolist() == [row[column] for row in undisturbed.history]

@@ -15,7 +15,7 @@ from awnlib.results.schemas import read_table
 from awnlib.studies.transfer.config import parse_transfer_study
 
 FIGURES = [f"width_transfer.figure{name}" for name in ("3", "4", "_a1", "_a2")]
-AFTER = {"collect_transfer": 1, "draw_figure": 4, "report": 1, "check_study": 1, "all": 1}
+AFTER = {"collect_results": 1, "draw_figure": 4, "report": 1, "check_study": 1, "all": 1}
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_an_edit_does_again_what_reaches_it_and_what_follows(transfer_workflow, 
     (package / file).write_text(text.replace(old, new))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     planned = set(transfer_workflow.planned(study))
-    stages = ["search_widths", "transfer_widths", "train_transferred", "collect_transfer", "draw_figure"]
+    stages = ["search_widths", "transfer_widths", "train_transferred", "collect_results", "draw_figure"]
     following = [] if first is None else [*stages[stages.index(first) :], "report", "check_study", "all"]
     assert planned == set(following)
 
