@@ -58,7 +58,7 @@ def write_report(
         "configuration": study_yaml(study),
         "files": [link(Path(file), folder) for file in files],
     }
-    write_page(path, f"{study.kind}.html.jinja", content)
+    write_page(path, part.TEMPLATE, content)
 
 
 def in_order(study: BaseStudy, figures: Iterable[str]) -> list[str]:

@@ -25,6 +25,7 @@ from awnlib.studies.transfer.layout import (
 )
 from awnlib.studies.transfer.stages import retraining_record, search_record
 
+TEMPLATE = "transfer.html.jinja"
 COLLECTED = ("transfer",)
 LONG = ("widths",)  # tables that are no part of the page
 SEARCHED = ["model", "dataset", "source", "optimizer", "seed"]

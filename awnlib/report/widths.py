@@ -23,6 +23,7 @@ from awnlib.studies.widths.collect import run_record, sweep_record
 from awnlib.studies.widths.config import StudyConfig
 from awnlib.training.run import RunConfig
 
+TEMPLATE = "widths.html.jinja"
 COLLECTED = ("evaluations", "runs", "bn_drift")
 """What is published besides tables for readers; the other tables of a study are large."""
 
