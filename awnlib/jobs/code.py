@@ -34,6 +34,7 @@ VALUES = {
     "results.exhibits",
     "results.paper_values",
     "methods.yaml",
+    "exhibits.yaml",
     "training.run",
     "studies.widths.cells",
     "studies.transfer.cells",

@@ -107,7 +107,10 @@ class _Reach:
     def __init__(self, values: frozenset[str], settings: frozenset[str], leave_out: frozenset[str]) -> None:
         self.settings, self.values, self.leave_out = settings, values | settings, leave_out
         self.found: dict[str, str] = {}
-        self.files = {path.name: path for path in PACKAGE.rglob("*.*") if path.suffix not in (".py", ".pyc")}
+        self.files: dict[str, list[Path]] = defaultdict(list)  # each paper may have one of the same name
+        for path in sorted(PACKAGE.rglob("*.*")):
+            if path.suffix not in (".py", ".pyc"):
+                self.files[path.name].append(path)
 
     def _add_module(self, module: str) -> None:
         for name in _parse(module).names:
@@ -160,7 +163,7 @@ class _Reach:
     def _add_file(self, name: str) -> None:
         """Add a file that is no code, and those that it names."""
         if name not in self.found:
-            content = self.files[name].read_bytes()
+            content = b"".join(path.read_bytes() for path in self.files[name])
             self.found[name] = hashlib.sha256(content).hexdigest()
             for other in self.files:
                 if other.encode() in content:

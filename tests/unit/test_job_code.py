@@ -160,3 +160,18 @@ def test_an_edit_of_a_template_writes_reports_again(before, tmp_path, monkeypatc
     assert job_code("report") != before["report"]
     monkeypatch.undo()
     forget()
+
+
+def test_files_of_one_name_count_all(before, tmp_path, monkeypatch):
+    """Each paper has a file of its numbers."""
+    package = shutil.copytree(digest.PACKAGE, tmp_path / "awnlib", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(digest, "PACKAGE", package)
+    found = [before["report"]]
+    for paper in ("a_paper", "z_paper"):
+        (package / "papers" / paper).mkdir()
+        (package / "papers" / paper / "values.csv").write_text(paper)
+        forget()
+        found.append(job_code("report"))
+    assert len(set(found)) == 3
+    monkeypatch.undo()
+    forget()

@@ -180,6 +180,7 @@ TABLE = {
     "title of another model": (edit("models/resnet18", 'TITLE = "ResNet18"', 'TITLE = "ResNet-18"'), set()),
     "colour of a method": (edit("training/methods.yaml", '"#0072b2"', '"#0072b3"'), DRAWN),
     "colour of another method": (edit("training/methods.yaml", '"#009e73"', '"#009e74"'), set()),
+    "figure that opens the report": (edit(f"{PAPER}/exhibits.yaml", "main: figure5", "main: figure4"), REPORTED),
     "title of another figure": (edit(f"{PAPER}/exhibits.yaml", "More widths in training", "More"), set()),
     "template of the report": (edit("report/widths.html.jinja", "{# The page", "{# A page"), REPORTED),
     # settings

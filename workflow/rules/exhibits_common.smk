@@ -1,5 +1,11 @@
 # What the rules of tables and figures ask of the study.
-from awnlib.results.exhibits import exhibit_names, is_table, needs_of, renderer_path
+from awnlib.results.exhibits import (
+    exhibit_names,
+    is_table,
+    load_paper,
+    needs_of,
+    renderer_path,
+)
 
 KNOWN = exhibit_names(STUDY.kind)
 

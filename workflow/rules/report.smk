@@ -19,6 +19,7 @@ rule report:
         "../envs/awnlib.yaml"
     params:
         study=STUDY.model_dump(),
+        main=[load_paper(paper).main for paper in STUDY.papers],
         code=lambda wildcards: job_code(
             "report", others=tuple(map(renderer_path, STUDY.shown))
         ),
