@@ -194,3 +194,10 @@ def test_unknown_names(study):
     with pytest.raises(ValueError, match=message):
         find_run(study, "shapes/lenet_3c1l/awn/seed7")
     assert find_run(study, "other/lenet_3c1l/us_net/seed3").seed == 3
+
+
+def test_a_method_that_is_not_trained_changes_no_table(study_data):
+    before = parse_study(study_data).tabled()
+    assert before == {"awn": "AWN"}
+    assert parse_study(study_data | {"methods": {"mine": {"base": "awn", "label": "x"}}}).tabled() == before
+    assert parse_study(study_data | {"methods": {"awn": {"label": "x"}}}).tabled() == {"awn": "x"}

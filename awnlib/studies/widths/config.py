@@ -233,8 +233,9 @@ class StudyConfig(BaseStudy):
         return [f"{name}.parquet" for name in COLLECTED]
 
     def tabled(self) -> dict[str, Any]:
-        """Return the methods' names in tables and figures."""
-        return {name: method.label for name, method in self.resolved_methods().items()}
+        """Return what the methods that are trained are called in tables and figures."""
+        trained = {method for _, _, method in self.cells()}
+        return {name: method.label for name, method in self.resolved_methods().items() if name in trained}
 
     def precisions(self) -> set[str]:
         """Return the precisions of all runs."""
