@@ -19,8 +19,9 @@ class Part(NamedTuple):
 PARTS = {
     "checks": Part("checks", "Tests on this machine", 0.2),
     "ratios": Part("ratios", "Speed beside what one would run instead", 0.25),
-    "lenet_3c1l": Part("trainings", "Table 2 of Any-Width Networks: LeNet-3C1L, the paper's schedules", 0.35),
+    "lenet_3c1l": Part("trainings", "Table 2 of Any-Width Networks: LeNet-3C1L, the paper's schedules", 0.25),
     "mobilenet_v2": Part("trainings", "Table 2 of Any-Width Networks: MobileNetV2, a shorter schedule", 0.1),
+    "studies": Part("trainings", "Studies of `--studies`", 0.1),
     "latency": Part("latency", "Inference at each width", 0.1),
 }
 INCOMPLETE = 4  # exit status of a part that could not do all, because of what this machine lacks

@@ -64,10 +64,16 @@ def _parse(arguments: Sequence[str] | None) -> tuple[list[str], float, Settings]
     parser.add_argument("--seeds", type=_positive, default=Settings.seeds, help="trainings of each cell, in order")
     parser.add_argument("--at-a-time", type=_positive, help="trainings at once; default: a core for each")
     parser.add_argument("--mobilenet-epochs", type=_positive, default=Settings.mobilenet_epochs)
+    parser.add_argument(
+        "--studies", nargs="+", default=[], help="configuration files that the part of this name trains"
+    )
     parser.add_argument("--tiny", action="store_true", help="the smallest sizes: does everything run?")
     given = parser.parse_args(arguments)
     if given.minutes <= 0:
         parser.error(f"--minutes must be above 0, found {given.minutes}")
+    missing = [file for file in given.studies if not Path(file).is_file()]
+    if missing:
+        parser.error(f"--studies: there is no file {missing[0]}")
     settings = Settings(
         out=given.out.absolute(),
         data=given.data.absolute() if given.data else None,
@@ -76,6 +82,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[list[str], float, Settings]
         seeds=1 if given.tiny else given.seeds,
         at_a_time=given.at_a_time or max(min(_num_cores() - 1, MOST_AT_A_TIME), 1),
         mobilenet_epochs=1 if given.tiny else given.mobilenet_epochs,
+        studies=tuple(given.studies),
         tiny=given.tiny,
     )
     return [name for name in PARTS if name in given.parts], given.minutes, settings

@@ -29,6 +29,8 @@ class Settings:
         Trainings of each cell, in order, and how many run at once.
     mobilenet_epochs
         The schedule of MobileNetV2, which takes up to 1050 epochs in the paper.
+    studies
+        Files of further studies of widths, trained as they say but for the device.
     tiny
         The smallest sizes, to see that everything runs.
     """
@@ -40,6 +42,7 @@ class Settings:
     seeds: int = 3
     at_a_time: int = 1
     mobilenet_epochs: int = 10
+    studies: tuple[str, ...] = ()
     tiny: bool = False
 
     def asked(self) -> dict[str, object]:
@@ -56,4 +59,5 @@ class Settings:
         """Return the settings that `as_json` wrote."""
         found = json.loads(text)
         paths = {name: found[name] and Path(found[name]) for name in ("out", "data")}
-        return cls(**{**found, **paths, "datasets": tuple(found["datasets"])})
+        lists = {name: tuple(found[name]) for name in ("datasets", "studies")}
+        return cls(**{**found, **paths, **lists})

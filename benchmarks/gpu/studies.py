@@ -1,7 +1,8 @@
-"""The studies of a GPU's minutes: rows of Table 2 with the paper's own settings, and the images they need."""
+"""The studies of a GPU's minutes: rows of Table 2 with the paper's own settings, others as asked, and their images."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from awnlib.studies.widths.config import StudyConfig, parse_study
 from benchmarks.gpu.settings import DIGITS, Settings
 
 PAPER = PAPERS / "any_width_networks" / "setting.yaml"
+STUDIES = "studies"  # the part that trains the files of `--studies`
 TABLE = "any_width_networks.table2"
 DENSE = "awn_dense_base"
 METHODS = {
@@ -44,6 +46,16 @@ def table2_study(model: str, settings: Settings) -> StudyConfig:
     return parse_study(plain, origin=str(PAPER))
 
 
+def given_studies(settings: Settings) -> list[StudyConfig]:
+    """Return the studies that the command line names, on this device and with the data sets as they are here."""
+    found = []
+    for file in settings.studies:
+        plain = read_yaml(Path(file))
+        plain["datasets"] = {name: _here(name, options, settings) for name, options in plain["datasets"].items()}
+        found.append(parse_study({**plain, "device": settings.device}, origin=file))
+    return found
+
+
 def _here(name: str, options: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """Return the options of a data set as it is on this machine: its original files, or a folder of parquet files."""
     if list((_folder(settings) / name).glob("*.parquet")):
@@ -74,23 +86,29 @@ def _shrink(plain: dict[str, Any], model: str) -> None:
     plain["overrides"].append({"dataset": DIGITS, "train": {"num_epochs": 1, "batch_size": 20}})
 
 
-def prepared_images(study: StudyConfig, settings: Settings) -> tuple[dict[str, Path], list[str]]:
-    """Return the prepared file of each data set that is asked for, and a line for each one that is not there."""
-    files, problems = {}, []
+def asked_of(study: StudyConfig, settings: Settings) -> list[str]:
+    """Return the data sets of Table 2 that the command line asks for."""
     asked = (DIGITS,) if settings.tiny else settings.datasets
-    for name in [panel.dataset for panel in study.exhibits[TABLE].panels if panel.dataset in asked]:
+    return [panel.dataset for panel in study.exhibits[TABLE].panels if panel.dataset in asked]
+
+
+def prepared_images(
+    study: StudyConfig, names: Iterable[str], settings: Settings, folder: Path
+) -> tuple[dict[str, Path], list[str]]:
+    """Return the prepared file of each data set that is there, in a folder, and a line for each other one."""
+    files, problems = {}, []
+    for name in names:
         try:
-            files[name] = _prepared(name, study, settings)
+            files[name] = _prepared(name, study, settings, folder)
         except DataError as error:
             problems.append(f"{name} was skipped: {error}")
     return files, problems
 
 
-def _prepared(name: str, study: StudyConfig, settings: Settings) -> Path:
-    folder = _folder(settings)
-    given, path = folder / f"{name}.safetensors", settings.out / "data" / f"{name}.safetensors"
+def _prepared(name: str, study: StudyConfig, settings: Settings, folder: Path) -> Path:
+    given, path = _folder(settings) / f"{name}.safetensors", folder / f"{name}.safetensors"
     if given.is_file():
         return given
     if not path.is_file():
-        prepare_dataset(name, study.datasets[name], folder).save(path)
+        prepare_dataset(name, study.datasets[name], _folder(settings)).save(path)
     return path

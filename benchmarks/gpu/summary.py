@@ -67,10 +67,12 @@ def _body(folder: Path) -> Iterator[str]:
         yield "\n".join(f"- {name}: {group['result']} ({group['wall_s']:.0f} s)" for name, group in groups.items())
     if (folder / "benchmarks.md").exists():
         yield (folder / "benchmarks.md").read_text(encoding="utf-8").strip()
-    for table in sorted(folder.glob(f"*/tables/{TABLE}.md")):
-        yield f"Study `{table.parents[1].name}`."
-        yield table.read_text(encoding="utf-8").strip()
-        yield _times(table.with_name("runs.parquet"))
+    for runs in sorted(folder.glob("*/tables/runs.parquet")):
+        yield f"Study `{runs.parents[1].name}`."
+        table = runs.with_name(f"{TABLE}.md")
+        if table.exists():
+            yield table.read_text(encoding="utf-8").strip()
+        yield _times(runs)
 
 
 def _times(file: Path) -> str:

@@ -33,7 +33,7 @@ def test_all_parts_leave_results(measured):
     for name, part in PARTS.items():
         assert f"{name}: done" in said
         assert State.load(out / name).calls == 1
-        assert f"\n## {part.title}\n" in summary
+        assert (f"\n## {part.title}\n" in summary) == (name != "studies")
     assert "passed" in json.loads((out / "checks/checks.json").read_text())["test_auc"]["result"]
     assert set(pd.read_parquet(out / "ratios/benchmarks.parquet")["benchmark"]) == {"calibration"}
     latency = pd.read_parquet(out / "latency/benchmarks.parquet")
@@ -108,13 +108,13 @@ def test_a_part_that_fails_does_not_stop_the_others(calls, tmp_path, capsys):
     outcomes = {name: State.load(tmp_path / name).outcome for name in PARTS}
     assert outcomes["checks"] == "failed with status 1: see its log"
     assert outcomes["ratios"] == "failed with status -9: see its log"
-    assert outcomes["lenet_3c1l"] == outcomes["mobilenet_v2"] == DONE
+    assert outcomes["lenet_3c1l"] == outcomes["mobilenet_v2"] == outcomes["studies"] == DONE
     assert outcomes["latency"] == "incomplete: its log says what is missing"
     calls.clear()
     calls.endings = {}
     assert call(tmp_path) == 0
     assert list(calls) == ["checks", "ratios", "latency"]
-    assert [State.load(tmp_path / name).calls for name in PARTS] == [2, 2, 1, 1, 2]
+    assert [State.load(tmp_path / name).calls for name in PARTS] == [2, 2, 1, 1, 1, 2]
 
 
 def test_other_settings_are_another_call(calls, tmp_path):
@@ -136,7 +136,7 @@ def test_where_results_are_and_how_many_run_at_once_is_no_other_call(calls, tmp_
 def test_time_is_left_for_the_parts_that_follow(calls, tmp_path):
     """No time passes here: what one part does not use is left for the next ones."""
     call(tmp_path, "--minutes", "10")
-    limits = [0.2, 0.45, 0.8, 0.9, 1.0]
+    limits = [0.2, 0.45, 0.7, 0.8, 0.9, 1.0]
     assert list(calls.values()) == pytest.approx([600 * limit - children.GRACE_S for limit in limits])
     assert sum(part.share for part in PARTS.values()) == pytest.approx(1)
 
@@ -154,6 +154,7 @@ def test_a_part_without_time_is_not_started(calls, tmp_path, capsys):
         (["--datasets", "mnist"], "invalid choice: 'mnist'"),
         (["--minutes", "0"], "--minutes must be above 0"),
         (["--seeds", "0"], "must be 1 or more, found 0"),
+        (["--studies", "nowhere.yaml"], "--studies: there is no file nowhere.yaml"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message, tmp_path, capsys):

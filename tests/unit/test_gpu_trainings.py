@@ -3,14 +3,17 @@
 import dataclasses
 
 import pytest
+import yaml
 
 from awnlib.jobs.records import read_record, write_record
+from awnlib.results.schemas import read_table
 from awnlib.studies.widths.cells import evaluations, runs
 from awnlib.studies.widths.collect import run_record, sweep_record
 from awnlib.studies.widths.config import load_study, parse_study
-from benchmarks.gpu import cell
+from awnlib.studies.widths.stages import TrainModel
+from benchmarks.gpu import cell, trainings
 from benchmarks.gpu.settings import Settings
-from benchmarks.gpu.studies import PAPER, prepared_images, table2_study
+from benchmarks.gpu.studies import PAPER, given_studies, prepared_images, table2_study
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ def test_data_sets_that_are_not_there_are_said_and_prepared_ones_taken(settings)
     settings.data.mkdir()
     (settings.data / "cifar10.safetensors").touch()
     settings = dataclasses.replace(settings, datasets=("cifar10", "cifar100"))
-    files, problems = prepared_images(table2_study("lenet_3c1l", settings), settings)
+    files, problems = prepared_images(table2_study("lenet_3c1l", settings), settings.datasets, settings, settings.out)
     assert files == {"cifar10": settings.data / "cifar10.safetensors"}
     assert len(problems) == 1
     assert problems[0].startswith("cifar100 was skipped: found no folder")
@@ -128,3 +131,25 @@ def test_a_model_that_was_not_kept_is_trained_again_if_it_is_needed(tiny_run):
     assert cell.is_finished(results, run)
     assert read_record(last).state == "ok"
     assert first.read_bytes() == before
+
+
+def test_studies_of_files_are_trained_seed_by_seed_on_this_device(study_data, settings, capsys):
+    """All results lie where the workflow would put them."""
+    data = {**study_data, "seeds": [0, 1], "device": "cuda", "train": {"num_epochs": 1, "batch_size": 20}}
+    data["datasets"] = {name: {"source": "mnist5k", "train_size": 40, "test_size": 20} for name in data["datasets"]}
+    data["exhibits"]["any_width_networks.table2"]["methods"] = ["awn"]
+    settings.data.mkdir()
+    file = settings.data / "study.yaml"
+    file.write_text(yaml.safe_dump(data))
+    chosen = dataclasses.replace(settings, studies=(str(file),))
+    (study,) = given_studies(chosen)
+    assert trainings.run("studies", chosen, settings.out) == 0
+    results = settings.out / study.study
+    assert [run.seed for run in runs(study)] == [0, 1]
+    for run in runs(study):
+        assert cell.is_finished(results, run)
+        assert (results / TrainModel(study, run).data).is_file()
+    assert len(read_table(results / "tables/runs.parquet")) == 2
+    assert load_study(results / "study.yaml") == study
+    names = [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if "exit status 0" in line]
+    assert names == [run.name for run in runs(study)]
