@@ -1,4 +1,6 @@
 import dataclasses
+import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,16 @@ def test_gives_the_source_and_its_statistics(raw, tmp_path):
     values = raw.train.images.double() / 255
     assert data.mean == pytest.approx(values.mean((0, 2, 3)).tolist(), rel=1e-12)
     assert data.std == pytest.approx(values.std((0, 2, 3), correction=0).tolist(), rel=1e-12)
+
+
+def test_statistics_are_the_same_to_the_bit_on_every_processor(raw, tmp_path):
+    """The nearest floats to the exact values: trainings on another machine are not out of date."""
+    data = prepare_with(tmp_path)
+    for channel, mean, std in zip(raw.train.images.unbind(1), data.mean, data.std, strict=True):
+        levels = [Fraction(level, 255) for level in channel.flatten().tolist()]
+        exact = sum(levels) / len(levels)
+        assert mean == float(exact)
+        assert std == math.sqrt(float(sum(level**2 for level in levels) / len(levels) - exact**2))
 
 
 def test_mnist5k_from_the_package(tmp_path):
