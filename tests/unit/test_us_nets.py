@@ -10,9 +10,10 @@ from awnlib.results.columns import TABLES
 from awnlib.results.exhibits import PAPERS, Exhibit, PanelConfig, exhibit_names
 from awnlib.results.paper_values import paper_values
 from awnlib.results.renderers import at_widths
-from awnlib.studies.kinds import load_any_study
+from awnlib.studies.kinds import load_any_study, parse_any_study
 from awnlib.tasks import task_metrics
 from awnlib.training.methods import load_methods
+from tests.conftest import STUDY
 
 TOP1 = task_metrics("classification")[0]
 PANEL = {"model": "mobilenet_v1", "dataset": "small", "paper_dataset": "imagenet"}
@@ -162,10 +163,51 @@ def aucs(**scores):
         (claims.four_widths_beat_three, {"us_net": 70, "us_net_3": 69}, "holds"),
         (claims.five_widths_are_as_good, {"us_net": 70, "us_net_5": 70.4}, "holds"),
         (claims.five_widths_are_as_good, {"us_net": 70, "us_net_5": 71}, "does not hold"),
+        (claims.divisor_helps, {"us_net": 70, "us_net_divisor_1": 69}, "holds"),
+        (claims.divisor_helps, {"us_net": 69, "us_net_divisor_1": 70}, "does not hold"),
+        (claims.labels_do_not_help, {"us_net": 70, "us_net_mixed": 69, "us_net_decaying": 68}, "holds"),
+        (claims.labels_do_not_help, {"us_net": 70, "us_net_mixed": 69, "us_net_decaying": 71}, "holds in part"),
+        (claims.smallest_width_decides, {"us_net_from_35": 71, "us_net": 70, "us_net_from_05": 69}, "holds"),
+        (claims.smallest_width_decides, {"us_net_from_35": 69, "us_net": 70, "us_net_from_05": 71}, "does not hold"),
+        (claims.not_naturally_slimmable, {"plain_calibrated": 30}, "holds"),
+        (claims.not_naturally_slimmable, {"plain_calibrated": 3}, "does not hold"),
     ],
 )
 def test_claims_of_figures(check, rows, verdict):
     assert check(aucs(**rows)).verdict == verdict
+
+
+def findings_of(name, methods, *rows):
+    """The findings of a study that shows one figure, from rows of "sweep"."""
+    panel = {"model": "lenet_3c1l", "dataset": "shapes", "paper_dataset": "imagenet"}
+    study = parse_any_study(STUDY | {"exhibits": {f"us_nets.{name}": {"panels": [panel], "methods": methods}}})
+    sweeps = pd.DataFrame([row for some in rows for row in some], columns=TABLES["sweep"].names)
+    tables = {"sweep": sweeps.assign(model="lenet_3c1l", dataset="shapes")}
+    return [finding for _, finding in claims.paper_findings(study, tables)]
+
+
+def test_smallest_widths_are_compared_where_all_networks_have_widths():
+    everywhere = {"us_net_from_35": [1.0, 0.35], "us_net": [1.0, 0.6, 0.25], "us_net_from_05": [1.0, 0.05]}
+    scores = {"us_net_from_35": [70, 60], "us_net": [70, 62, 27], "us_net_from_05": [70, 32]}
+    rows = [
+        sweep(method, scores[method], variant="recal4", widths=widths, seed=seed)
+        for method, widths in everywhere.items()
+        for seed in (0, 1)
+    ]
+    [finding] = findings_of("figure7", list(everywhere), *rows)
+    # from .35 on: 65; 62 between .6 and 1 at 66, at .35 it is 37: (.4 * 66 + .25 * 49.5) / .65; at .35 44, then 70: 57
+    assert finding.numbers == "us_net_from_35 65.00 ± 0.00; US-Net 59.65 ± 0.00; us_net_from_05 57.00 ± 0.00"
+    assert finding.verdict == "holds"
+
+
+def test_a_plain_network_is_read_at_half_its_width_and_failed_runs_are_left_out():
+    whole = sweep("plain_calibrated", [90, 70, 30], variant="recal4", widths=[1.0, 0.6, 0.4])
+    failed = sweep("plain_calibrated", [None, None, None], variant="recal4", widths=[1.0, 0.6, 0.4], seed=1)
+    uncalibrated = sweep("full_width_dense", [90, 10, 10], widths=[1.0, 0.6, 0.4])
+    [finding] = findings_of(
+        "naturally_slimmable", ["full_width_dense", "plain_calibrated"], whole, failed, uncalibrated
+    )
+    assert (finding.verdict, finding.numbers) == ("holds", "lost: 40.00")
 
 
 def test_claims_without_their_methods_are_not_listed():
@@ -176,6 +218,9 @@ def test_claims_without_their_methods_are_not_listed():
     assert claims.few_images_are_enough(table) is None
     assert claims.distillation_helps(aucs(us_net=70)) is None
     assert claims.five_widths_are_as_good(aucs(us_net=70)) is None
+    assert claims.labels_do_not_help(aucs(us_net=70)) is None
+    assert claims.smallest_width_decides(aucs(us_net=70)) is None
+    assert claims.not_naturally_slimmable(aucs(us_net=70)) is None
 
 
 @pytest.mark.parametrize("path", [PAPERS / "us_nets/setting.yaml", Path("configs/us_nets_ci.yaml")], ids=str)

@@ -6,22 +6,31 @@ the standard deviations over their seeds are not told apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 
+from awnlib.channels import ROUNDING
+from awnlib.evaluation.auc import auc_pct
 from awnlib.results.blocks import row_title
+from awnlib.results.columns import TABLES
+from awnlib.results.exhibits import Exhibit
 from awnlib.results.findings import Finding, Verdict, above, all_hold, joined
 from awnlib.results.numbers import with_spread
 from awnlib.results.renderers import over_all_widths
-from awnlib.results.variants import Averaging, parse_variant
+from awnlib.results.seeds import exhibit_keys, over_seeds
+from awnlib.results.variants import AS_TRAINED, Averaging, parse_variant
 from awnlib.studies.widths.config import StudyConfig
 
 PAPER = "us_nets"
 PANEL = ["model", "dataset", "paper_dataset"]
 ONE_TENTH = 0.1  # percentage points: by as much the ways of computing statistics differ in Table 3
 ALIKE = 0.5  # percentage points: "very similar" (figure 9)
+FAILS = 10.0  # percentage points below its full width: a network that "fails to run" at half its width (section 6)
 Check = Callable[[pd.DataFrame], Finding | None]
+Measure = Callable[[Sequence[float], Sequence[float]], float]  # of the widths and scores of a curve
 
 
 def paper_findings(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, Finding]]:
@@ -32,7 +41,7 @@ def paper_findings(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> li
     study
         Says which methods its figures show.
     tables
-        "evaluations", and the study's tables of this paper.
+        "evaluations", the study's tables of this paper, and "sweep" for what two widths or ranges of widths decide.
 
     Returns
     -------
@@ -137,6 +146,48 @@ def five_widths_are_as_good(rows: pd.DataFrame) -> Finding | None:
     return Finding("Figure 9", claim, verdict, f"{_text(four)}; {_text(five)}")
 
 
+def labels_do_not_help(rows: pd.DataFrame) -> Finding | None:
+    """Section 4.2: narrower widths that learn from the labels too are worse than those that learn from the largest."""
+    scores = _rows(rows)
+    mixed = [name for name in ("us_net_mixed", "us_net_decaying") if name in scores]
+    if "us_net" not in scores or not mixed:
+        return None
+    verdicts = [_over(scores["us_net"], scores[name]) for name in mixed]
+    claim = (
+        "Learning from the largest width alone is better than from labels as well, by a constant or a falling weight"
+    )
+    return Finding(
+        "Section 4.2", claim, joined(verdicts), "; ".join(_text(scores[name]) for name in ("us_net", *mixed))
+    )
+
+
+def smallest_width_decides(rows: pd.DataFrame) -> Finding | None:
+    """Figure 7: the smaller the smallest width, the worse the network at the widths that all of them have."""
+    scores = _rows(rows)
+    order = [name for name in ("us_net_from_35", "us_net", "us_net_from_05") if name in scores]
+    if len(order) < 2:
+        return None
+    verdicts = [_over(scores[one], scores[other]) for one, other in pairwise(order)]
+    claim = "At the widths that all of them have, networks of a larger smallest width are better"
+    return Finding("Figure 7", claim, joined(verdicts), "; ".join(_text(scores[name]) for name in order))
+
+
+def divisor_helps(rows: pd.DataFrame) -> Finding | None:
+    """Figure 8: channel counts divisible by 8 slightly benefit the accuracy over all widths together."""
+    claim = "Channel counts divisible by 8 improve the AUC over any counts"
+    return _larger_score(rows, "us_net", "us_net_divisor_1", "Figure 8", claim)
+
+
+def not_naturally_slimmable(rows: pd.DataFrame) -> Finding | None:
+    """Section 6: a plainly trained network fails at other widths, even if its BN statistics are calibrated."""
+    lost = _rows(rows).get("plain_calibrated")
+    if lost is None:
+        return None
+    claim = f"A plain network with calibrated statistics is {FAILS:g} points or more worse at half its width"
+    verdict = above(lost["score"] - FAILS, lost["std"], 0.0)
+    return Finding("Section 6", claim, verdict, f"lost: {with_spread(lost['score'], lost['std'])}")
+
+
 def _frames(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[tuple[Check, ...], pd.DataFrame]]:
     """Yield the claims and the table that decides them."""
     in_tables: dict[str, tuple[Check, ...]] = {
@@ -146,7 +197,13 @@ def _frames(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> Iterator[
     }
     in_figures: dict[str, tuple[Check, ...]] = {
         "figure6": (distillation_helps,),
+        "figure8": (divisor_helps,),
         "figure9": (four_widths_beat_three, five_widths_are_as_good),
+        "objectives": (labels_do_not_help,),
+    }
+    of_curves: dict[str, tuple[Check, Measure]] = {
+        "figure7": (smallest_width_decides, auc_pct),
+        "naturally_slimmable": (not_naturally_slimmable, _lost_at_half),
     }
     for name, checks in in_tables.items():
         if f"{PAPER}.{name}" in tables:
@@ -154,6 +211,40 @@ def _frames(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> Iterator[
     for name, checks in in_figures.items():
         if f"{PAPER}.{name}" in study.exhibits:
             yield checks, over_all_widths.make(study.exhibit(f"{PAPER}.{name}"), tables)
+    for name, (check, measure) in of_curves.items():
+        if f"{PAPER}.{name}" in study.exhibits and "sweep" in tables:
+            yield (check,), _over_common_widths(study.exhibit(f"{PAPER}.{name}"), tables["sweep"], measure)
+
+
+def _over_common_widths(exhibit: Exhibit, sweep: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    """Return a number of each calibrated curve of an exhibit, over the widths that all of them reach; seeds averaged.
+
+    A curve is interpolated linearly where the smallest common width is not one of its own.
+    """
+    rows = []
+    for panel in exhibit.panels:
+        here = exhibit.rows_of(sweep, panel)
+        here = here[here["method"].isin(exhibit.methods) & (here["variant"] != AS_TRAINED)]
+        start = here.groupby("method")["width_mult"].min().max()
+        for (method, variant), curves in here.groupby(["method", "variant"], sort=False):
+            complete = (curve for _, curve in curves.groupby("seed") if curve["score"].notna().all())
+            found = [measure(*_from(start, curve)) for curve in complete]
+            keys = exhibit_keys(exhibit, panel, str(method), str(curves["label"].iloc[0]), str(variant))
+            rows.append(keys | over_seeds(pd.Series(found)))
+    return pd.DataFrame(rows, columns=TABLES["exhibit"].names)
+
+
+def _from(start: float, curve: pd.DataFrame) -> tuple[list[float], list[float]]:
+    """Return widths and scores of a curve from a width on."""
+    curve = curve.sort_values("width_mult")
+    widths, scores = curve["width_mult"].to_numpy(float), curve["score"].to_numpy(float)
+    later = widths > start + ROUNDING
+    return [start, *widths[later]], [float(np.interp(start, widths, scores)), *scores[later]]
+
+
+def _lost_at_half(widths: Sequence[float], scores: Sequence[float]) -> float:
+    """Return by how much the score at half the width is below that at full width."""
+    return scores[-1] - float(np.interp(0.5, widths, scores))
 
 
 def _means(rows: pd.DataFrame) -> dict[str, pd.Series]:
@@ -189,12 +280,15 @@ def _larger_score(rows: pd.DataFrame, name: str, other: str, source: str, claim:
     if not {name, other} <= set(scores):
         return None
     one, rival = scores[name], scores[other]
-    verdict = above(one["score"] - rival["score"], one["std"], rival["std"])
-    return Finding(source, claim, verdict, f"{_text(one)}; {_text(rival)}")
+    return Finding(source, claim, _over(one, rival), f"{_text(one)}; {_text(rival)}")
 
 
 def _below(first: pd.Series, second: pd.Series) -> Verdict:
     return above(second["score"] - first["score"], first["std"], second["std"])
+
+
+def _over(first: pd.Series, second: pd.Series) -> Verdict:
+    return above(first["score"] - second["score"], first["std"], second["std"])
 
 
 def _text(row: pd.Series) -> str:
