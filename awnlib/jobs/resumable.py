@@ -19,6 +19,8 @@ from awnlib.jobs.progress import Progress
 from awnlib.jobs.records import DivergedError
 
 CHECK_EVERY = 20  # steps between two looks at the loss: each look waits for the device
+SLOTS = {"momentum_buffer": "momentum", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "step": "updates"}
+"""What SGD and Adam keep for each weight, with the names that a resume point has for it."""
 Parts = Iterator[tuple[int, bool]]  # steps taken so far, and whether the state was looked at
 
 
@@ -66,10 +68,14 @@ def check_finite(tensors: Mapping[str, Tensor], step: int, key: str) -> None:
 
 
 def training_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return weights and statistics as `model.*`, and as `momentum.*` the momentum buffers that there are by now."""
-    buffers = {name: optimizer.state[weight].get("momentum_buffer") for name, weight in model.named_parameters()}
-    momentum = {f"momentum.{name}": buffer for name, buffer in buffers.items() if buffer is not None}
-    return {f"model.{name}": value for name, value in model.state_dict().items()} | momentum
+    """Return weights and statistics as `model.*`, and under the names of `SLOTS` what the optimiser keeps by now."""
+    kept = {
+        f"{SLOTS[slot]}.{name}": tensor
+        for name, weight in model.named_parameters()
+        for slot, tensor in optimizer.state[weight].items()
+        if tensor is not None
+    }
+    return {f"model.{name}": value for name, value in model.state_dict().items()} | kept
 
 
 def run_identity(images: str, stage: str, model: str, *settings: str, task: str | None = None) -> list[str]:
@@ -101,8 +107,10 @@ def load_point(
             print(f"{path} is of other settings, images or code: starting anew", file=sys.stderr, flush=True)
         return None
     for name, parameter in model.named_parameters():
-        if f"momentum.{name}" in stored:
-            optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter)
+        for slot, kept in SLOTS.items():
+            if f"{kept}.{name}" in stored:  # one of the weight's shape has its memory layout, a count has neither
+                number = slot == "step"
+                optimizer.state[parameter][slot] = parameter.new_empty(()) if number else torch.empty_like(parameter)
     for name, tensor in {**training_tensors(model, optimizer), **own}.items():
         tensor.copy_(stored.pop(name))
     return metadata, stored

@@ -31,7 +31,7 @@ from awnlib.seeding import rng, seeded
 from awnlib.tasks import Distillation, Draw, create_task
 from awnlib.training.methods import Method
 from awnlib.training.objectives import fixed_widths, label_share, loss_weights, sample_widths
-from awnlib.training.run import RunConfig, SGDConfig, WeightDecayOn
+from awnlib.training.run import RunConfig, SGDConfig, TrainConfig, WeightDecayOn
 from awnlib.training.schedule import learning_rate
 from awnlib.training.tracking import StatisticsTracker
 
@@ -159,8 +159,8 @@ def _trained(method: Method, widths: list[float]) -> list[float]:
     return widths if method.widths in ("random", "all") else fixed_widths(method, widths)
 
 
-def create_optimizer(model: nn.Module, settings: SGDConfig) -> torch.optim.SGD:
-    """Return SGD with momentum, whose weight decay is on what `weight_decay_on` says.
+def create_optimizer(model: nn.Module, settings: SGDConfig) -> torch.optim.Optimizer:
+    """Return SGD with momentum, or Adam if the settings say so, whose weight decay is on what `weight_decay_on` says.
 
     `weights`: not on norms and biases. `weights_not_depthwise`: nor on the weights of depthwise convolutions, as in the
     published code of US-Nets; the paper does not speak of it.
@@ -177,13 +177,11 @@ def create_optimizer(model: nn.Module, settings: SGDConfig) -> torch.optim.SGD:
     others = [parameter for parameter in model.parameters() if id(parameter) in spared]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     device = next((parameter.device for parameter in model.parameters()), None)
-    return torch.optim.SGD(
-        [group for group in groups if group["params"]],
-        lr=torch.tensor(settings.lr, device=device),
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        fused=True,
-    )
+    filled: list[dict[str, Any]] = [group for group in groups if group["params"]]
+    lr = torch.tensor(settings.lr, device=device)
+    if isinstance(settings, TrainConfig) and settings.optimizer == "adam":
+        return torch.optim.Adam(filled, lr=lr, betas=(settings.momentum, 0.999), eps=1e-8, fused=True)
+    return torch.optim.SGD(filled, lr=lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True)
 
 
 def _spared_from_decay(model: nn.Module, weight_decay_on: WeightDecayOn) -> set[int]:

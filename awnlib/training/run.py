@@ -80,6 +80,11 @@ class SGDConfig(Settings):
 class TrainConfig(SGDConfig):
     """Hyper-parameters of one training run. Defaults: Any-Width Networks, section 5.1, LeNet-3C1L."""
 
+    optimizer: Literal["sgd", "adam"] = Field(
+        default="sgd",
+        description="adam: with `momentum` as the first beta, 0.999 as the second, epsilon 1e-8 and weight decay in "
+        "the gradient",
+    )
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="share of a label that is spread over all classes"
     )
@@ -93,6 +98,12 @@ class TrainConfig(SGDConfig):
         ge=1,
         description="processes that share every batch, on a GPU a device for each; BN sees their shares",
     )
+
+    @model_validator(mode="after")
+    def _adam_has_no_nesterov(self) -> TrainConfig:
+        if self.optimizer == "adam" and self.nesterov:
+            raise ValueError("nesterov is an option of optimizer 'sgd'")
+        return self
 
     @model_validator(mode="after")
     def _processes_share_a_batch(self) -> TrainConfig:

@@ -83,6 +83,8 @@ def test_defaults_are_not_shared_between_studies(study_data):
         ("train.precision", "float16", ["'float32' or 'bfloat16'"]),
         ("train.compile", "yes", ["valid boolean"]),
         ("train", {"nesterov": True, "momentum": 0.0}, ["nesterov needs a momentum above 0"]),
+        ("train.optimizer", "lamb", ["'sgd' or 'adam'", "found 'lamb'"]),
+        ("train", {"nesterov": True, "optimizer": "adam"}, ["nesterov is an option of optimizer 'sgd'"]),
         ("seeds", [0, 1, 0], ["different", "[0, 1, 0]"]),
         ("seeds", [-1], ["not negative"]),
         ("seeds", [], ["at least 1 item"]),

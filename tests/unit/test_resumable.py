@@ -34,12 +34,14 @@ class StopError(Exception):
 class TinyRun:
     """Six steps of SGD on random numbers, with a norm, and a meter that must go on counting."""
 
-    def __init__(self, path, *, momentum=0.9, identity=("tiny",)):
+    def __init__(self, path, *, momentum=0.9, adam=False, identity=("tiny",)):
         self.path, self.identity = path, list(identity)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1))
         self.sgd = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=momentum)
+        if adam:
+            self.sgd = torch.optim.Adam(self.model.parameters(), lr=torch.tensor(0.1), fused=True)
         self.meter = torch.zeros((), dtype=torch.float64)
         self.step, self.rows, self.saved = 0, [], []
         point = load_point(path, self.identity, self.model, self.sgd, {"meter": self.meter})
@@ -88,18 +90,18 @@ def terminate_at(stop, step):
 # --- the same bits ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("momentum", [0.9, 0.0])
+@pytest.mark.parametrize("options", [{"momentum": 0.9}, {"momentum": 0.0}, {"adam": True}], ids=str)
 @pytest.mark.parametrize("stop", range(1, STEPS + 1))
-def test_run_killed_at_any_step_goes_on_to_the_same_bits(tmp_path, stop, momentum):
+def test_run_killed_at_any_step_goes_on_to_the_same_bits(tmp_path, stop, options):
     """The kill comes before the step is saved, so that the step is taken again."""
-    expected = TinyRun(tmp_path / "alone", momentum=momentum).run()
+    expected = TinyRun(tmp_path / "alone", **options).run()
     with pytest.raises(StopError):
-        TinyRun(tmp_path / "c", momentum=momentum).run(disturb=partial(raise_at, stop))
+        TinyRun(tmp_path / "c", **options).run(disturb=partial(raise_at, stop))
     assert (tmp_path / "c").exists() == (stop > 1)
-    continued = TinyRun(tmp_path / "c", momentum=momentum)
+    continued = TinyRun(tmp_path / "c", **options)
     assert continued.step == stop - 1
     assert continued.run().bits() == expected.bits()
-    assert TinyRun(tmp_path / "c", momentum=momentum).bits() == expected.bits()
+    assert TinyRun(tmp_path / "c", **options).bits() == expected.bits()
 
 
 @pytest.mark.parametrize("stop", range(1, STEPS + 1))

@@ -698,6 +698,28 @@ def test_a_step_is_that_of_sgd_and_one_learning_rate_reaches_all_groups(make_run
         torch.testing.assert_close(one, other)
 
 
+def test_a_step_of_adam_is_that_of_its_definition(make_run, shapes):
+    """Kingma and Ba, algorithm 1, in float64; weight decay is part of the gradient."""
+    with float64():
+        settings = TrainConfig(optimizer="adam", momentum=0.8, weight_decay=0.3, weight_decay_on="weights")
+        model = build_model(make_run("s_net"), shapes.image_shape, shapes.num_classes)
+        expected = [parameter.detach().clone() for parameter in model.parameters()]
+        first, second = ([torch.zeros_like(parameter) for parameter in expected] for _ in range(2))
+        optimizer = create_optimizer(model, settings)
+        for step, lr in enumerate((0.1, 0.1, 0.02), 1):
+            optimizer.param_groups[0]["lr"].fill_(lr)
+            for index, parameter in enumerate(model.parameters()):
+                parameter.grad = torch.randn_like(parameter)
+                gradient = parameter.grad + (0.3 * expected[index] if parameter.ndim > 1 else 0.0)
+                first[index] = 0.8 * first[index] + 0.2 * gradient
+                second[index] = 0.999 * second[index] + 0.001 * gradient**2
+                change = first[index] / (1 - 0.8**step) / ((second[index] / (1 - 0.999**step)).sqrt() + 1e-8)
+                expected[index] = expected[index] - lr * change
+            optimizer.step()
+    for one, other in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
 # --- divergence ------------------------------------------------------------------------------------------------------
 
 
