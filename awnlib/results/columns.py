@@ -57,14 +57,18 @@ CELL = (
 )
 VARIANT = _text(
     "variant",
-    "`as_trained`, or `recal<N>`: BN statistics recalibrated at N widths after training; `recal<N>-moving-512`: not as "
-    "the study does",
+    "`as_trained`, or `recal<N>`: BN statistics recalibrated at N widths after training, `recal-swept`: at those of "
+    "the sweep; `recal<N>-moving-512`: not as the study does",
 )
 METRIC = _text("metric", "what was measured; of classification `top1_pct` (in %) and `loss_nats`")
 TEST_SET = _text("test_set", "test set of the task; of classification `test`")
 STATISTICS = (
     VARIANT,
-    _int("recalibrated_widths", "widths with BN statistics computed after training; null: as trained", nullable=True),
+    _int(
+        "recalibrated_widths",
+        "widths with BN statistics computed after training; null: as trained, or failed before",
+        nullable=True,
+    ),
     _text("averaging", "how they were computed: `exact` or `moving`; null: as trained", nullable=True),
     _int("recalibration_images", "training images they were computed from", unit="images", nullable=True),
 )

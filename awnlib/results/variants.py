@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from awnlib.training.methods import Method
 
 AS_TRAINED = "as_trained"
 Averaging = Literal["exact", "moving"]
-_NAME = re.compile(r"recal(\d+)(?:-(exact|moving))?(?:-(\d+))?")
+Points = int | Literal["swept"]
+_NAME = re.compile(r"recal(\d+|-swept)(?:-(exact|moving))?(?:-(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -21,21 +23,23 @@ class Variant:
     Attributes
     ----------
     recalibrated_widths
-        At how many evenly spaced widths they were computed after training; None: those of the training.
+        At how many evenly spaced widths they were computed after training, or "swept", at those of the sweep; None:
+        those of the training.
     averaging, num_images
         How, and from how many images; None: as the study says.
     """
 
-    recalibrated_widths: int | None = None
+    recalibrated_widths: Points | None = None
     averaging: Averaging | None = None
     num_images: int | None = None
 
     @property
     def name(self) -> str:
-        """As in paths and tables: `as_trained`, `recal10`, or `recal10-moving-512` where it differs from the study."""
+        """As in paths and tables: `as_trained`, `recal10`, `recal-swept`, or `recal10-moving-512`, not as the study."""
         if self.recalibrated_widths is None:
             return AS_TRAINED
-        return f"recal{self.recalibrated_widths}" + (f"-{self.own}" if self.own else "")
+        points = "-swept" if self.recalibrated_widths == "swept" else self.recalibrated_widths
+        return f"recal{points}" + (f"-{self.own}" if self.own else "")
 
     @property
     def own(self) -> str:
@@ -44,11 +48,11 @@ class Variant:
 
     @property
     def words(self) -> str:
-        """What the label of a method says of it: `10w`, `10w, moving, 512 images`; nothing as trained."""
-        if self.recalibrated_widths is None:
-            return ""
+        """What the label of a method says of it: `10w`, `10w, moving, 512 images`; nothing as trained or swept."""
+        points = self.recalibrated_widths
+        widths = None if points is None or points == "swept" else f"{points}w"
         images = f"{self.num_images} images" if self.num_images is not None else None
-        return ", ".join(part for part in (f"{self.recalibrated_widths}w", self.averaging, images) if part)
+        return ", ".join(part for part in (widths, self.averaging, images) if part)
 
 
 def parse_variant(name: str) -> Variant:
@@ -57,10 +61,13 @@ def parse_variant(name: str) -> Variant:
         return Variant()
     match = _NAME.fullmatch(name)
     if match is None:
-        raise ValueError(f"no variant is called '{name}' (allowed: {AS_TRAINED}, recal10, recal10-moving-512)")
+        raise ValueError(
+            f"no variant is called '{name}' (allowed: {AS_TRAINED}, recal10, recal-swept, recal10-moving-512)"
+        )
     widths, _, num_images = match.groups()
     averaging: Averaging | None = match[2]  # type: ignore[assignment]
-    return Variant(int(widths), averaging, None if num_images is None else int(num_images))
+    points: Points = "swept" if widths == "-swept" else int(widths)
+    return Variant(points, averaging, None if num_images is None else int(num_images))
 
 
 def variants(method: Method) -> list[Variant]:
@@ -68,9 +75,10 @@ def variants(method: Method) -> list[Variant]:
     return [Variant(one.widths, one.averaging, one.num_images) for one in method.recalibrations] or [Variant()]
 
 
-def recalibration_points(variant: str) -> int | None:
-    """Return the number of recalibrated widths of a variant's name; None if it is evaluated as trained."""
-    return parse_variant(variant).recalibrated_widths
+def recalibration_points(variant: str) -> float | None:
+    """Return the number of recalibrated widths of a variant's name; infinite if swept, None if evaluated as trained."""
+    points = parse_variant(variant).recalibrated_widths
+    return math.inf if points == "swept" else points
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -78,6 +86,6 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=_rank)
 
 
-def _rank(name: str) -> tuple[int, str, int]:
+def _rank(name: str) -> tuple[float, str, int]:
     variant = parse_variant(name)
-    return variant.recalibrated_widths or 0, variant.averaging or "", variant.num_images or 0
+    return recalibration_points(name) or 0, variant.averaging or "", variant.num_images or 0

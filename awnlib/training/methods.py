@@ -36,13 +36,15 @@ class Look(Settings):
 class Recalibration(Settings):
     """BN statistics computed after training, otherwise than the study says."""
 
-    widths: int = Field(description="number of evenly spaced widths")
+    widths: int | Literal["swept"] = Field(description="number of evenly spaced widths; `swept`: `sweep.width_mults`")
     averaging: Literal["exact", "moving"] | None = Field(default=None, description="null: as the study says")
     num_images: int | None = Field(default=None, ge=2, description="training images used; null: as the study says")
 
 
 def _recalibration(entry: Any) -> Any:
-    """Return a mapping as settings, whose problems would else be mixed with those of a number."""
+    """Return a mapping as settings, whose problems would else be mixed with those of a number or a word."""
+    if isinstance(entry, str) and entry != "swept":
+        raise ValueError(f"must be a number of widths, 'swept' or a mapping, found '{entry}'")
     try:
         return parse(Recalibration, entry) if isinstance(entry, dict) else entry
     except ConfigError as error:
@@ -118,11 +120,11 @@ class Method(Settings):
     label_share_decay: Literal["constant", "linear"] = Field(
         default="constant", description="whether the share falls to 0 over the training"
     )
-    recalibration: list[Annotated[int | Recalibration, BeforeValidator(_recalibration)]] = Field(
+    recalibration: list[Annotated[int | Literal["swept"] | Recalibration, BeforeValidator(_recalibration)]] = Field(
         default_factory=list,
-        description="numbers of evenly spaced widths to recalibrate BN at, one evaluation each; or mappings where "
-        "averaging or images are not the study's. With as many as `sweep.width_mults` has from the smallest width to 1 "
-        "in even steps, each evaluated width has statistics of its own",
+        description="numbers of evenly spaced widths to recalibrate BN at, one evaluation each, or `swept`: those of "
+        "`sweep.width_mults`, so that each evaluated width has statistics of its own; mappings where averaging or "
+        "images are not the study's",
     )
     individual: bool = Field(default=False, description="a plain network per width instead of one for all")
 
@@ -158,10 +160,10 @@ class Method(Settings):
     def _recalibrations_differ(self) -> Method:
         if (self.norm == "recalibrated") != bool(self.recalibration):
             raise ValueError("norm 'recalibrated' and a list of recalibration points go together")
-        if any(one.widths < 2 for one in self.recalibrations):
+        if any(one.widths != "swept" and one.widths < 2 for one in self.recalibrations):
             raise ValueError("recalibration needs at least 2 widths (the smallest and the largest)")
         if len({str(one) for one in self.recalibrations}) < len(self.recalibration):
-            named = [entry if isinstance(entry, int) else entry.model_dump() for entry in self.recalibration]
+            named = [one.model_dump() if isinstance(one, Recalibration) else one for one in self.recalibration]
             raise ValueError(f"recalibration names the same twice: {named}")
         return self
 

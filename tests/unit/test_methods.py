@@ -137,6 +137,12 @@ def test_base_that_is_no_name(base):
         ({"awn": {"recalibration": [4]}}, "methods.awn", "norm 'recalibrated' and a list"),
         ({"us_net": {"recalibration": []}}, "methods.us_net", "norm 'recalibrated' and a list"),
         ({"us_net": {"recalibration": [1]}}, "methods.us_net", "at least 2 widths"),
+        (
+            {"us_net": {"recalibration": ["sweep"]}},
+            "methods.us_net.recalibration.0",
+            "'swept' or a mapping, found 'sweep'",
+        ),
+        ({"us_net": {"recalibration": ["swept", {"widths": "swept"}]}}, "methods.us_net", "the same twice"),
         ({"awn_rs": {"num_widths": 1}}, "methods.awn_rs", "needs num_widths of 2 or more"),
         ({"us_net": {"widths": "max_random", "num_widths": 1}}, "methods.us_net", "needs num_widths of 2 or more"),
         ({"us_net_hard": {"widths": "min_random", "num_widths": 1}}, "methods.us_net_hard", "num_widths of 2 or more"),

@@ -122,6 +122,29 @@ def test_recalibration_keeps_the_weights_and_renews_the_statistics(finished):
         assert measured["recalibration_time_s"] == read_record(path).measured["recalibration_time_s"]
 
 
+def test_statistics_at_the_widths_of_the_sweep(study_data, shapes, tmp_path):
+    """US-Nets, figure 3: statistics at .25 : .025 : 1; a method's own smallest width leaves out those below."""
+    study_data["sweep"] = {"width_mults": [0.25, 0.4, 0.7, 1.0]}
+    study_data["methods"] = {
+        "us_net": {"recalibration": ["swept"]},
+        "narrow": {"base": "us_net", "label": "x", "min_width_mult": 0.4, "recalibration": ["swept"]},
+    }
+    study_data["exhibits"]["any_width_networks.table2"]["methods"] = ["us_net", "narrow"]
+    small = {"device": "cpu", "train": {"num_epochs": 1, "batch_size": 20}, "recalibration": {"num_images": 40}}
+    study = parse_study(study_data | small)
+    finish(study, shapes, tmp_path)
+    for evaluation, widths in zip(evaluations(runs(study)), ([0.25, 0.4, 0.7, 1.0], [0.4, 0.7, 1.0]), strict=True):
+        path = tmp_path / sweep_of(study, evaluation.name).record
+        sweep = read_table(path.with_name("sweep.parquet"))
+        assert sweep["width_mult"].drop_duplicates().tolist() == widths
+        assert (sweep["switch_width_mult"] == sweep["width_mult"]).all()
+        assert set(sweep["recalibrated_widths"]) == {len(widths)}
+        assert evaluation.variant == "recal-swept"
+    again = parse_study(study_data | small | {"sweep": {"width_mults": [0.25, 0.4, 1.0]}})
+    one, other = (RecalibrateBN(some, evaluations(runs(some))[0]) for some in (study, again))
+    assert one.settings != other.settings  # other widths, other statistics
+
+
 def test_a_width_vector_becomes_the_channels_of_the_model(make_run, study_data, shapes, tmp_path):
     vector = {"conv1": 0.6, "conv2": 1.0, "conv3": 1.8}
     study_data["methods"] = {"optimised": {"base": "awn", "label": "x", "width_vector": vector}}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from awnlib.results.variants import Variant, parse_variant, recalibration_points
+from awnlib.results.variants import Variant, in_order, parse_variant, recalibration_points
 from awnlib.settings import ConfigError
 from awnlib.studies.widths.cells import evaluations, find_run, runs
 from awnlib.studies.widths.config import parse_study
@@ -60,6 +60,8 @@ def test_labels_of_evaluations(study):
         (Variant(10, "moving"), "recal10-moving", "10w, moving"),
         (Variant(10, None, 512), "recal10-512", "10w, 512 images"),
         (Variant(10, "moving", 512), "recal10-moving-512", "10w, moving, 512 images"),
+        (Variant("swept"), "recal-swept", ""),
+        (Variant("swept", "moving", 512), "recal-swept-moving-512", "moving, 512 images"),
     ],
 )
 def test_a_variant_has_a_name_and_the_name_a_variant(variant, name, words):
@@ -69,7 +71,7 @@ def test_a_variant_has_a_name_and_the_name_a_variant(variant, name, words):
 
 @pytest.mark.parametrize("name", ["recal", "recal-10", "recal10-median", "recal10-512-moving", "trained", "recal10 "])
 def test_what_names_no_variant_is_refused(name):
-    with pytest.raises(ValueError, match=rf"no variant is called '{name}' \(allowed: as_trained, recal10, recal10-mov"):
+    with pytest.raises(ValueError, match=rf"no variant is called '{name}' \(allowed: as_trained, recal10, recal-sw"):
         parse_variant(name)
 
 
@@ -100,9 +102,27 @@ def test_recalibrations_that_cannot_be_are_refused(study_data, row, words):
         parse_study(study_data)
 
 
+@pytest.mark.parametrize("sweep", [{}, {"most_widths": 5}, {"width_mults": [0.25, 0.5]}, {"width_mults": [0.3, 1.0]}])
+def test_statistics_of_swept_widths_need_their_list(study_data, sweep):
+    study_data["methods"] = {"us_net": {"recalibration": ["swept"]}}
+    study_data["exhibits"]["any_width_networks.table2"]["methods"] = ["us_net"]
+    study_data["sweep"] = sweep
+    with pytest.raises(
+        ConfigError, match=r"methods.us_net.recalibration: swept needs sweep.width_mults with .* 0.25 and 1"
+    ):
+        parse_study(study_data)
+    assert parse_study(study_data | {"sweep": {"width_mults": [0.1, 0.25, 1.0]}})
+
+
 def test_recalibration_points():
     assert recalibration_points("as_trained") is None
     assert recalibration_points("recal20") == 20
+    assert in_order(["recal-swept", "recal20", "as_trained", "recal4"]) == [
+        "as_trained",
+        "recal4",
+        "recal20",
+        "recal-swept",
+    ]
 
 
 def test_individual_networks_follow_the_widths_of_their_cell(study_data):

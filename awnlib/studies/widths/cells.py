@@ -44,9 +44,10 @@ class Evaluation:
 def statistics_columns(evaluation: Evaluation, measured: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that say which BN statistics an evaluation uses, from what its record measured."""
     statistics = evaluation.statistics
+    points = statistics.recalibrated_widths
     return {
         "variant": evaluation.variant,
-        "recalibrated_widths": statistics.recalibrated_widths,
+        "recalibrated_widths": measured.get("recalibrated_widths") if points == "swept" else points,
         "averaging": measured.get("averaging", statistics.averaging),
         "recalibration_images": measured.get("recalibration_images", statistics.num_images),
     }

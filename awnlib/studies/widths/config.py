@@ -6,7 +6,7 @@ come from ``train`` and are changed for single cells by ``overrides``: data, not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -28,7 +28,7 @@ from awnlib.results.paper_values import paper_values
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.studies.base import BaseStudy, name_problems, selected, unknown_names
 from awnlib.tasks import TaskName, TaskSettings, check_distance, needs_data, task_metrics
-from awnlib.training.methods import Method, load_methods
+from awnlib.training.methods import Method, Recalibration, load_methods
 from awnlib.training.run import ModelConfig, TrackConfig, TrainConfig
 
 
@@ -55,7 +55,7 @@ class RecalibrationConfig(Settings):
 
         So a recalibration has one name, whether or not it repeats the study's settings.
         """
-        if all(isinstance(entry, int) for entry in method.recalibration):
+        if not any(isinstance(entry, Recalibration) for entry in method.recalibration):
             return method
         known = (None, self.averaging, self.num_images)
         entries: list[Any] = []
@@ -330,9 +330,19 @@ class StudyConfig(BaseStudy):
                 f"sweep.width_mults: the networks of {name} have none of them, from {widths[-1]} to 1, for {model} on "
                 f"{dataset}"
             )
+        if any(one.widths == "swept" for one in method.recalibrations) and not self._sweeps_all(widths):
+            problems.append(
+                f"methods.{name}.recalibration: swept needs sweep.width_mults with the smallest and the largest width, "
+                f"{widths[-1]} and 1, for {model} on {dataset}"
+            )
         if len(widths) == 1 and (method.widths != "fixed" or method.recalibration):
             problems.append(f"widths: {name} needs a range of widths, found {widths} for {model} on {dataset}")
         return problems
+
+    def _sweeps_all(self, widths: Sequence[float]) -> bool:
+        """Whether the sweep names its widths, and among them the smallest and the largest of a network."""
+        swept = self.sweep.widths_from(widths[-1]) or []
+        return all(any(abs(width - one) <= ROUNDING for one in swept) for width in (widths[0], widths[-1]))
 
     def cells(self) -> list[tuple[str, str, str]]:
         """Return the (model, data set, method) triples that the tables and figures show, without repeats."""

@@ -31,7 +31,8 @@ from awnlib.training.run import RunConfig
 
 STATISTICS, DRIFT, SWEEP = "bn_statistics.parquet", "bn_drift.parquet", "sweep.parquet"
 DRIFT_IMAGES = 512
-RECALIBRATION = ("recalibration_time_s", "averaging", "recalibration_images")  # measured, for the sweep to pass on
+RECALIBRATION = ("recalibration_time_s", "averaging", "recalibration_images", "recalibrated_widths")
+"""Measured, for the sweep to pass on."""
 
 
 def train_model(job: TrainModel, at: Workplace) -> Mapping[str, Any]:
@@ -62,14 +63,16 @@ def recalibrate_model(job: RecalibrateBN, at: Workplace) -> Mapping[str, Any]:
     model = _load(at.needs["trained"], at.device)
     averaging, num_images = variant.averaging or settings.averaging, variant.num_images or settings.num_images
     batches = run_task(run, at.data, at.device).training_inputs(num_images, settings.batch_size, run.seed)
-    widths = evenly_spaced(run.widths[-1], run.widths[0], variant.recalibrated_widths or 0)
+    points = variant.recalibrated_widths or 0
+    widths = job.swept or [] if points == "swept" else evenly_spaced(run.widths[-1], run.widths[0], points)
     started = time.monotonic()
     if any(model.norms()):  # else there is nothing to compute
         recalibrate_bn(model, batches, widths, averaging=averaging)
     seconds = time.monotonic() - started
     save_model(at.folder / MODEL, model, run=run.model_dump())
     used = sum(len(inputs) for inputs in batches)
-    return {"recalibration_time_s": seconds, "averaging": averaging, "recalibration_images": used}
+    measured = {"recalibration_time_s": seconds, "averaging": averaging, "recalibration_images": used}
+    return {**measured, "recalibrated_widths": len(widths)}
 
 
 def sweep_model(job: SweepWidths, at: Workplace) -> Mapping[str, Any]:

@@ -97,8 +97,15 @@ class RecalibrateBN(_Evaluate):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """How statistics are computed."""
-        return self.study.recalibration.chosen()
+        """How statistics are computed, and the widths of the sweep if they are computed for these."""
+        return self.study.recalibration.chosen() | ({} if self.swept is None else {"width_mults": self.swept})
+
+    @property
+    def swept(self) -> list[float] | None:
+        """The widths of the sweep, if statistics are computed for these."""
+        if self.cell.statistics.recalibrated_widths != "swept":
+            return None
+        return self.study.sweep.widths_from(self.cell.run.widths[-1])
 
 
 class SweepWidths(_Evaluate):
