@@ -34,7 +34,7 @@ class Record:
     Attributes
     ----------
     stage
-        `train_model`, `recalibrate_bn` or `sweep_widths`.
+        The name of the workflow's rule, `train_model` say.
     state
         "ok"; "diverged" (the loss became infinite or not a number, here or in the training that the job builds
         on); "failed" (anything else went wrong); "skipped" (a job that it builds on failed).

@@ -18,8 +18,8 @@ from awnlib.results.schemas import read_provenance, read_table
 from awnlib.results.seeds import with_paper_numbers
 from awnlib.results.summaries import Order, model_sizes, one_row_each, orders, worst_drift
 from awnlib.results.titles import display_name, panel_title
-from awnlib.studies.widths.cells import evaluations, runs
-from awnlib.studies.widths.collect import run_record, sweep_record
+from awnlib.studies.widths.cells import evaluations, runs, runs_with_residuals
+from awnlib.studies.widths.collect import residuals_record, run_record, sweep_record
 from awnlib.studies.widths.config import StudyConfig
 from awnlib.training.run import RunConfig
 
@@ -52,7 +52,7 @@ def contents(study: StudyConfig, results: Path) -> Contents:
     wanted = [_name(*_cell(run), run.individual_width) for run in run_table]
     shown = [_name(*_cell(sweep.run), sweep.variant) for sweep in sweeps]
     return Contents(
-        tables=list(COLLECTED),
+        tables=[*COLLECTED, *study.on_demand],
         lost=[
             *holes("training", wanted, _names(trained, "individual_width"), trained),
             *holes("evaluation", shown, _names(swept, "variant"), swept),
@@ -60,6 +60,7 @@ def contents(study: StudyConfig, results: Path) -> Contents:
         records=[
             *(run_record(results, run) for run in run_table),
             *(sweep_record(results, sweep) for sweep in sweeps),
+            *(residuals_record(results, run) for run in runs_with_residuals(study)),
         ],
         seconds={
             "train": wall_times(trained["train_time_s"]),

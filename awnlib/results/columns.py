@@ -159,6 +159,32 @@ _BN_DRIFT = Table(
         ),
     ),
 )
+_RESIDUALS = Table(
+    "residuals",
+    "One row per run, layer and width: how far features that sum up a width's inputs are from those that sum up all "
+    "(US-Nets, inequality 3). Of features that the smallest width keeps; their inputs are those at full width.",
+    (
+        *CELL,
+        SEED,
+        _text("layer", "name of the layer; those that sum up the same inputs at every width are left out"),
+        WIDTH,
+        _int("num_inputs", "input channels that are summed up", unit="channels"),
+        _float("residual", "mean distance from the feature that sums up all inputs"),
+        _float("relative", "the same over the mean magnitude of those features; null if it is zero", nullable=True),
+        _float(
+            "bounded_pct",
+            "features no further away than at the smallest width; null at the smallest",
+            unit="%",
+            nullable=True,
+        ),
+        _float(
+            "shrinking_pct",
+            "features no further away than at the next smaller width; null at the smallest",
+            unit="%",
+            nullable=True,
+        ),
+    ),
+)
 _RUNS = Table(
     "runs",
     "One row per run (one training).",
@@ -362,7 +388,7 @@ _DATASETS = Table(
 TABLES = {
     table.name: table
     for table in (
-        *(_SWEEP, _HISTORY, _BN_STATISTICS, _BN_DRIFT, _RUNS, _EVALUATIONS, _EXHIBIT),
+        *(_SWEEP, _HISTORY, _BN_STATISTICS, _BN_DRIFT, _RESIDUALS, _RUNS, _EVALUATIONS, _EXHIBIT),
         *(_WIDTH_SEARCH, _TRANSFER, _WIDTHS, _SIMILARITY, _DATASETS),
     )
 }

@@ -1,5 +1,6 @@
 # One job for each evaluation: a whole dense width sweep, after recalibration where the method needs it.
-from awnlib.studies.widths.stages import RecalibrateBN, SweepWidths
+# Residual errors beside them.
+from awnlib.studies.widths.stages import MeasureResiduals, RecalibrateBN, SweepWidths
 
 
 rule recalibrate_bn:
@@ -46,5 +47,30 @@ rule sweep_widths:
         code=declared(SweepWidths, "code"),
     message:
         doing(SweepWidths)
+    script:
+        "../scripts/run_job.py"
+
+
+# Only of runs that an exhibit asks it of.
+rule measure_residuals:
+    input:
+        unpack(inputs(MeasureResiduals)),
+    output:
+        record=record(MeasureResiduals),
+    log:
+        log_file(MeasureResiduals),
+    conda:
+        "../envs/awnlib.yaml"
+    threads: declared(MeasureResiduals, "threads")
+    resources:
+        mem_mb=declared(MeasureResiduals, "mem_mb"),
+        runtime=MeasureResiduals.minutes,
+        gpu=declared(MeasureResiduals, "gpus"),
+    params:
+        settings=declared(MeasureResiduals, "settings"),
+        images=contents(MeasureResiduals),
+        code=declared(MeasureResiduals, "code"),
+    message:
+        doing(MeasureResiduals)
     script:
         "../scripts/run_job.py"

@@ -58,6 +58,13 @@ def runs(study: StudyConfig) -> list[RunConfig]:
     return [run for cell in study.cells() for seed in study.seeds for run in _cell_runs(study, *cell, seed)]
 
 
+def runs_with_residuals(study: StudyConfig) -> list[RunConfig]:
+    """Return the runs of several widths whose residual errors some exhibit of a study shows."""
+    cells = study.cells(made_from="residuals")
+    of_cells = [run for cell in cells for seed in study.seeds for run in _cell_runs(study, *cell, seed)]
+    return [run for run in of_cells if run.individual_width is None]
+
+
 def evaluations(run_table: Iterable[RunConfig]) -> list[Evaluation]:
     """Return every dense sweep of the given runs."""
     return [Evaluation(run, variant) for run in run_table for variant in variants(run.method_settings)]

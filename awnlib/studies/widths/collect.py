@@ -16,9 +16,15 @@ from awnlib.jobs.provenance import merge_provenance
 from awnlib.jobs.records import Record, read_record, recorded_file
 from awnlib.results.columns import COLLECTED
 from awnlib.results.schemas import read_table, write_table
-from awnlib.studies.widths.cells import Evaluation, evaluations, runs, statistics_columns
+from awnlib.studies.widths.cells import (
+    Evaluation,
+    evaluations,
+    runs,
+    runs_with_residuals,
+    statistics_columns,
+)
 from awnlib.studies.widths.config import StudyConfig
-from awnlib.studies.widths.stages import SweepWidths, TrainModel
+from awnlib.studies.widths.stages import MeasureResiduals, SweepWidths, TrainModel
 from awnlib.tasks import task_metrics
 from awnlib.training.run import RunConfig
 
@@ -35,15 +41,22 @@ def sweep_record(results: Path, evaluation: Evaluation) -> Path:
     return results / SweepWidths.record_of(evaluation.name)
 
 
+def residuals_record(results: Path, run: RunConfig) -> Path:
+    """Return where the record of a run's residual errors is, below the results of its study."""
+    return results / MeasureResiduals.record_of(run.name)
+
+
 def collect(study: StudyConfig, results: Path, tables: Path) -> None:
     """Write the study-wide tables `runs`, `evaluations`, `sweep`, `history`, `bn_statistics` and `bn_drift`.
+
+    Besides them those of what is measured on demand (`StudyConfig.on_demand`).
 
     Parameters
     ----------
     study
         Says which records there must be.
     results
-        Folder with `runs/` and `sweeps/`.
+        Folder with `runs/`, `sweeps/` and the folders of other stages.
     tables
         Folder for `<table>.parquet`.
 
@@ -53,6 +66,19 @@ def collect(study: StudyConfig, results: Path, tables: Path) -> None:
         If a record, or a file that it names, is missing or damaged.
     """
     collect_runs(runs(study), results, tables, study=study.study)
+    for name in study.on_demand:
+        labels = _LABELS_BY_RECORD[name](study, results)
+        records = {path: read_record(path) for path in labels}
+        origin = merge_provenance([record.provenance for record in records.values()], study=study.study)
+        _write_joined(tables, name, labels, records, origin)
+
+
+def _of_residuals(study: StudyConfig, results: Path) -> dict[Path, str]:
+    return {residuals_record(results, run): run.method_settings.label for run in runs_with_residuals(study)}
+
+
+_LABELS_BY_RECORD = {"residuals": _of_residuals}
+"""For each table on demand: of a study's results, the records of the jobs that leave their part of it, with labels."""
 
 
 def collect_runs(run_table: Sequence[RunConfig], results: Path, tables: Path, *, study: str) -> None:
@@ -70,9 +96,17 @@ def collect_runs(run_table: Sequence[RunConfig], results: Path, tables: Path, *,
     for name in rows:
         write_table(tables / f"{name}.parquet", name, rows[name], origin)
     for name in COLLECTED[2:]:
-        paths = [path for _, path in (trained if name in _FROM_RUNS else swept) if records[path].state == "ok"]
-        frames = [read_table(recorded_file(path, f"{name}.parquet")).assign(label=labels[path]) for path in paths]
-        write_table(tables / f"{name}.parquet", name, _joined(frames), origin)
+        paths = [path for _, path in (trained if name in _FROM_RUNS else swept)]
+        _write_joined(tables, name, {path: labels[path] for path in paths}, records, origin)
+
+
+def _write_joined(
+    tables: Path, name: str, labels: Mapping[Path, str], records: Mapping[Path, Record], origin: Mapping[str, str]
+) -> None:
+    """Write a table of the rows that the jobs of these records left, under the labels of today; not of failed jobs."""
+    paths = [path for path in labels if records[path].state == "ok"]
+    frames = [read_table(recorded_file(path, f"{name}.parquet")).assign(label=labels[path]) for path in paths]
+    write_table(tables / f"{name}.parquet", name, _joined(frames), origin)
 
 
 def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame | list[Mapping[str, Any]]:

@@ -22,6 +22,7 @@ from awnlib.results.exhibits import (
     companion_of,
     exhibit_names,
     full_names,
+    needs_of,
     with_companions,
 )
 from awnlib.results.paper_values import paper_values
@@ -229,8 +230,13 @@ class StudyConfig(BaseStudy):
 
     @property
     def collected(self) -> list[str]:
-        """The tables of all runs and evaluations."""
-        return [f"{name}.parquet" for name in COLLECTED]
+        """The tables of all runs and evaluations, and those of what is measured on demand."""
+        return [f"{name}.parquet" for name in [*COLLECTED, *self.on_demand]]
+
+    @property
+    def on_demand(self) -> list[str]:
+        """The tables of what is measured only where an exhibit is made from it."""
+        return ["residuals"] if self.cells(made_from="residuals") else []
 
     def tabled(self) -> dict[str, Any]:
         """Return what the methods that are trained are called in tables and figures."""
@@ -344,15 +350,23 @@ class StudyConfig(BaseStudy):
         swept = self.sweep.widths_from(widths[-1]) or []
         return all(any(abs(width - one) <= ROUNDING for one in swept) for width in (widths[0], widths[-1]))
 
-    def cells(self) -> list[tuple[str, str, str]]:
-        """Return the (model, data set, method) triples that the tables and figures show, without repeats."""
+    def cells(self, *, made_from: str | None = None) -> list[tuple[str, str, str]]:
+        """Return the (model, data set, method) triples that the tables and figures show, without repeats.
+
+        With `made_from` only those of exhibits that are made from this table of the study.
+        """
         shown = [
             (panel.model, panel.dataset, method)
-            for exhibit in self.exhibits.values()
+            for name, exhibit in self.exhibits.items()
+            if made_from is None or made_from in self._needs(name)
             for panel in exhibit.panels
             for method in exhibit.methods
         ]
         return list(dict.fromkeys(shown))
+
+    def _needs(self, exhibit: str) -> set[str]:
+        """Return the tables of the study that an exhibit and those beside it are made from."""
+        return {table for name in with_companions([exhibit]) for table in needs_of(name)}
 
     @property
     def shown_datasets(self) -> list[str]:

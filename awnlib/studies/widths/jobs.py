@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from awnlib.channels import evenly_spaced
+from awnlib.channels import evenly_spaced, snap_width_mult
 from awnlib.data import load_dataset
 from awnlib.evaluation.auc import summarise
 from awnlib.evaluation.drift import bn_drift
 from awnlib.evaluation.recalibrate import recalibrate_bn
+from awnlib.evaluation.residual import residual_errors
 from awnlib.evaluation.sweep import sweep_widths
 from awnlib.jobs.records import read_record, recorded_file
 from awnlib.model_cost import plain_params, stored_params
@@ -22,7 +23,7 @@ from awnlib.results.schemas import write_table
 from awnlib.studies.base import HISTORY, MODEL
 from awnlib.studies.shell import Workplace
 from awnlib.studies.widths.cells import statistics_columns
-from awnlib.studies.widths.stages import RecalibrateBN, SweepWidths, TrainModel
+from awnlib.studies.widths.stages import MeasureResiduals, RecalibrateBN, SweepWidths, TrainModel
 from awnlib.tasks import Task, create_task, task_metrics
 from awnlib.training.base_counts import with_base_counts
 from awnlib.training.engine import train
@@ -30,7 +31,9 @@ from awnlib.training.objectives import fixed_widths
 from awnlib.training.run import RunConfig
 
 STATISTICS, DRIFT, SWEEP = "bn_statistics.parquet", "bn_drift.parquet", "sweep.parquet"
+RESIDUALS = "residuals.parquet"
 DRIFT_IMAGES = 512
+RESIDUAL_IMAGES, RESIDUAL_BATCH, RESIDUAL_WIDTHS = 512, 128, 16
 RECALIBRATION = ("recalibration_time_s", "averaging", "recalibration_images", "recalibrated_widths")
 """Measured, for the sweep to pass on."""
 
@@ -98,6 +101,19 @@ def sweep_model(job: SweepWidths, at: Workplace) -> Mapping[str, Any]:
     write_table(at.folder / SWEEP, "sweep", [{**row, **names} for row in _named(run, rows)], at.origin)
     summaries = _summaries(run.task, rows)
     return {"sweep_time_s": seconds, **recalibration, **_size(model, rows), "summaries": summaries}
+
+
+def measure_residuals(job: MeasureResiduals, at: Workplace) -> Mapping[str, Any]:
+    """Measure the residual errors of a trained run at evenly spaced widths and its own; leave the table `residuals`."""
+    run = job.cell
+    model = _load(at.needs["trained"], at.device)
+    inputs = run_task(run, at.data, at.device).training_inputs(RESIDUAL_IMAGES, RESIDUAL_BATCH, run.seed)
+    between = evenly_spaced(run.widths[-1], run.widths[0], RESIDUAL_WIDTHS)
+    widths = {*run.widths, *(snap_width_mult(width_mult, run.widths) for width_mult in between)}
+    started = time.monotonic()
+    rows = residual_errors(model, inputs, sorted(widths))
+    write_table(at.folder / RESIDUALS, "residuals", _named(run, rows), at.origin)
+    return {"measuring_time_s": time.monotonic() - started}
 
 
 def _trained_widths(run: RunConfig, model: SlimmableModel) -> list[float]:

@@ -1,4 +1,4 @@
-"""The jobs of a study of widths: train a run, recalibrate it, sweep its widths."""
+"""The jobs of a study of widths: train a run, recalibrate it, sweep its widths, measure what an exhibit asks for."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from typing import Any
 
 from awnlib.results.variants import AS_TRAINED
 from awnlib.studies.job import AnyJob, Job, JobTable, job_table
-from awnlib.studies.widths.cells import Evaluation, evaluations, runs
+from awnlib.studies.widths.cells import Evaluation, evaluations, runs, runs_with_residuals
 from awnlib.studies.widths.config import StudyConfig
 from awnlib.training.run import RunConfig
 
 
-class TrainModel(Job[StudyConfig, RunConfig]):
-    """Train one run."""
+class _OfRun(Job[StudyConfig, RunConfig]):
+    """What is done for a run as a whole, with its training images."""
 
-    stage, folder, doing = "train_model", "runs", "training"
-    function = "studies.widths.jobs.train_model"
     parts = ("training",)
-    minutes, memory = 720, 3000
 
     @property
     def images(self) -> str:
@@ -27,14 +24,27 @@ class TrainModel(Job[StudyConfig, RunConfig]):
         return self.cell.dataset if self.study.datasets else ""
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """What is trained."""
-        return self.cell.training_settings()
-
-    @property
     def about(self) -> dict[str, Any]:
         """The run."""
         return {"run": self.cell.model_dump()}
+
+    @property
+    def num_readers(self) -> int:
+        """As the run says."""
+        return self.cell.train.num_workers
+
+
+class TrainModel(_OfRun):
+    """Train one run."""
+
+    stage, folder, doing = "train_model", "runs", "training"
+    function = "studies.widths.jobs.train_model"
+    minutes, memory = 720, 3000
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is trained."""
+        return self.cell.training_settings()
 
     @property
     def extensions(self) -> tuple[str, ...]:
@@ -46,10 +56,28 @@ class TrainModel(Job[StudyConfig, RunConfig]):
         """Those that share each batch."""
         return self.cell.train.num_processes
 
+
+class MeasureResiduals(_OfRun):
+    """Measure the residual errors of a trained run's features."""
+
+    stage, folder, doing = "measure_residuals", "residuals", "measuring residual errors of"
+    function = "studies.widths.jobs.measure_residuals"
+    minutes, memory = 60, 3000
+
     @property
-    def num_readers(self) -> int:
-        """As the run says."""
-        return self.cell.train.num_workers
+    def settings(self) -> dict[str, Any]:
+        """There are none besides the run's."""
+        return {}
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The task."""
+        return (f"tasks.{self.cell.task}",)
+
+    @property
+    def needs(self) -> Mapping[str, AnyJob]:
+        """The training."""
+        return {"trained": TrainModel(self.study, self.cell)}
 
 
 class _Evaluate(Job[StudyConfig, Evaluation]):
@@ -131,4 +159,7 @@ def jobs(study: StudyConfig) -> JobTable:
     run_table = runs(study)
     sweeps = evaluations(run_table)
     recalibrated = [one for one in sweeps if one.variant != AS_TRAINED]
-    return job_table(study, {TrainModel: run_table, RecalibrateBN: recalibrated, SweepWidths: sweeps})
+    measured = runs_with_residuals(study)
+    return job_table(
+        study, {TrainModel: run_table, RecalibrateBN: recalibrated, SweepWidths: sweeps, MeasureResiduals: measured}
+    )
