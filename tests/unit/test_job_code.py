@@ -14,10 +14,10 @@ from awnlib.studies.kinds import KINDS, load_any_study, study_jobs
 from tests.conftest import REPOSITORY
 
 MODEL = {"train": "lenet_3c1l", "search": "resnet18"}
-OF_A_TASK = {"train", "train_model", "train_transferred", "recalibrate_bn", "sweep_widths"}
+OF_A_TASK = {"train", "train_model", "train_transferred", "recalibrate_bn", "sweep_widths", "measure_residuals"}
 DECLARED = [
     job
-    for name in ("ci.yaml", "width_transfer_ci.yaml")
+    for name in ("ci.yaml", "us_nets_ci.yaml", "width_transfer_ci.yaml")
     for there in study_jobs(load_any_study(REPOSITORY / "configs" / name)).values()
     for job in list(there.values())[:1]
 ]
@@ -75,6 +75,7 @@ TABLES = {"collect_widths", "collect_transfer", *MADE}
 FIGURES = {*NAMES} - MADE
 TRANSFERS = {"search_widths", "transfer_widths", "train_transferred"}
 SEARCHES = {"search", "search_widths"}
+RESIDUALS = {"measure_residuals"}
 TRAINING = {"train", "train_model", "train_transferred"}
 
 
@@ -82,6 +83,12 @@ TRAINING = {"train", "train_model", "train_transferred"}
     ("module", "old", "new", "stale"),
     [
         ("studies.widths.jobs", "DRIFT_IMAGES = 512", "DRIFT_IMAGES = 256", {"train_model"}),
+        (
+            "studies.widths.jobs",
+            "RESIDUAL_BATCH, RESIDUAL_WIDTHS = 512",
+            "RESIDUAL_BATCH, RESIDUAL_WIDTHS = 256",
+            RESIDUALS,
+        ),
         ("studies.widths.jobs", '"num_switches": len', '"num_switches": 1 + len', {"sweep_widths"}),
         (
             "studies.widths.jobs",

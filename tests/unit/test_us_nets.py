@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from awnlib.papers.us_nets import claims
+from awnlib.papers.us_nets import claims, inequality3
 from awnlib.results.columns import TABLES
 from awnlib.results.exhibits import PAPERS, Exhibit, PanelConfig, exhibit_names
 from awnlib.results.paper_values import paper_values
@@ -240,3 +240,31 @@ def test_the_setting_is_that_of_section_5_1():
     assert {methods[name].num_widths for name in RULES} == {3}
     assert not any(methods[name].distillation for name in RULES)
     assert [methods[name].widths for name in RULES] == ["random", "min_random", "max_random", "sandwich"]
+
+
+def residuals(method, layer, values, *, seed=0, counts=(2, 4, 4, 8)):
+    """Rows of "residuals" of a layer: residual over magnitude, and which share is bounded and shrinks."""
+    cell = {"dataset": "small", "model": "mobilenet_v1", "method": method, "label": method, "seed": seed}
+    return [
+        cell
+        | {"layer": layer, "width_mult": width, "num_inputs": count, "residual": relative, "relative": relative}
+        | {"bounded_pct": bounded, "shrinking_pct": shrinking}
+        for width, count, (relative, bounded, shrinking) in zip(WIDTHS[::-1], counts, values, strict=True)
+    ]
+
+
+def test_residual_errors_are_drawn_for_each_layer_and_method():
+    values = [(0.8, None, None), (0.4, 60, 70), (0.2, 60, 100), (0.0, 100, 100)]
+    rows = [row for layer in "cba" for row in residuals("us_net", layer, values)]
+    rows += residuals("us_net", "c", [(0.6, None, None), *values[1:]], seed=1)
+    methods = ["us_net", "awn_rs"]
+    exhibit = Exhibit("us_nets.inequality3", TOP1, [PanelConfig(**PANEL)], methods, load_methods())
+    figure = inequality3.draw(exhibit, {"residuals": pd.DataFrame(rows, columns=TABLES["residuals"].names)})
+    drawn, empty = figure.axes
+    lines = [line.get_ydata().tolist() for line in drawn.lines]
+    assert lines[0] == pytest.approx([70, 40, 20, 0])  # of layer c, the first one: mean over two seeds
+    assert lines[1] == lines[2] == pytest.approx([80, 40, 20, 0])
+    assert lines[3] == pytest.approx([230 / 3, 40, 20, 0])
+    assert drawn.lines[0].get_xdata().tolist() == WIDTHS[::-1]
+    assert [text.get_text() for text in empty.texts] == ["no results"]
+    assert "AWN+RS" in figure.get_supxlabel()
