@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from awnlib.papers.us_nets import claims, inequality3
+from awnlib.papers.us_nets import claims, inequality3, inequality3_table
 from awnlib.results.columns import TABLES
 from awnlib.results.exhibits import PAPERS, Exhibit, PanelConfig, exhibit_names
 from awnlib.results.paper_values import paper_values
@@ -251,6 +251,31 @@ def residuals(method, layer, values, *, seed=0, counts=(2, 4, 4, 8)):
         | {"bounded_pct": bounded, "shrinking_pct": shrinking}
         for width, count, (relative, bounded, shrinking) in zip(WIDTHS[::-1], counts, values, strict=True)
     ]
+
+
+def test_residual_errors_are_averaged_over_widths_at_which_inputs_come_and_are_missing():
+    first = residuals("us_net", "a", [(0.8, None, None), (0.4, 60, 70), (0.4, 60, 100), (0, 100, 100)])
+    last = residuals(
+        "us_net", "b", [(0.6, None, None), (0.5, 80, 90), (0.3, 90, 92), (0, 100, 100)], counts=(2, 4, 6, 8)
+    )
+    panel = [PanelConfig(**PANEL)]
+    exhibit = Exhibit("us_nets.inequality3_shares", TOP1, panel, ["us_net", "awn_rs"], load_methods())
+    cells = [{**PANEL, "method": method, "label": method, "seed": 0} for method in ("us_net", "awn_rs")]
+    tables = {
+        "residuals": pd.DataFrame([*first, *last], columns=TABLES["residuals"].names),
+        "runs": pd.DataFrame(cells, columns=TABLES["runs"].names),
+    }
+    table = inequality3_table.make(exhibit, tables)
+    found = table[table["method"] == "us_net"].set_index("metric")["score"].to_dict()
+    means = {"residual_at_smallest_pct": 70.0, "residual_pct": (60 + 140 / 3) / 2}
+    assert found == pytest.approx(means | {"bounded_pct": (60 + 85) / 2, "shrinking_pct": (70 + 91) / 2})
+    other = table[table["method"] == "awn_rs"]
+    assert other["score"].isna().all()
+    assert other["missing"].tolist() == [1] * 4
+    [block] = inequality3_table.layout(exhibit, table)
+    assert [name for name, _ in block.rows] == ["US-Net", "AWN+RS"]
+    assert block.rows[0][1][0].text == "70.00"
+    assert not any(cell.is_best for _, cells in block.rows for cell in cells)
 
 
 def test_residual_errors_are_drawn_for_each_layer_and_method():
