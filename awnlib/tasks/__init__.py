@@ -25,6 +25,7 @@ from awnlib.tasks._metric import Metric as Metric
 if TYPE_CHECKING:
     from awnlib.tasks._supervised import Supervised as Supervised
     from awnlib.tasks._task import Draw as Draw
+    from awnlib.tasks._task import LossOfWidth as LossOfWidth
     from awnlib.tasks._task import StepResult as StepResult
     from awnlib.tasks._task import Task as Task
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, int, int]
 """Channels, height and width."""
+LossOfWidth = Callable[[Tensor, Tensor | None], Tensor]
+"""The loss of one width, a scalar, from its outputs and those of the first one, None for itself."""
 
 
 def _as_it_is(forward: Any, *, fullgraph: bool = False) -> Any:
