@@ -132,7 +132,7 @@ class Supervised(Task):
     def step(self, model: SlimmableNetwork, draw: Draw) -> StepResult:
         """Take the step's batch, and add its gradients: in one pass for all widths where that is exact."""
         inputs, targets = self._next_batch(draw.step)
-        draw.observe(inputs)
+        draw.observe(inputs, lambda outputs, teacher: self.loss_of_width(outputs, targets, teacher, draw.distillation))
         backward = self._backward_one_pass if self._one_pass else self._backward_each_width
         losses, sums = backward(model, inputs, targets, draw)
         return StepResult(losses, sums, len(targets))

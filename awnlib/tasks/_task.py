@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -31,8 +31,15 @@ def _as_it_is(forward: Any, *, fullgraph: bool = False) -> Any:
     return forward
 
 
-def _ignored(inputs: Tensor) -> None:
+def _ignored(inputs: Tensor, loss: LossOfWidth | None = None) -> None:
     pass
+
+
+class Observe(Protocol):
+    """What records a step."""
+
+    def __call__(self, inputs: Tensor, loss: LossOfWidth | None = None) -> None:
+        """Record what the network does with the inputs of a step, and with a loss what the widths learn from it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,8 @@ class Draw:
     updates
         How often BN statistics are updated in a pass for all widths (`awnlib.tasks.classification.backward_one_pass`).
     observe
-        To be called with the step's inputs, before its first pass: it records BN statistics.
+        To be called with the step's inputs, before its first pass: it records BN statistics. With the loss that each
+        width learns from on these inputs, without its weight, it can compare the widths' gradients too.
     """
 
     step: int
@@ -63,7 +71,7 @@ class Draw:
     weights: Tensor | None = None
     counts: Tensor | None = None
     updates: Updates = "each"
-    observe: Callable[[Tensor], None] = _ignored
+    observe: Observe = _ignored
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ from awnlib.layers.batchnorm import batchnorm_statistics
 from awnlib.models import ModelSpec, SlimmableModel, create_model
 from awnlib.one_pass import channel_counts, is_any_width
 from awnlib.seeding import rng, seeded
-from awnlib.tasks import Distillation, Draw, create_task
+from awnlib.tasks import Distillation, Draw, LossOfWidth, create_task
+from awnlib.training.gradients import GradientTracker
 from awnlib.training.methods import Method
 from awnlib.training.objectives import fixed_widths, label_share, loss_weights, sample_widths
 from awnlib.training.run import RunConfig, SGDConfig, TrainConfig, WeightDecayOn
@@ -46,7 +47,7 @@ class TrainResult:
     ----------
     model
         The network after the last step.
-    history, bn_statistics
+    history, bn_statistics, gradients
         Rows of the tables of these names, without the columns that name the cell.
     num_steps, num_widths, train_time_s, resumed
         Optimiser steps, widths in each of them, seconds in all (earlier parts of a resumed run included), and how
@@ -56,6 +57,7 @@ class TrainResult:
     model: SlimmableModel
     history: list[dict[str, Any]]
     bn_statistics: list[dict[str, Any]]
+    gradients: list[dict[str, Any]]
     num_steps: int
     num_widths: int
     train_time_s: float
@@ -212,9 +214,10 @@ class _Training:
         self.task.begin(run, self.model, share=own, compiled=self._compiled)
         self.epoch_steps = self.task.epoch_steps
         self.total_steps = self.epoch_steps * self.settings.num_epochs
-        every = max(self.total_steps // run.track.num_points, 1)
-        recorded = range(0, self.total_steps, every)
+        recorded = self._about(run.track.num_points)
         self.tracker = StatisticsTracker(self.model, run.track.layer, recorded, self.widths)
+        compared = self._about(run.track.gradients if len(self.widths) > 1 else 0)
+        self.gradients = GradientTracker(self.model, compared, self.widths)
         settings = json.dumps(run.training_settings(), sort_keys=True)
         self.identity = run_identity(self.task.training_digest(), "train", run.model, settings, task=run.task)
         self.step = 0
@@ -226,6 +229,10 @@ class _Training:
         self.seconds_before, self.started = 0.0, time.monotonic()
         self.history: list[dict[str, Any]] = []
         self._reset_meters()
+
+    def _about(self, count: int) -> range:
+        """Return about so many evenly spaced steps, the first one among them; none of zero."""
+        return range(0, self.total_steps, max(self.total_steps // count, 1)) if count else range(0)
 
     def steps(self, progress: Progress) -> Parts:
         """Take all remaining steps, as parts of `run_resumable`."""
@@ -271,9 +278,10 @@ class _Training:
         share = self.label_share if method.label_share > 0 else None
         return Distillation(method.distance, share) if method.distillation else None
 
-    def _observe(self, inputs: Tensor) -> None:
+    def _observe(self, inputs: Tensor, loss: LossOfWidth | None = None) -> None:
         with self._autocast(False):
             self.tracker.observe(self.step, inputs)
+            self.gradients.observe(self.step, inputs, loss)
 
     def _autocast(self, enabled: bool) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
@@ -352,9 +360,9 @@ class _Training:
             self.num_examples, self.history = metadata["num_examples"], metadata["history"]
 
     def _own_tensors(self) -> dict[str, Tensor]:
-        """Return the meters and the tracked statistics, which a checkpoint restores in place."""
+        """Return the meters and what was tracked, which a checkpoint restores in place."""
         meters = {f"meter.{name}": meter for name, meter in self.meters.items()}
-        return {**meters, "bn_statistics": self.tracker.values}
+        return {**meters, "bn_statistics": self.tracker.values, "gradients": self.gradients.values}
 
     def result(self) -> TrainResult:
         """Return what the finished run leaves."""
@@ -362,6 +370,7 @@ class _Training:
             model=self.model.eval(),
             history=self.history,
             bn_statistics=self.tracker.rows(),
+            gradients=self.gradients.rows(),
             num_steps=self.step,
             num_widths=len(self.meters[self.task.loss_metric]),
             train_time_s=self._seconds(),

@@ -130,10 +130,16 @@ class ModelConfig(Settings):
 
 
 class TrackConfig(Settings):
-    """What figure 2 needs: BN statistics of one layer during training."""
+    """What is measured during training: BN statistics of one layer (figure 2), and gradients."""
 
     layer: str | None = Field(default=None, description="name of the norm layer; null: the model's last one")
     num_points: int = Field(default=100, ge=1, description="about how many iterations to record in a run")
+    gradients: int = Field(
+        default=0,
+        ge=0,
+        description="about in how many iterations to compare the gradients of the fixed widths, of which each takes a "
+        "pass of its own; 0: in none",
+    )
 
 
 class RunConfig(Settings):

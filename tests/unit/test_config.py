@@ -8,7 +8,7 @@ import pytest
 from awnlib.settings import ConfigError, parse
 from awnlib.studies.kinds import load_any_study
 from awnlib.studies.widths.config import load_study, parse_study
-from awnlib.training.run import RunConfig, TrainConfig
+from awnlib.training.run import RunConfig, TrackConfig, TrainConfig
 
 PANEL = {"model": "lenet_3c1l", "dataset": "shapes"}
 
@@ -407,6 +407,23 @@ def test_a_batch_may_be_the_whole_training_set(study_data):
 def test_which_studies_must_be_compared_with_their_networks(study_data, path, value, asks):
     put(study_data, path, value)
     assert parse_study(study_data).asks_of_networks is asks
+
+
+def test_what_is_tracked_may_be_overridden(study_data):
+    study_data["track"] = {"num_points": 5}
+    study_data["overrides"] = [{"method": "awn", "track": {"gradients": 3}}, {"track": {"layer": "norm1"}}]
+    study = parse_study(study_data)
+    cell = {"model": "lenet_3c1l", "dataset": "shapes"}
+    assert study.track_settings(**cell, method="awn") == TrackConfig(num_points=5, gradients=3, layer="norm1")
+    assert study.track_settings(**cell, method="s_net") == TrackConfig(num_points=5, layer="norm1")
+    assert study.asks_of_networks
+
+
+@pytest.mark.parametrize(("key", "value"), [("num_points", 0), ("gradients", -1), ("layers", "norm1")])
+def test_an_override_of_what_is_tracked_is_checked(study_data, key, value):
+    study_data["overrides"] = [{"method": "s_net", "track": {key: value}}]
+    (problem,) = problems(study_data)
+    assert problem.startswith(f"overrides.0.track.{key}: ")
 
 
 def test_later_overrides_win_and_only_where_they_match(study_data):

@@ -379,6 +379,17 @@ def test_tracked_statistics_survive_interruptions(make_run, study_data, shapes, 
     assert continued.bn_statistics == train(run, shapes).bn_statistics
 
 
+@pytest.mark.parametrize("method", ["us_net", "awn_rs"])
+def test_compared_gradients_survive_interruptions(make_run, study_data, shapes, tmp_path, stop_at, method):
+    study_data["track"] = {"num_points": 1, "gradients": 5}
+    run = make_run(method)
+    continued = interrupted(stop_at, run, shapes, tmp_path / "c", 3, 8)
+    assert continued.resumed == 2
+    found, expected = ([*map(str, result.gradients)] for result in (continued, train(run, shapes)))  # nan is not nan
+    assert found == expected
+    assert len(found) == 5 * (4 + 6)  # steps, widths and pairs
+
+
 @pytest.mark.parametrize(("every_s", "steps"), [(3600, [10]), (0, list(range(1, 11)))])
 def test_checkpoints_keep_the_time_between_them_but_for_the_last(
     make_run, shapes, tmp_path, stop_at, monkeypatch, every_s, steps
@@ -791,6 +802,18 @@ def test_recording_more_changes_no_more_than_rounding(make_run, study_data, shap
     assert len(always.bn_statistics) == 5 * len(rarely.bn_statistics)
     for name, value in always.model.state_dict().items():
         torch.testing.assert_close(value, rarely.model.state_dict()[name], rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize(("method", "individual", "rows"), [("us_net", 0, 20), ("awn_all", 0, 20), ("i_net", 1, 0)])
+def test_gradients_are_compared_where_asked_and_change_no_more_than_rounding(
+    make_run, study_data, shapes, method, individual, rows
+):
+    plain = train(make_run(method, num_epochs=1, individual=individual), shapes)
+    study_data["track"] = {"num_points": 2, "gradients": 2}
+    compared = train(make_run(method, num_epochs=1, individual=individual), shapes)
+    assert (len(plain.gradients), len(compared.gradients)) == (0, rows + rows // 2)  # of 5 steps the 1st, 3rd and 5th
+    for name, value in compared.model.state_dict().items():
+        torch.testing.assert_close(value, plain.model.state_dict()[name], rtol=2e-3, atol=2e-4)
 
 
 def test_log_says_how_far_it_is(make_run, shapes, capsys):

@@ -86,7 +86,7 @@ def _cell_runs(study: StudyConfig, model: str, dataset: str, method: str, seed: 
             individual_width=individual_width,
             seed=seed,
             train=study.train_settings(**cell),
-            track=study.track,
+            track=study.track_settings(**cell),
             task=study.task,
             task_settings=study.task_settings,
         )

@@ -63,6 +63,6 @@ def _run_problems(study: StudyConfig, run: RunConfig) -> Iterator[str]:
     except ValueError as error:
         yield f"methods.{run.method}: {error}"
     try:
-        StatisticsTracker(model, study.track.layer, steps=range(1), width_mults=run.widths)
+        StatisticsTracker(model, run.track.layer, steps=range(1), width_mults=run.widths)
     except ValueError as error:
         yield str(error)

@@ -142,6 +142,7 @@ class OverrideConfig(Settings):
     method: str | None = Field(default=None, description="only cells of this method; null: any")
     widths: list[float] | None = Field(default=None, description="fixed widths of these cells")
     train: dict[str, Any] = Field(default_factory=dict, description="keys of `train` with their values here")
+    track: dict[str, Any] = Field(default_factory=dict, description="keys of `track` with their values here")
 
     @field_validator("widths")
     @classmethod
@@ -175,7 +176,7 @@ class StudyConfig(BaseStudy):
         default_factory=RecalibrationConfig, description="BN statistics after training"
     )
     sweep: SweepConfig = Field(default_factory=SweepConfig, description="dense width sweeps")
-    track: TrackConfig = Field(default_factory=TrackConfig, description="BN statistics during training")
+    track: TrackConfig = Field(default_factory=TrackConfig, description="what is measured during training")
     exhibits: dict[str, ExhibitConfig] = Field(
         min_length=1, description="tables and figures of papers, such as any_width_networks.table2"
     )
@@ -259,9 +260,11 @@ class StudyConfig(BaseStudy):
     def asks_of_networks(self) -> bool:
         """Whether only a network can tell if it fits: names of its dimensions or layers, the size of its images."""
         methods = self.resolved_methods()
-        return self.track.layer is not None or any(
-            methods[method].width_vector or (dataset in self.datasets and self.datasets[dataset].image_size)
-            for _, dataset, method in self.cells()
+        return any(
+            methods[method].width_vector
+            or (dataset in self.datasets and self.datasets[dataset].image_size)
+            or self.track_settings(model=model, dataset=dataset, method=method).layer is not None
+            for model, dataset, method in self.cells()
         )
 
     @model_validator(mode="after")
@@ -299,13 +302,14 @@ class StudyConfig(BaseStudy):
         return [problem for where, names, known in named for problem in unknown_names(where, names, sorted(known))]
 
     def _override_problems(self, index: int) -> list[str]:
-        """Return what is wrong with the hyper-parameters of one override on its own."""
-        train = {**self.train.model_dump(), **self.overrides[index].train}
-        try:
-            parse(TrainConfig, train, prefix=f"overrides.{index}.train")
-        except ConfigError as error:
-            return error.problems
-        return []
+        """Return what is wrong with the settings of one override on its own."""
+        override, problems = self.overrides[index], []
+        for key, base, changes in (("train", self.train, override.train), ("track", self.track, override.track)):
+            try:
+                parse(type(base), {**base.model_dump(), **changes}, prefix=f"overrides.{index}.{key}")
+            except ConfigError as error:
+                problems += error.problems
+        return problems
 
     def _cell_problems(self, methods: Mapping[str, Method], model: str, dataset: str, name: str) -> list[str]:
         """Return what is wrong with one cell once its overrides are applied."""
@@ -384,6 +388,13 @@ class StudyConfig(BaseStudy):
         for override in self._matching(model=model, dataset=dataset, method=method):
             settings.update(override.train)
         return parse(TrainConfig, settings, prefix=f"train, with overrides for {model}/{dataset}/{method},")
+
+    def track_settings(self, *, model: str, dataset: str, method: str) -> TrackConfig:
+        """Return what is measured during the trainings of one cell, overrides applied in order."""
+        settings = self.track.model_dump()
+        for override in self._matching(model=model, dataset=dataset, method=method):
+            settings.update(override.track)
+        return parse(TrackConfig, settings)
 
     def width_settings(self, *, model: str, dataset: str, method: str) -> list[float]:
         """Return the fixed widths of one cell, largest first; the last one is the smallest width allowed."""
