@@ -159,6 +159,27 @@ _BN_DRIFT = Table(
         ),
     ),
 )
+_GRADIENTS = Table(
+    "gradients",
+    "One row per run, chosen step and width, and one per pair of widths: the gradients of the widths' losses on the "
+    "batch of that step. Only of runs that compare them (`track.gradients`).",
+    (
+        *CELL,
+        SEED,
+        _int("step", "optimisation steps done", unit="steps"),
+        _float("width_mult", "width, of a pair the larger one", unit="fraction of full width"),
+        _float(
+            "other_width_mult",
+            "the smaller one of a pair, whose gradients are compared over the parameters that both use; null: the "
+            "width alone, over all that it uses",
+            unit="fraction of full width",
+            nullable=True,
+        ),
+        _float("norm", "norm of the gradient of the width's loss, without the weight that a method may give the loss"),
+        _float("other_norm", "norm of that of the other width's; null: no pair", nullable=True),
+        _float("cosine", "cosine of the angle between the two; null: no pair, or a norm is zero", nullable=True),
+    ),
+)
 _RESIDUALS = Table(
     "residuals",
     "One row per run, layer and width: how far features that sum up a width's inputs are from those that sum up all "
@@ -388,7 +409,7 @@ _DATASETS = Table(
 TABLES = {
     table.name: table
     for table in (
-        *(_SWEEP, _HISTORY, _BN_STATISTICS, _BN_DRIFT, _RESIDUALS, _RUNS, _EVALUATIONS, _EXHIBIT),
+        *(_SWEEP, _HISTORY, _BN_STATISTICS, _BN_DRIFT, _GRADIENTS, _RESIDUALS, _RUNS, _EVALUATIONS, _EXHIBIT),
         *(_WIDTH_SEARCH, _TRANSFER, _WIDTHS, _SIMILARITY, _DATASETS),
     )
 }

@@ -416,6 +416,7 @@ def test_what_is_tracked_may_be_overridden(study_data):
     cell = {"model": "lenet_3c1l", "dataset": "shapes"}
     assert study.track_settings(**cell, method="awn") == TrackConfig(num_points=5, gradients=3, layer="norm1")
     assert study.track_settings(**cell, method="s_net") == TrackConfig(num_points=5, layer="norm1")
+    assert study.on_demand == ["gradients"]
     assert study.asks_of_networks
 
 

@@ -1,4 +1,4 @@
-"""Tables of what is measured only where an exhibit is made from it."""
+"""Tables of what is measured only where an exhibit is made from it, or the settings ask for it."""
 
 import dataclasses
 
@@ -16,9 +16,10 @@ from awnlib.studies.widths.collect import collect, residuals_record, run_record
 from awnlib.studies.widths.config import parse_study
 from awnlib.studies.widths.stages import jobs
 from awnlib.tasks import create_task
+from awnlib.training.engine import train
 from tests.conftest import STUDY, finish
 
-RUN = "shapes/lenet_3c1l/us_net/seed0"
+RUN, AWN = (f"shapes/lenet_3c1l/{method}/seed0" for method in ("us_net", "awn"))
 PANELS = [{"model": "lenet_3c1l", "dataset": "shapes"}]
 DATA = {
     **STUDY,
@@ -26,7 +27,7 @@ DATA = {
     "train": {"num_epochs": 1, "batch_size": 20, "lr": 0.05},
     "methods": {"us_net": {"recalibration": [2]}},
     "recalibration": {"num_images": 40},
-    "overrides": [{"method": "i_net", "widths": [1.0, 0.5]}],
+    "overrides": [{"method": "i_net", "widths": [1.0, 0.5]}, {"method": "awn", "track": {"gradients": 2}}],
     "exhibits": {
         "us_nets.inequality3": {"panels": PANELS, "methods": ["us_net", "i_net"]},
         "any_width_networks.table2": {"panels": PANELS, "methods": ["awn"]},
@@ -73,10 +74,23 @@ def test_residuals_are_those_of_the_trained_model(done, shapes):
     assert {0.25, 0.5, 0.75, 1.0} <= set(table["width_mult"])
 
 
+def test_gradients_are_those_of_the_runs_that_compare_them(done, shapes):
+    study, results = done
+    assert study.on_demand == ["gradients", "residuals"]
+    table = read_table(results / "tables/gradients.parquet")
+    assert read_provenance(results / "tables/gradients.parquet")["study"] == "tiny"
+    assert set(table["label"]) == {"AWN"}
+    expected = train(find_run(study, AWN), shapes).gradients
+    assert table["step"].tolist() == [row["step"] for row in expected]
+    assert table["norm"].tolist() == pytest.approx([row["norm"] for row in expected], rel=1e-3)
+    assert table["cosine"].isna().tolist() == [row["other_width_mult"] is None for row in expected]
+    assert "gradients.parquet" not in read_record(run_record(results, find_run(study, RUN))).files
+
+
 def test_what_is_published_has_them_and_their_records(done):
     study, results = done
     found = contents(study, results)
-    assert "residuals" in found.tables
+    assert {"gradients", "residuals"} <= set(found.tables)
     assert residuals_record(results, find_run(study, RUN)) in found.records
     assert all(path.is_file() for path in found.records)
 

@@ -65,6 +65,11 @@ def runs_with_residuals(study: StudyConfig) -> list[RunConfig]:
     return [run for run in of_cells if run.individual_width is None]
 
 
+def runs_with_gradients(study: StudyConfig) -> list[RunConfig]:
+    """Return the runs of a study that compare the gradients of their widths."""
+    return [run for run in runs(study) if run.track.gradients]
+
+
 def evaluations(run_table: Iterable[RunConfig]) -> list[Evaluation]:
     """Return every dense sweep of the given runs."""
     return [Evaluation(run, variant) for run in run_table for variant in variants(run.method_settings)]

@@ -20,6 +20,7 @@ from awnlib.studies.widths.cells import (
     Evaluation,
     evaluations,
     runs,
+    runs_with_gradients,
     runs_with_residuals,
     statistics_columns,
 )
@@ -73,11 +74,15 @@ def collect(study: StudyConfig, results: Path, tables: Path) -> None:
         _write_joined(tables, name, labels, records, origin)
 
 
+def _of_gradients(study: StudyConfig, results: Path) -> dict[Path, str]:
+    return {run_record(results, run): run.method_settings.label for run in runs_with_gradients(study)}
+
+
 def _of_residuals(study: StudyConfig, results: Path) -> dict[Path, str]:
     return {residuals_record(results, run): run.method_settings.label for run in runs_with_residuals(study)}
 
 
-_LABELS_BY_RECORD = {"residuals": _of_residuals}
+_LABELS_BY_RECORD = {"gradients": _of_gradients, "residuals": _of_residuals}
 """For each table on demand: of a study's results, the records of the jobs that leave their part of it, with labels."""
 
 

@@ -236,8 +236,13 @@ class StudyConfig(BaseStudy):
 
     @property
     def on_demand(self) -> list[str]:
-        """The tables of what is measured only where an exhibit is made from it."""
-        return ["residuals"] if self.cells(made_from="residuals") else []
+        """The tables of what is measured only where an exhibit is made from it, or the settings ask for it."""
+        cells = [{"model": model, "dataset": dataset, "method": method} for model, dataset, method in self.cells()]
+        asked = {
+            "gradients": any(self.track_settings(**cell).gradients for cell in cells),
+            "residuals": bool(self.cells(made_from="residuals")),
+        }
+        return [name for name, is_asked in asked.items() if is_asked]
 
     def tabled(self) -> dict[str, Any]:
         """Return what the methods that are trained are called in tables and figures."""
@@ -278,6 +283,7 @@ class StudyConfig(BaseStudy):
         problems += [problem for index in range(len(self.overrides)) for problem in self._override_problems(index)]
         if not problems:
             problems = [problem for cell in self.cells() for problem in self._cell_problems(methods, *cell)]
+            problems += self._tracking_problems()
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
         return self
@@ -353,6 +359,14 @@ class StudyConfig(BaseStudy):
         """Whether the sweep names its widths, and among them the smallest and the largest of a network."""
         swept = self.sweep.widths_from(widths[-1]) or []
         return all(any(abs(width - one) <= ROUNDING for one in swept) for width in (widths[0], widths[-1]))
+
+    def _tracking_problems(self) -> list[str]:
+        """Return a line for each cell of an exhibit that nothing would be measured for."""
+        return [
+            f"track.gradients, with overrides: must be above 0 for {method}, {model} on {dataset}: an exhibit shows it"
+            for model, dataset, method in self.cells(made_from="gradients")
+            if not self.track_settings(model=model, dataset=dataset, method=method).gradients
+        ]
 
     def cells(self, *, made_from: str | None = None) -> list[tuple[str, str, str]]:
         """Return the (model, data set, method) triples that the tables and figures show, without repeats.

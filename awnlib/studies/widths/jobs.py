@@ -31,7 +31,7 @@ from awnlib.training.objectives import fixed_widths
 from awnlib.training.run import RunConfig
 
 STATISTICS, DRIFT, SWEEP = "bn_statistics.parquet", "bn_drift.parquet", "sweep.parquet"
-RESIDUALS = "residuals.parquet"
+GRADIENTS, RESIDUALS = "gradients.parquet", "residuals.parquet"
 DRIFT_IMAGES = 512
 RESIDUAL_IMAGES, RESIDUAL_BATCH, RESIDUAL_WIDTHS = 512, 128, 16
 RECALIBRATION = ("recalibration_time_s", "averaging", "recalibration_images", "recalibrated_widths")
@@ -39,7 +39,7 @@ RECALIBRATION = ("recalibration_time_s", "averaging", "recalibration_images", "r
 
 
 def train_model(job: TrainModel, at: Workplace) -> Mapping[str, Any]:
-    """Train one run; leave its model, training history, tracked BN statistics and BN drift."""
+    """Train one run; leave its model, training history, tracked BN statistics and BN drift, gradients if compared."""
     run, origin = job.cell, at.origin
     task = run_task(run, at.data, at.device)
     final = with_base_counts(run, *task.network_shape())
@@ -47,6 +47,8 @@ def train_model(job: TrainModel, at: Workplace) -> Mapping[str, Any]:
     save_model(at.folder / MODEL, result.model, run=final.model_dump())
     write_table(at.folder / HISTORY, "history", _named(run, result.history), origin)
     write_table(at.folder / STATISTICS, "bn_statistics", _named(run, result.bn_statistics), origin)
+    if run.track.gradients:
+        write_table(at.folder / GRADIENTS, "gradients", _named(run, result.gradients), origin)
     drift = [] if run.individual_width is not None else _drift(result.model, run, task)
     write_table(at.folder / DRIFT, "bn_drift", _named(run, drift), origin)
     return {
