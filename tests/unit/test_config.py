@@ -427,6 +427,17 @@ def test_an_override_of_what_is_tracked_is_checked(study_data, key, value):
     assert problem.startswith(f"overrides.0.track.{key}: ")
 
 
+def test_gradients_that_are_shown_must_be_compared(study_data):
+    panels = [{"model": "lenet_3c1l", "dataset": "shapes"}]
+    study_data["exhibits"] = {"us_nets.gradients": {"panels": panels, "methods": ["awn", "us_net"]}}
+    study_data["overrides"] = [{"method": "awn", "track": {"gradients": 3}}]
+    assert problems(study_data) == [
+        "track.gradients, with overrides: must be above 0 for us_net, lenet_3c1l on shapes: an exhibit shows it"
+    ]
+    study_data["track"] = {"gradients": 1}
+    assert parse_study(study_data).on_demand == ["gradients"]
+
+
 def test_later_overrides_win_and_only_where_they_match(study_data):
     study_data["datasets"]["other"] = {"source": "mnist5k"}
     study_data["train"] = {"lr": 0.1, "num_epochs": 3}

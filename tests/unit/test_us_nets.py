@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from awnlib.papers.us_nets import claims, inequality3, inequality3_table
+from awnlib.papers.us_nets import claims, gradient_curves, inequality3, inequality3_table
 from awnlib.results.columns import TABLES
 from awnlib.results.exhibits import PAPERS, Exhibit, PanelConfig, exhibit_names
 from awnlib.results.paper_values import paper_values
@@ -292,4 +292,26 @@ def test_residual_errors_are_drawn_for_each_layer_and_method():
     assert lines[3] == pytest.approx([230 / 3, 40, 20, 0])
     assert drawn.lines[0].get_xdata().tolist() == WIDTHS[::-1]
     assert [text.get_text() for text in empty.texts] == ["no results"]
+    assert "AWN+RS" in figure.get_supxlabel()
+
+
+def compared(method, step, norms, cosine, *, seed=0):
+    """Rows of "gradients" of the widths 1 and .5 in one step."""
+    cell = {"dataset": "small", "model": "mobilenet_v1", "method": method, "label": method, "seed": seed, "step": step}
+    nothing = {"other_width_mult": None, "other_norm": None, "cosine": None}
+    alone = [cell | {"width_mult": w, "norm": norm} | nothing for w, norm in zip([1.0, 0.5], norms, strict=True)]
+    return [*alone, {**alone[0], "other_width_mult": 0.5, "norm": 9.0, "other_norm": 9.0, "cosine": cosine}]
+
+
+def test_norms_and_cosines_are_drawn_over_the_training():
+    rows = [*compared("us_net", 0, [4.0, 2.0], 0.5), *compared("us_net", 8, [1.0, 2.0], -0.5)]
+    rows += compared("us_net", 8, [3.0, 2.0], 0.1, seed=1)
+    exhibit = Exhibit("us_nets.gradients", TOP1, [PanelConfig(**PANEL)], ["us_net", "awn_rs"], load_methods())
+    figure = gradient_curves.draw(exhibit, {"gradients": pd.DataFrame(rows, columns=TABLES["gradients"].names)})
+    norms, empty, cosines, below = figure.axes
+    drawn = [[*zip(line.get_xdata(), line.get_ydata(), strict=True)] for line in (*norms.lines[:2], cosines.lines[0])]
+    assert drawn == [[(0, 4), (8, 2)], [(0, 2), (8, 2)], [(0, 0.5), (8, pytest.approx(-0.2))]]
+    shown = [[text.get_text() for text in axes.get_legend().texts] for axes in (empty, below)]
+    assert shown == [["width 1", "width 0.5"], ["1 and 0.5"]]
+    assert [text.get_text() for axes in (empty, below) for text in axes.texts] == ["no results"] * 2
     assert "AWN+RS" in figure.get_supxlabel()
