@@ -104,7 +104,7 @@ def test_a_study_of_the_task_names_it_and_is_checked(name):
 def test_a_step_adds_gradients_and_reports_each_width(name, method):
     task, model = begun(name, method)
     observed = []
-    found = task.step(model, Draw(0, WIDTHS, observe=observed.append))
+    found = task.step(model, Draw(0, WIDTHS, observe=lambda inputs, _=None: observed.append(inputs)))
     assert found.losses.shape == (2,)
     assert found.losses.isfinite().all()
     assert found.sums.keys() == set(task.monitored)
@@ -114,6 +114,26 @@ def test_a_step_adds_gradients_and_reports_each_width(name, method):
     assert any(parameter.grad.any() for parameter in model.parameters())
     assert len(observed) == 1
     assert task.epoch_steps >= 1
+
+
+@pytest.mark.parametrize(("name", "method"), EVERY_METHOD)
+@pytest.mark.parametrize("distillation", [None, Distillation()], ids=["labels", "distilled"])
+def test_the_loss_that_observers_are_given_is_that_of_the_step(name, method, distillation):
+    """Of tasks that give one: of each width's outputs, and of the first one's if it is to learn from them."""
+    task, model = begun(name, method)
+    losses = []
+
+    def observe(inputs, loss=None):
+        network, teacher = model.view(), None
+        for width in WIDTHS if loss is not None else []:
+            network.set_width_mult(width)
+            outputs = network(inputs)
+            losses.append(loss(outputs, teacher).detach())
+            teacher = outputs.detach() if teacher is None else teacher
+
+    found = task.step(model, Draw(0, WIDTHS, distillation, observe=observe))
+    if losses:
+        torch.testing.assert_close(torch.stack(losses), found.losses, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "method"), EVERY_METHOD)
