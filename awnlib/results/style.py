@@ -98,6 +98,14 @@ def canvas(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, 
     return figure, [list(row) for row in axes]
 
 
+def same_scale(row: Sequence[Axes]) -> None:
+    """Give axes side by side one vertical scale, where there is something to compare."""
+    drawn = [axes for axes in row if axes.lines]
+    limits = [axes.get_ylim() for axes in drawn]
+    for axes in drawn:
+        axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+
+
 def say_empty(axes: Axes) -> None:
     """Say in the middle of empty axes that there is nothing to draw."""
     axes.text(0.5, 0.5, "no results", transform=axes.transAxes, ha="center", va="center", color=GREY)

@@ -315,3 +315,14 @@ def test_norms_and_cosines_are_drawn_over_the_training():
     assert shown == [["width 1", "width 0.5"], ["1 and 0.5"]]
     assert [text.get_text() for axes in (empty, below) for text in axes.texts] == ["no results"] * 2
     assert "AWN+RS" in figure.get_supxlabel()
+
+
+def test_subplots_side_by_side_have_one_scale():
+    rows = [*compared("us_net", 0, [4.0, 2.0], 0.5), *compared("awn_rs", 0, [9.0, 8.0], 0.9)]
+    exhibit = Exhibit("us_nets.gradients", TOP1, [PanelConfig(**PANEL)], ["us_net", "awn_rs"], load_methods())
+    figure = gradient_curves.draw(exhibit, {"gradients": pd.DataFrame(rows, columns=TABLES["gradients"].names)})
+    norms, others, cosines, below = (axes.get_ylim() for axes in figure.axes)
+    assert norms == others
+    assert cosines == below
+    assert norms[0] <= 2
+    assert norms[1] >= 9

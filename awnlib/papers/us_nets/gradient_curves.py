@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from awnlib.results.exhibits import Exhibit, PanelConfig
-from awnlib.results.style import canvas, note_missing, say_empty, theme
+from awnlib.results.style import canvas, note_missing, same_scale, say_empty, theme
 from awnlib.results.titles import panel_title
 from awnlib.settings import Settings
 
@@ -48,7 +48,9 @@ def draw(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> Figure:
             where = f"{panel_title(panel.model, panel.dataset)}\n" if len(exhibit.panels) > 1 else ""
             upper[0].set_ylabel(f"{where}norm of the gradient")
             lower[0].set_ylabel(f"{where}cosine of two gradients")
-        for row in (grid[0], grid[1]):
+        for row in grid:
+            same_scale(row)
+        for row in grid[:2]:
             _add_legend(row)
         note_missing(figure, exhibit.settings, missing)
     return figure
@@ -62,10 +64,8 @@ def _draw_column(top: Axes, bottom: Axes, rows: pd.DataFrame) -> None:
     alone = rows["other_width_mult"].isna()
     _draw_lines(top, rows[alone], "norm", "viridis")
     _draw_lines(bottom, rows[~alone], "cosine", "plasma")
-    top.set_yscale("log")
     top.tick_params(labelbottom=False)
     bottom.set_xlabel("iteration")
-    bottom.axhline(0, color="0.6", linewidth=0.8)
 
 
 def _draw_lines(axes: Axes, rows: pd.DataFrame, column: str, palette: str) -> None:

@@ -8,9 +8,10 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 from awnlib.results.exhibits import Exhibit, PanelConfig
-from awnlib.results.style import LINE, WIDTH_LABEL, canvas, note_missing, say_empty, theme
+from awnlib.results.style import LINE, WIDTH_LABEL, canvas, note_missing, same_scale, say_empty, theme
 from awnlib.results.titles import panel_title
 from awnlib.settings import Settings
 
@@ -44,6 +45,7 @@ def draw(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> Figure:
                 _draw_layers(axes, here[here["method"] == method])
             missing += [(panel, one) for one in exhibit.methods if len(here) and one not in set(here["method"])]
             where = f"{panel_title(panel.model, panel.dataset)}\n" if len(exhibit.panels) > 1 else ""
+            same_scale(row)
             row[0].set_ylabel(f"{where}residual error (% of the feature)")
         _add_legend(figure, [axes for row in grid for axes in row])
         note_missing(figure, exhibit.settings, missing)
@@ -61,7 +63,7 @@ def _draw_layers(axes: Axes, rows: pd.DataFrame) -> None:
         axes.plot(means.index, means[layer], color=color, linewidth=1, label=label)
     axes.plot(means.index, means.mean(axis=1), color="black", linewidth=LINE, label="mean over the layers")
     axes.set_xlabel(WIDTH_LABEL)
-    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MultipleLocator(0.25))
 
 
 def _add_legend(figure: Figure, every: list[Axes]) -> None:

@@ -17,12 +17,12 @@ from awnlib.settings import Settings
 
 NEEDS = ("residuals", "runs")
 COLUMNS = {
-    "residual_at_smallest_pct": "at the smallest width",
-    "residual_pct": "mean over the widths",
-    "bounded_pct": "no larger than at the smallest width",
-    "shrinking_pct": "no larger than at the next smaller width",
+    "residual_at_smallest_pct": "at the smallest width, % of the feature",
+    "residual_pct": "mean over the widths, % of the feature",
+    "bounded_pct": "no larger than at the smallest width, % of the features",
+    "shrinking_pct": "no larger than one width before, % of the features",
 }
-HEADING = "Residual error of features: in % of the feature, and % of the features where it is"
+HEADING = "Residual error of features"
 
 
 class Options(Settings):
