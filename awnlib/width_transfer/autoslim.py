@@ -20,10 +20,10 @@ from torch import Tensor
 
 from awnlib.channels import round_channels
 from awnlib.data import chosen_training_batches
+from awnlib.data.splits import hold_out
 from awnlib.seeding import rng
 from awnlib.width_transfer.optimizer import Counts, Problem, SupernetOptimizer
 from awnlib.width_transfer.options import AutoSlimSettings
-from awnlib.width_transfer.splits import hold_out
 
 
 class AutoSlim(SupernetOptimizer):

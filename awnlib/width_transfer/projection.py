@@ -62,7 +62,7 @@ class Projection(Settings):
         ValueError
             If the share is so small that some class has no image.
         """
-        from awnlib.width_transfer.splits import balanced_order, check_classes, subset
+        from awnlib.data.splits import balanced_order, check_classes, subset
 
         if self.data_share is None or self.data_share == 1:
             return data

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from awnlib.data import DataSet, epoch_order, training_images
+from awnlib.data.splits import without_each_fold
 from awnlib.jobs.hardware import warn_of_slow_bfloat16
 from awnlib.jobs.progress import Progress
 from awnlib.jobs.provenance import provenance
@@ -39,7 +40,6 @@ from awnlib.width_transfer.options import (
     UniformSettings,
     optimizer_name,
 )
-from awnlib.width_transfer.splits import without_each_fold
 from awnlib.width_transfer.uniform import Uniform
 from awnlib.width_transfer.vector import WidthVector
 

@@ -6,6 +6,7 @@ import signal
 import pytest
 import torch
 
+from awnlib.data.splits import balanced_order, without_each_fold
 from awnlib.jobs import hardware
 from awnlib.jobs.checkpoint import CheckpointError, load_tensors, save_tensors
 from awnlib.jobs.progress import Progress
@@ -23,7 +24,6 @@ from awnlib.width_transfer.ledger import planned_autoslim, planned_dmcp, planned
 from awnlib.width_transfer.optimizer import Problem
 from awnlib.width_transfer.options import parse_settings
 from awnlib.width_transfer.search import search
-from awnlib.width_transfer.splits import balanced_order, without_each_fold
 from tests.unit.width_transfer.test_optimizers_conform import LENET, found, settings
 
 # --- results ---------------------------------------------------------------------------------------------------------

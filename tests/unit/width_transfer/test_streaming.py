@@ -6,6 +6,7 @@ from PIL import Image
 
 from awnlib.data import ImageIndex, prepare_dataset
 from awnlib.data.config import DatasetConfig
+from awnlib.data.splits import subset
 from awnlib.jobs.records import read_record
 from awnlib.models import ModelSpec
 from awnlib.seeding import rng
@@ -13,7 +14,6 @@ from awnlib.studies.transfer.collect import collect, retraining_record, search_r
 from awnlib.studies.transfer.config import parse_transfer_study
 from awnlib.width_transfer.options import parse_settings
 from awnlib.width_transfer.search import search
-from awnlib.width_transfer.splits import subset
 from tests.unit.width_transfer.test_tables import run_all
 
 PETS = {"source": "image_folder", "path": "pets", "image_size": 16, "stream": True, "augment": "resized_crop"}

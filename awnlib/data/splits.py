@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from awnlib.data import DataSet
+from awnlib.data.image_index import DataSet
 from awnlib.seeding import rng
 
 
