@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 import torch
 
+from awnlib.evaluation.slimming import slimmed_counts
 from awnlib.models import ModelSpec
 from awnlib.seeding import rng
-from awnlib.width_transfer.autoslim import AutoSlim, bin_counts, random_counts, slimmed_counts
+from awnlib.width_transfer.autoslim import AutoSlim, random_counts
 from awnlib.width_transfer.optimizer import Problem
 from awnlib.width_transfer.options import AutoSlimSettings
 
@@ -34,12 +35,6 @@ def errors(monkeypatch):
 
     monkeypatch.setattr(AutoSlim, "error_pct", error)
     return error
-
-
-def test_bins():
-    assert bin_counts(480, 48, 12) == [480, 440, 400, 360, 320, 280, 240, 200, 160, 120, 80]
-    assert bin_counts(5, 1, 12) == [5, 4, 3, 2, 1]  # 5/12, 10/12 and so on, each once; never 0
-    assert bin_counts(12, 12, 4) == [12]
 
 
 def test_random_counts_are_independent_and_reach_both_ends():
