@@ -59,7 +59,7 @@ def without_each_fold(data: DataSet, folds: int, seed: int) -> list[DataSet]:
 
 
 def hold_out(data: DataSet, fraction: float, seed: int) -> tuple[DataSet, Tensor]:
-    """Return the data set without a part of its training images, and the indices of that part.
+    """Return the data set without a part of its training images, and the indices of that part; itself for 0.
 
     Every prefix of the indices has all classes in their shares, too.
 
@@ -68,6 +68,8 @@ def hold_out(data: DataSet, fraction: float, seed: int) -> tuple[DataSet, Tensor
     ValueError
         If one of the two parts has no image of some class.
     """
+    if fraction == 0:
+        return data, torch.arange(0)
     order = balanced_order(data, seed, "held_out")
     held, rest = order.tensor_split([round(fraction * len(order))])
     check_classes(data, held, f"the held-out {fraction:g} of the training images")

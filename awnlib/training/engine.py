@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from awnlib.data import DataSet
+from awnlib.data.splits import hold_out
 from awnlib.jobs import distributed
 from awnlib.jobs.hardware import warn_of_slow_bfloat16
 from awnlib.jobs.progress import Progress
@@ -79,7 +80,7 @@ def train(
     run
         What to train and how.
     data
-        The data set, of which the test set is not touched; None for a task that has none.
+        The data set, of which the test set and what the run holds out are not touched; None for a task that has none.
     device
         Where to train.
     checkpoint
@@ -95,7 +96,7 @@ def train(
     CheckpointError
         If the file to resume from is damaged or no resume point.
     ValueError
-        If run and data do not fit together (image size, tracked layer, batch size).
+        If run and data do not fit together (image size, tracked layer, batch size, classes without held-out images).
     SystemExit
         With status 143, between two steps and after saving to `checkpoint`, if the process received SIGTERM.
     """
@@ -205,7 +206,8 @@ class _Training:
         share = run.train.batch_size // run.train.num_processes
         own = slice(distributed.rank() * share, (distributed.rank() + 1) * share)  # of each batch
         self.widths = [1.0] if run.individual_width is not None else run.widths
-        self.task = create_task(run.task, run.task_settings, data, device=device, num_workers=run.train.num_workers)
+        trained = None if data is None else hold_out(data, run.train.held_out, run.seed)[0]
+        self.task = create_task(run.task, run.task_settings, trained, device=device, num_workers=run.train.num_workers)
         self.model = build_model(run, *self.task.network_shape())
         self.model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.optimizer = create_optimizer(self.model, self.settings)

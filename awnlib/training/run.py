@@ -88,6 +88,13 @@ class TrainConfig(SGDConfig):
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="share of a label that is spread over all classes"
     )
+    held_out: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the training images, of each class alike, that is not trained with, for what is chosen "
+        "after training",
+    )
     compile: bool = Field(
         default=False,
         description="torch.compile; one graph for any-width networks, one for each width of others, whose widths must "

@@ -58,7 +58,11 @@ def test_defaults_are_not_shared_between_studies(study_data):
     ("path", "value", "words"),
     [
         ("sedes", [0], ["did you mean 'seeds'?", "allowed: "]),
-        ("train.learning_rate", 0.1, ["unknown key", "allowed: batch_size, compile, gamma, label_smoothing, lr,"]),
+        (
+            "train.learning_rate",
+            0.1,
+            ["unknown key", "allowed: batch_size, compile, gamma, held_out, label_smoothing, lr,"],
+        ),
         ("train.lr", "1e-3", ["found '1e-3' (str)", "such as 1.0e-3"]),
         ("train.lr", 0, ["greater than 0", "found 0"]),
         ("train.lr", math.inf, ["inf"]),
@@ -385,6 +389,15 @@ def test_batches_larger_than_the_training_set(study_data, train, overrides):
     (problem,) = problems(study_data)
     assert problem.startswith("train.batch_size, with overrides: ")
     assert problem.endswith("must be at most datasets.shapes.train_size (400), found 500")
+
+
+def test_a_batch_is_at_most_what_is_not_held_out(study_data):
+    study_data["datasets"]["shapes"]["train_size"] = 400
+    study_data["train"] = {"batch_size": 320, "held_out": 0.2}
+    parse_study(study_data)
+    study_data["train"]["held_out"] = 0.21
+    (problem,) = problems(study_data)
+    assert problem.endswith("train_size (400), without the 84 held out, found 320")
 
 
 def test_a_batch_may_be_the_whole_training_set(study_data):

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from awnlib.data.splits import hold_out
 from awnlib.jobs import checkpoint as checkpoint_module
 from awnlib.jobs import hardware, resumable
 from awnlib.jobs.checkpoint import CheckpointError, load_tensors
@@ -291,6 +292,22 @@ def test_individual_networks_have_the_channels_of_their_width(make_run, shapes):
 def test_test_images_are_not_needed(make_run, shapes):
     blind = dataclasses.replace(shapes, test_images=shapes.test_images[:0], test_labels=shapes.test_labels[:0])
     assert bits(train(make_run(num_epochs=1), blind)) == bits(train(make_run(num_epochs=1), shapes))
+
+
+def test_images_that_are_held_out_are_not_trained_with(make_run, shapes):
+    """Training is that of the other images alone, whatever those that are held out show; by default there are none."""
+    run = make_run(num_epochs=1, held_out=0.3, seed=2)
+    rest, held = hold_out(shapes, 0.3, seed=2)
+    assert torch.bincount(shapes.train_labels[held]).tolist() == [3] * 10
+    other = dataclasses.replace(shapes, train_images=shapes.train_images.clone())
+    other.train_images[held] = 0
+    found = train(run, shapes)
+    assert found.num_steps == 3
+    plain = make_run(num_epochs=1, seed=2)
+    assert bits(found) == bits(train(run, other)) == bits(train(plain, rest)) != bits(train(plain, shapes))
+    assert hold_out(shapes, 0, seed=2)[0] is shapes
+    with pytest.raises(ValueError, match=r"the held-out 0\.05 of the training images has no image of class"):
+        train(make_run(num_epochs=1, held_out=0.05), shapes)
 
 
 def test_augmented_images_train_another_network(make_run, study_data, shapes):
