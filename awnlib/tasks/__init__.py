@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from awnlib.tasks._task import LossOfWidth as LossOfWidth
     from awnlib.tasks._task import StepResult as StepResult
     from awnlib.tasks._task import Task as Task
+    from awnlib.tasks._task import Width as Width
 
 __getattr__ = lazy_names(__name__, names_for_types(__file__))
 

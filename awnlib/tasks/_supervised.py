@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -22,14 +22,13 @@ from awnlib.one_pass import (
 )
 from awnlib.seeding import rng
 from awnlib.tasks._distillation import Distance, Distillation
-from awnlib.tasks._task import Draw, StepResult, Task, _as_it_is
+from awnlib.tasks._task import Draw, StepResult, Task, Width, _as_it_is
 
 if TYPE_CHECKING:
     from awnlib.training.run import RunConfig
 
 Batch = tuple[Tensor, Tensor]
 """Inputs and targets, examples first."""
-Width = float | Mapping[str, float]
 M = TypeVar("M")
 
 
@@ -187,7 +186,8 @@ class Supervised(Task):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         counts = draw.counts
         if counts is None:
-            counts = channel_counts(model, draw.width_mults).to(self.device, non_blocking=True)
+            width_mults = cast("Sequence[float]", draw.width_mults)  # of any-width networks: they take no width vector
+            counts = channel_counts(model, width_mults).to(self.device, non_blocking=True)
         options = {"distillation": draw.distillation, "updates": draw.updates}
         return backward_at_full_width(
             model, lambda: self._forward(self, model, inputs, targets, counts, **options), weights=draw.weights

@@ -25,6 +25,8 @@ Shape = tuple[int, int, int]
 """Channels, height and width."""
 LossOfWidth = Callable[[Tensor, Tensor | None], Tensor]
 """The loss of one width, a scalar, from its outputs and those of the first one, None for itself."""
+Width = float | Mapping[str, float]
+"""A width multiplier, or one for each of a model's `channels`: a width vector."""
 
 
 def _as_it_is(forward: Any, *, fullgraph: bool = False) -> Any:
@@ -51,7 +53,8 @@ class Draw:
     step
         The number of the step, from 0: all that is random in it follows from the seed and this number.
     width_mults
-        The widths to train, largest first where the method has the largest.
+        The widths to train, largest first where the method has the largest: multipliers, or width vectors
+        (`SlimmableNetwork.set_width` takes either).
     distillation
         How all but the first width learn from the first one's output (US-Nets, Algorithm 1); None: they do not.
     weights
@@ -66,7 +69,7 @@ class Draw:
     """
 
     step: int
-    width_mults: Sequence[float]
+    width_mults: Sequence[Width]
     distillation: Distillation | None = None
     weights: Tensor | None = None
     counts: Tensor | None = None

@@ -29,7 +29,7 @@ from awnlib.layers.batchnorm import batchnorm_statistics
 from awnlib.models import ModelSpec, SlimmableModel, create_model
 from awnlib.one_pass import channel_counts, is_any_width
 from awnlib.seeding import rng, seeded
-from awnlib.tasks import Distillation, Draw, LossOfWidth, create_task
+from awnlib.tasks import Distillation, Draw, LossOfWidth, Width, create_task
 from awnlib.training.gradients import GradientTracker
 from awnlib.training.methods import Method
 from awnlib.training.objectives import fixed_widths, label_share, loss_weights, sample_widths
@@ -295,9 +295,9 @@ class _Training:
         distributed.average([*gradients, *batchnorm_statistics(self.model), meters])
         return dict(zip(found, meters, strict=True))
 
-    def _sample_widths(self) -> list[float]:
+    def _sample_widths(self) -> list[Width]:
         generator = rng(self.run.seed, "widths", self.step)
-        return sample_widths(self.run.method_settings, self.widths, generator, self.distinct)
+        return sample_widths(self.run.method_settings, self.widths, generator, self.distinct, list(self.model.channels))
 
     def _of_fixed_widths(self) -> tuple[Tensor | None, Tensor | None]:
         """Return the weights of the losses, and the channel counts if no width is drawn, for one pass for all widths.
@@ -309,7 +309,7 @@ class _Training:
             return None, None
         widths = self._sample_widths()
         weights = torch.tensor(loss_weights(method, self.widths, widths), device=self.device)
-        return weights, None if method.draws_widths else channel_counts(model, widths).to(self.device)
+        return weights, None if method.draws_widths else channel_counts(model, self.fixed).to(self.device)
 
     def _compiled(self, forward: Any, *, fullgraph: bool = False) -> Any:
         """Return a function in the form that the settings ask for; on a GPU with CUDA graphs if shapes are static."""

@@ -75,6 +75,11 @@ class Method(Settings):
         description="widths of a step: a fixed list; largest, smallest and random ones; smallest and random ones; "
         "largest and random ones; random ones only; every one",
     )
+    widths_per_layer: bool = Field(
+        default=False,
+        description="random widths: drawn for each group of layers that follow one width, in place of one for all; the "
+        "largest and the smallest width are those of all",
+    )
     num_widths: int | None = Field(
         default=None,
         ge=1,
@@ -177,6 +182,11 @@ class Method(Settings):
             raise ValueError(
                 "norm 'switchable' keeps statistics of fixed widths from the smallest to the largest, which widths "
                 f"'{self.widths}' does not have"
+            )
+        if self.widths_per_layer and not (self.draws_widths and self.norm == "recalibrated" and self.layer == "sliced"):
+            raise ValueError(
+                "widths_per_layer needs random widths, sliced layers and norm 'recalibrated': no other fits whatever "
+                "widths the layers have"
             )
         if self.emphasis != "uniform" and self.widths != "all":
             raise ValueError("emphasis is an option of widths 'all'")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from awnlib.channels import evenly_spaced
+from awnlib.tasks import Width
 from awnlib.training.methods import ALWAYS, Method
 
 
@@ -36,8 +37,12 @@ def fixed_widths(method: Method, widths: Sequence[float], distinct: Sequence[flo
 
 
 def sample_widths(
-    method: Method, widths: Sequence[float], generator: torch.Generator, distinct: Sequence[float] = ()
-) -> list[float]:
+    method: Method,
+    widths: Sequence[float],
+    generator: torch.Generator,
+    distinct: Sequence[float] = (),
+    dimensions: Sequence[str] = (),
+) -> list[Width]:
     """Return the widths of one step, largest first where the method has the largest.
 
     Parameters
@@ -46,7 +51,8 @@ def sample_widths(
         `widths: fixed` gives always the same; `sandwich` the largest, the smallest and `num_widths - 2` drawn
         uniformly between them (US-Nets, section 4.1; Any-Width Networks, Algorithm 1); `min_random` the smallest,
         `max_random` the largest and `num_widths - 1` uniform draws (US-Nets, table 2); `random` `num_widths` uniform
-        draws; `all` every distinct width.
+        draws; `all` every distinct width. With `widths_per_layer` a draw is a width vector of independent multipliers
+        (US-Nets, section 6).
     widths
         The study's fixed widths, largest first. The ends are the range of random widths; their number is the
         default of `num_widths`.
@@ -54,14 +60,19 @@ def sample_widths(
         Source of the random widths.
     distinct
         As in `fixed_widths`.
+    dimensions
+        The names of the model's `channels`, needed for a method with `widths_per_layer`.
     """
     always = fixed_widths(method, widths, distinct)
     if not method.draws_widths:
-        return always
-    count = (method.num_widths or len(widths)) - len(always)
+        return [*always]
+    count = max((method.num_widths or len(widths)) - len(always), 0)
     low, high = widths[-1], widths[0]
-    drawn = low + (high - low) * torch.rand(max(count, 0), generator=generator, dtype=torch.float64)
-    return always + drawn.tolist()
+    shape = (count, len(dimensions)) if method.widths_per_layer else (count,)
+    drawn = (low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)).tolist()
+    if method.widths_per_layer:
+        drawn = [dict(zip(dimensions, vector, strict=True)) for vector in drawn]
+    return [*always, *drawn]
 
 
 def label_share(method: Method, progress: float) -> float:
@@ -80,7 +91,7 @@ def label_share(method: Method, progress: float) -> float:
     return method.label_share * (1 - progress if method.label_share_decay == "linear" else 1.0)
 
 
-def loss_weights(method: Method, widths: Sequence[float], trained: Sequence[float]) -> list[float]:
+def loss_weights(method: Method, widths: Sequence[float], trained: Sequence[Width]) -> list[float]:
     """Return the factor of each trained width's loss.
 
     One for every width, except when all widths are trained: then the weights sum to `num_widths`, so that one learning

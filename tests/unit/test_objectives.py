@@ -91,6 +91,31 @@ def test_random_widths_fill_the_range():
     assert len(draws(method(widths="random"))[0]) == 4
 
 
+def test_widths_per_layer_are_drawn_one_by_one():
+    """US-Nets, section 6: the ends are those of the whole network, every draw is a width vector."""
+    row = method(widths="sandwich", widths_per_layer=True, norm="recalibrated", recalibration=[2])
+    generator = torch.Generator().manual_seed(0)
+    steps = [sample_widths(row, [0.9, 0.6, 0.5, 0.4], generator, dimensions=["a", "b"]) for _ in range(300)]
+    assert all(step[:2] == [0.9, 0.4] and len(step) == 4 for step in steps)
+    drawn = torch.tensor([[vector["a"], vector["b"]] for step in steps for vector in step[2:]])
+    assert len(drawn.unique()) == drawn.numel() == 1200
+    assert 0.4 <= drawn.min() < 0.41
+    assert 0.89 < drawn.max() <= 0.9
+    assert drawn.mean(0).tolist() == pytest.approx([0.65, 0.65], abs=4 * 0.1443 / 600**0.5)
+    assert drawn.T.corrcoef()[0, 1].abs() < 4 / 600**0.5  # independent
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"widths": "fixed"}, {"layer": "triangular"}, {"norm": "switchable", "recalibration": []}],
+    ids=["nothing drawn", "triangular", "statistics of fixed widths"],
+)
+def test_widths_per_layer_need_a_us_net(changes):
+    us_net = {"widths": "sandwich", "widths_per_layer": True, "norm": "recalibrated", "recalibration": [2]}
+    with pytest.raises(ValueError, match="widths_per_layer needs random widths, sliced layers and norm 'recalibrated'"):
+        method(**us_net | changes)
+
+
 def test_random_widths_follow_the_seed():
     row = method(widths="sandwich")
     assert draws(row, seed=3, steps=5) == draws(row, seed=3, steps=5)

@@ -87,12 +87,13 @@ def train_slowly(run, data, num_steps):
         labels = data.train_labels[batch]
         teacher, step_losses = None, []
         every = model.distinct_width_mults(include=widths)
-        trained = sample_widths(method, widths, rng(run.seed, "widths", step), every)
+        trained = sample_widths(method, widths, rng(run.seed, "widths", step), every, list(model.channels))
         share = method.label_share
         if method.label_share_decay == "linear":
             share *= 1 - step / (epoch_steps * settings.num_epochs)
         for width in trained:
-            model.set_width_mult(width)
+            for name, channels in model.channels.items():
+                channels.set_width_mult(width[name] if isinstance(width, dict) else width)
             logits = model(images[batch])
             loss = F.cross_entropy(logits, labels)
             if method.distillation and teacher is not None:
@@ -138,8 +139,10 @@ OBJECTIVES = [
 STEPS = [{"distillation": False, **rule} for rule in RULES] + [
     {"distillation": True, **rule, **objective} for rule in (RULES[0], RULES[3]) for objective in OBJECTIVES
 ]
+PER_LAYER = [{**step, "widths_per_layer": True} for step in STEPS if step["widths"] not in ("fixed", "all")]
 EXACT = [("s_net", {"widths": "fixed", "affine": affine}) for affine in ("private", "shared")]
 EXACT += [("us_net", step) for step in STEPS if step["widths"] != "all"] + [("awn", step) for step in STEPS]
+EXACT += [("us_net", step) for step in PER_LAYER]
 
 
 @pytest.mark.parametrize(("base", "changes"), EXACT, ids=lambda value: str(value))
