@@ -8,10 +8,11 @@ it, so that coupling is decided in one place, the model definition.
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from operator import itemgetter
 
 Steps = tuple[tuple[float, int], ...]
 ROUNDING = 1e-6
@@ -37,6 +38,9 @@ class Channels:
         expansion of an inverted residual has six times the channels of its input, at every width.
     fixed
         The count stays `full` at every width: an image's colours, the classes.
+    path
+        In place of rounding: from which width on there are how many channels, `(width_mult, count)` from width 0 on,
+        both rising, up to `full`. Slimming finds one for each dimension (`awnlib.evaluation.slimming`).
     trained
         Widths that were trained or have BN statistics. A width within `ROUNDING` of one of them, of the smallest or of
         1 is that width, so that 0.1 + 0.2 is 0.3.
@@ -58,6 +62,7 @@ class Channels:
         min_channels: int = 1,
         factor: int = 1,
         fixed: bool = False,
+        path: Steps = (),
         trained: Sequence[float] = (),
         name: str = "",
     ) -> None:
@@ -69,12 +74,15 @@ class Channels:
             raise ValueError(f"factor must divide full, found {factor} and {full}")
         if not 0 < min_width_mult <= 1:
             raise ValueError(f"min_width_mult must be in (0, 1], found {min_width_mult}")
+        if path and not _is_path(path, full):
+            raise ValueError(f"a path must rise from width 0 to {full} channels at a width of at most 1, found {path}")
         self.full = full
         self.min_width_mult = min_width_mult
         self.divisor = divisor
         self.min_channels = min_channels
         self.factor = factor
         self.fixed = fixed
+        self.path = path
         self.trained = tuple(trained)
         self.name = name
         self.width_mult = 1.0
@@ -125,10 +133,14 @@ class Channels:
         """
         if self.fixed:
             return ((0.0, self.full),)
-        return tuple((width_mult, self.factor * count) for width_mult, count in _steps(*self._rule))
+        return self.path or tuple((width_mult, self.factor * count) for width_mult, count in _steps(*self._rule))
 
     def _exact_count(self, width_mult: float) -> int:
-        return self.full if self.fixed else self.factor * _count(width_mult, *self._rule)
+        if self.fixed:
+            return self.full
+        if self.path:
+            return self.path[bisect_right(self.path, width_mult, key=itemgetter(0)) - 1][1]
+        return self.factor * _count(width_mult, *self._rule)
 
     @property
     def _rule(self) -> tuple[int, int, int]:
@@ -207,6 +219,12 @@ def staircase(in_channels: Channels, out_channels: Channels, *, dense_base: bool
     for width_mult, count in out_channels.steps:
         limits += [in_channels._exact_count(max(width_mult, start))] * (count - len(limits))
     return limits
+
+
+def _is_path(path: Steps, full: int) -> bool:
+    widths, counts = zip(*path, strict=True)
+    rising = all(low < high for values in (widths, counts) for low, high in pairwise(values))
+    return rising and widths[0] == 0 and widths[-1] <= 1 and counts[0] >= 1 and counts[-1] == full
 
 
 def _count(width_mult: float, full: int, divisor: int, min_channels: int) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, model_validator
 from torch import nn
 
 from awnlib.channels import Channels, round_channels
@@ -49,6 +49,10 @@ class ModelSpec(Settings):
     channels: dict[str, int] = Field(
         default_factory=dict, description="full counts by name, in place of the model's own times base_width_mult"
     )
+    paths: dict[str, list[Annotated[tuple[float, int], Strict(False)]]] = Field(
+        default_factory=dict,
+        description="by name, from which width on a dimension has how many channels, in place of rounding (slimming)",
+    )
 
     @model_validator(mode="after")
     def _only_sliced_layers_average(self) -> ModelSpec:
@@ -79,10 +83,10 @@ class ModelSpec(Settings):
         Raises
         ------
         ValueError
-            If `channels` or `switches` name other dimensions than the model's, or a count is below 1.
+            If `channels`, `paths` or `switches` name other dimensions than the model's, or a count is below 1.
         """
         switches = self.switches if isinstance(self.switches, dict) else {}
-        unknown = sorted({*self.channels, *switches} - set(counts))
+        unknown = sorted({*self.channels, *self.paths, *switches} - set(counts))
         if unknown:
             raise ValueError(f"{self.name} has no channels {', '.join(unknown)} (it has: {', '.join(counts)})")
         if switches and set(switches) != set(counts):
@@ -130,6 +134,7 @@ class ModelSpec(Settings):
             min_channels=max(1, factor * min(self.divisor, full // factor)),
             factor=factor,
             fixed=fixed,
+            path=tuple(self.paths.get(name, ())),
             trained=self.switches_of(name),
         )
 

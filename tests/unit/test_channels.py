@@ -217,6 +217,35 @@ def test_wrong_parameters_are_named(options, message):
         Channels(**options)
 
 
+PATH = ((0.0, 2), (0.3, 5), (0.8, 8))
+
+
+def test_a_path_says_how_many_channels_there_are_from_which_width_on():
+    channels = Channels(8, divisor=4, factor=2, min_channels=4, path=PATH)  # none of these matter then
+    assert [channels.count(width) for width in (0.25, 0.29, 0.3, 0.79, 0.8, 1.0)] == [2, 2, 5, 5, 8, 8]
+    assert channels.steps == PATH
+    channels.set_width_mult(0.5)
+    assert channels.active == 5
+    other = Channels(4, min_width_mult=0.25)
+    assert staircase(channels, other) == staircase_slowly(channels, other) == [2, 5, 5, 8]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ((0.1, 2), (0.3, 8)),
+        ((0.0, 2), (0.3, 7)),
+        ((0.0, 2), (1.1, 8)),
+        ((0.0, 4), (0.5, 4), (0.8, 8)),
+        ((0.0, 4), (0.5, 5), (0.5, 8)),
+        ((0.0, 0), (0.5, 8)),
+    ],
+)
+def test_a_path_rises_from_width_0_to_all_channels(path):
+    with pytest.raises(ValueError, match="a path must rise from width 0 to 8 channels at a width of at most 1"):
+        Channels(8, path=path)
+
+
 @pytest.mark.parametrize(("full", "factor"), [(31, 6), (5, 6), (6, 0)])
 def test_a_factor_divides_the_full_count(full, factor):
     with pytest.raises(ValueError, match=f"factor must divide full, found {factor} and {full}"):

@@ -11,7 +11,7 @@ from torch.func import functional_call, grad, vmap
 from awnlib.deploy.anytime import AnytimeNetwork
 from awnlib.deploy.extract import extract
 from awnlib.models import create_model, create_structure, load_model, model_names, save_model
-from tests.reference import plain_structure, small_model
+from tests.reference import plain_structure, small_lenet, small_model
 from tests.unit.test_models_conform import CLASSIFIERS, FAMILIES, answer, uneven
 
 WIDTH_MULT = 0.6
@@ -46,6 +46,23 @@ def close(found, expected):
 def saved_whole(network, folder):
     torch.save(network, folder / "network.pt")
     return torch.load(folder / "network.pt", weights_only=False)
+
+
+def test_a_model_keeps_the_path_of_its_dimensions(tmp_path):
+    paths = {"conv1": [(0.0, 3), (1 / 3, 5)], "conv3": [(0.0, 2), (0.1 + 0.2, 4), (0.9, 6)]}
+    model = small_lenet(layer="sliced", paths=paths)
+    save_model(tmp_path / "model.safetensors", model)
+    loaded, _ = load_model(tmp_path / "model.safetensors")
+    assert loaded.spec == model.spec
+    model.eval().set_width_mult(0.5)
+    loaded.set_width_mult(0.5)
+    assert [channels.active for channels in loaded.channels.values()] == [5, 4, 4]
+    images = torch.randn(2, 1, 16, 16)
+    assert torch.equal(loaded(images), model(images))
+    rising = [loaded.set_width_mult(width) or loaded.channels["conv3"].active for width in model.distinct_width_mults()]
+    assert set(rising) == {2, 4, 6}
+    with pytest.raises(ValueError, match="lenet_3c1l has no channels conv4"):
+        small_lenet(paths={"conv4": paths["conv1"]})
 
 
 @ALL_MODELS
