@@ -145,6 +145,13 @@ class SlimmableNetwork(nn.Module):
             if isinstance(norm, SwitchableBatchNorm2d):
                 norm.between = between
 
+    @property
+    def changes(self) -> list[float]:
+        """The widths from which on some count is another one, rising; the smallest width is the first."""
+        low = self.min_width_mult
+        steps = {width_mult for channels in self.channels.values() for width_mult, _ in channels.steps}
+        return [low, *_apart(width_mult for width_mult in steps if low < width_mult <= 1)]
+
     def distinct_width_mults(self, include: Sequence[float] = ()) -> list[float]:
         """Return one width multiplier for each distinct set of channel counts, from the smallest to 1.
 
@@ -159,8 +166,7 @@ class SlimmableNetwork(nn.Module):
         """
         low = self.min_width_mult
         include = [self.snap(width_mult) for width_mult in include]
-        changes = {width_mult for channels in self.channels.values() for width_mult, _ in channels.steps}
-        starts = [low, *_apart(width_mult for width_mult in changes if low < width_mult <= 1)]
+        starts = self.changes
         ends = [*starts[1:], None]
         return [_representative(start, end, low, include) for start, end in zip(starts, ends, strict=True)]
 
