@@ -27,8 +27,9 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class SlimmedNetwork:
-    """A network that slimming went on with: its counts, the MACs of one image, and its errors in percent."""
+    """A network that slimming went on with: after which step, its counts, MACs of one image, and errors in percent."""
 
+    step: int
     counts: dict[str, int]
     macs: float
     error_pct: float
@@ -77,10 +78,10 @@ def slimmed_networks(rows: Iterable[Row]) -> Iterator[SlimmedNetwork]:
     """Yield the networks that slimming went on with, the largest one first."""
     counts: dict[str, int] = {}
     accepted = (row for row in rows if row["accepted"])
-    for _, of_step in groupby(accepted, key=lambda row: row["step"]):
+    for step, of_step in groupby(accepted, key=lambda row: row["step"]):
         changed = list(of_step)
         counts = counts | {row["channels"]: int(row["count"]) for row in changed}
-        yield SlimmedNetwork(counts, changed[-1]["macs"], changed[-1]["error_pct"])
+        yield SlimmedNetwork(step, counts, changed[-1]["macs"], changed[-1]["error_pct"])
 
 
 def slimmed_counts(rows: Iterable[Row], budget: float | None = None) -> dict[str, int]:

@@ -1,10 +1,8 @@
 """The widths of a trained network, layer by layer: found by slimming, and used through one width multiplier again.
 
     slimming = NetworkSlimming(model, batches, bins=12)
-    rows = []
-    while found := slimming.step(rows):
-        rows += found
-    slimmed = along_path(model, width_path(model, rows))
+    chosen = networks_by_width(model, slim_network(slimming))
+    slimmed = along_path(model, width_path(chosen))
     recalibrate_bn(slimmed, inputs, [0.25, 0.5, 1.0])
 
 At each width the slimmed network costs no more than the uniform one, with those channels that slimming left. It is one
@@ -14,13 +12,26 @@ network of all widths as before: its weights are the same, and a width has the f
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from awnlib.channels import ROUNDING, Channels, Steps
-from awnlib.evaluation.slimming import Counts, Row, batch_error_pct, slimmed_networks, slimming_start, slimming_step
+from awnlib.evaluation.slimming import (
+    Counts,
+    Row,
+    SlimmedNetwork,
+    batch_error_pct,
+    slimmed_networks,
+    slimming_start,
+    slimming_step,
+)
+from awnlib.jobs.checkpoint import load_tensors, save_tensors
+from awnlib.jobs.progress import Progress
+from awnlib.jobs.resumable import Parts, run_resumable
 from awnlib.layers import SlimmableNetwork
 from awnlib.model_cost import cost, output_positions
 from awnlib.models import SlimmableModel, create_model
@@ -81,8 +92,48 @@ class NetworkSlimming:
         return batch_error_pct(self.model, self.batches)
 
 
-def width_path(model: SlimmableNetwork, rows: Iterable[Row]) -> dict[str, Steps]:
-    """Return for each dimension from which width on slimming leaves it how many channels.
+def slim_network(
+    slimming: NetworkSlimming,
+    *,
+    checkpoint: Path | None = None,
+    identity: Sequence[str] = (),
+    title: str = "slimming",
+    checkpoint_every_s: float = 30.0,
+) -> list[dict[str, Any]]:
+    """Slim a network to its smallest one, and return the rows of all steps.
+
+    Parameters
+    ----------
+    slimming
+        At which to begin.
+    checkpoint
+        A file to resume from, if it is there and of the same identity, and to save to after a step, from time to time.
+    identity
+        All that the slimming depends on.
+    title
+        What messages call it.
+    checkpoint_every_s
+        Seconds between two checkpoints.
+
+    Raises
+    ------
+    CheckpointError
+        If the file to resume from is damaged.
+    SystemExit
+        With status 143, after saving to `checkpoint`, if the process received SIGTERM.
+    """
+    rows = [] if checkpoint is None else _rows_before(checkpoint, identity)
+
+    def save() -> None:
+        assert checkpoint is not None
+        save_tensors(checkpoint, {}, {"identity": list(identity), "rows": rows})
+
+    run_resumable(_steps(slimming, rows, title), None if checkpoint is None else save, checkpoint_every_s, title)
+    return rows
+
+
+def networks_by_width(model: SlimmableNetwork, rows: Iterable[Row]) -> list[tuple[float, SlimmedNetwork]]:
+    """Return from which width on which network of a slimming is used, rising from the smallest width.
 
     A width has the largest network of the slimming that costs no more than the network of this width does without.
 
@@ -94,12 +145,21 @@ def width_path(model: SlimmableNetwork, rows: Iterable[Row]) -> dict[str, Steps]
         Of a slimming down to its smallest network.
     """
     positions, networks = output_positions(model), list(slimmed_networks(rows))
-    path = {name: [(0.0, count)] for name, count in networks[-1].counts.items()}
+    found: list[tuple[float, SlimmedNetwork]] = []
     for start, width_mult in zip(model.changes, model.distinct_width_mults(), strict=True):
         model.set_width_mult(width_mult)
         budget = cost(model, positions).macs
         chosen = next(network for network in networks if network.macs <= budget)
-        for name, count in chosen.counts.items():
+        if not found or chosen != found[-1][1]:
+            found.append((start, chosen))
+    return found
+
+
+def width_path(chosen: Sequence[tuple[float, SlimmedNetwork]]) -> dict[str, Steps]:
+    """Return for each dimension from which width on it has how many channels, from `networks_by_width`."""
+    path = {name: [(0.0, count)] for name, count in chosen[0][1].counts.items()}
+    for start, network in chosen:
+        for name, count in network.counts.items():
             if count > path[name][-1][1]:
                 path[name].append((start, count))
     return {name: tuple(steps) for name, steps in path.items()}
@@ -123,6 +183,28 @@ def along_path(model: SlimmableModel, path: Mapping[str, Steps]) -> SlimmableMod
     weight = next(model.parameters())
     slimmed.to(device=weight.device, dtype=weight.dtype).load_state_dict(model.state_dict())
     return slimmed.train(model.training)
+
+
+def _steps(slimming: NetworkSlimming, rows: list[dict[str, Any]], title: str) -> Parts:
+    """Add the rows of all remaining steps, as parts of `run_resumable`."""
+    progress = Progress(slimming.num_steps, initial=rows[-1]["step"] if rows else 0, title=title)
+    while found := slimming.step(rows):
+        rows += found
+        progress.update(rows[-1]["step"], error_pct=min(row["error_pct"] for row in found))
+        yield rows[-1]["step"], True
+    progress.close()
+
+
+def _rows_before(checkpoint: Path, identity: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of a resume point of the same identity; none without, and if there is another that is said."""
+    if not checkpoint.exists():
+        return []
+    _, point = load_tensors(checkpoint)
+    if point.get("identity") == list(identity):
+        rows: list[dict[str, Any]] = point["rows"]
+        return rows
+    print(f"{checkpoint} is of another network, images or settings: starting anew", file=sys.stderr, flush=True)
+    return []
 
 
 def _widths_by_count(channels: Channels, bins: int) -> dict[int, float]:

@@ -9,7 +9,7 @@ from torch import nn
 from awnlib.deploy.extract import extract
 from awnlib.evaluation.recalibrate import recalibrate_bn
 from awnlib.evaluation.slimming import slimmed_counts, slimmed_networks
-from awnlib.evaluation.width_path import NetworkSlimming, along_path, width_path
+from awnlib.evaluation.width_path import NetworkSlimming, along_path, networks_by_width, width_path
 from awnlib.model_cost import cost
 from awnlib.models import model_names
 from tests.reference import float64, is_classifier, small_lenet, small_model
@@ -82,7 +82,7 @@ def test_greedy_slimming_is_brute_force_on_extracted_networks():
 def test_a_width_of_the_path_has_the_largest_slimmed_network_that_costs_no_more(divisor):
     model = us_net(divisor=divisor)
     _, rows = slim(model)
-    slimmed = along_path(model, width_path(model, rows))
+    slimmed = along_path(model, width_path(networks_by_width(model, rows)))
     widths = sorted({*model.distinct_width_mults(), *slimmed.distinct_width_mults(), *model.changes, 0.3, 0.6})
     for width_mult in widths:
         model.set_width_mult(width_mult)
@@ -146,7 +146,7 @@ def test_networks_with_several_sets_of_statistics_start_them_anew():
     inputs = [images for images, _ in batches_of(model)]
     recalibrate_bn(model, inputs, [0.25, 0.5, 1.0])
     _, rows = slim(model)
-    slimmed = along_path(model, width_path(model, rows))
+    slimmed = along_path(model, width_path(networks_by_width(model, rows)))
     assert slimmed.switch_width_mults == [0.25, 1.0]
     assert not slimmed.norm1.norms[0].running_mean.any()
     assert model.switch_width_mults == [0.25, 0.5, 1.0]
