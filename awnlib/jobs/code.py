@@ -30,6 +30,7 @@ JOBS: dict[str, tuple[str, ...]] = {  # of seconds; longer ones declare their fu
 VALUES = {
     "studies.base",
     "studies.widths.config",
+    "studies.widths.evaluated",
     "data.config",
     "results.exhibits",
     "results.paper_values",

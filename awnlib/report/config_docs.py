@@ -13,7 +13,7 @@ from awnlib.results.exhibits import ExhibitConfig, PanelConfig
 from awnlib.settings import Settings
 from awnlib.studies.transfer import config as study
 from awnlib.studies.transfer.cells import UNIFORM, Configuration
-from awnlib.studies.widths import config
+from awnlib.studies.widths import config, evaluated
 from awnlib.tasks import settings_class, task_names
 from awnlib.training.methods import Method, Recalibration
 from awnlib.training.run import ModelConfig, TrackConfig, TrainConfig
@@ -63,9 +63,9 @@ SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("`train`", TrainConfig),
     *((f"`task_settings`: {name}", settings_class(name)) for name in task_names() if settings_class(name) != Settings),
     ("`overrides[]`", config.OverrideConfig),
-    ("`recalibration`", config.RecalibrationConfig),
-    ("`sweep`", config.SweepConfig),
-    ("`sweep.width_mults`, in place of a list", config.WidthGrid),
+    ("`recalibration`", evaluated.RecalibrationConfig),
+    ("`sweep`", evaluated.SweepConfig),
+    ("`sweep.width_mults`, in place of a list", evaluated.WidthGrid),
     ("`track`", TrackConfig),
     ("`tables.<name>`, `figures.<name>`", ExhibitConfig),
     ("`panels[]`", PanelConfig),
