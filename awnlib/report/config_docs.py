@@ -64,6 +64,7 @@ SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     *((f"`task_settings`: {name}", settings_class(name)) for name in task_names() if settings_class(name) != Settings),
     ("`overrides[]`", config.OverrideConfig),
     ("`recalibration`", evaluated.RecalibrationConfig),
+    ("`slimming`", evaluated.SlimmingConfig),
     ("`sweep`", evaluated.SweepConfig),
     ("`sweep.width_mults`, in place of a list", evaluated.WidthGrid),
     ("`track`", TrackConfig),

@@ -131,6 +131,11 @@ class Method(Settings):
         "`sweep.width_mults`, so that each evaluated width has statistics of its own; mappings where averaging or "
         "images are not the study's",
     )
+    slimming: bool = Field(
+        default=False,
+        description="norm recalibrated: evaluate each recalibration of the network that greedy slimming leaves too, as "
+        "the study's `slimming` says; it takes images that were held out (`train.held_out`)",
+    )
     individual: bool = Field(default=False, description="a plain network per width instead of one for all")
 
     @property
@@ -212,6 +217,8 @@ class Method(Settings):
             raise ValueError("dense_base is an option of triangular layers")
         if self.average_inputs and self.layer != "sliced":
             raise ValueError("average_inputs is an option of sliced layers")
+        if self.slimming and not (self.norm == "recalibrated" and self.layer == "sliced"):
+            raise ValueError("slimming is an option of sliced layers with norm 'recalibrated'")
         if self.affine != "private" and self.norm != "switchable":
             raise ValueError(f"affine is an option of norm 'switchable', found norm '{self.norm}'")
         return self

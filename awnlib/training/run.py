@@ -184,6 +184,6 @@ class RunConfig(Settings):
 
     def training_settings(self) -> dict[str, Any]:
         """Return the settings that decide what is trained: not a method's name in figures, nor who reads images."""
-        method = self.method_settings.chosen({*FOR_READERS, "recalibration"})
+        method = self.method_settings.chosen({*FOR_READERS, "recalibration", "slimming"})
         train = self.train.chosen({"num_workers"})
         return self.chosen({"method_settings", "train"}) | {"method_settings": method, "train": train}

@@ -262,7 +262,7 @@ def _by_variant(rows: pd.DataFrame) -> dict[tuple[Averaging | None, int | None],
     found = {}
     for name, part in rows[rows["width_mult"].notna()].groupby("variant", sort=False):
         variant = parse_variant(str(name))
-        if variant.recalibrated_widths is not None and part["score"].notna().all():
+        if variant.recalibrated_widths is not None and not variant.slimmed and part["score"].notna().all():
             found[variant.averaging, variant.num_images] = part.set_index("width_mult")["score"].astype(float)
     return found
 

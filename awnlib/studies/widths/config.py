@@ -28,7 +28,7 @@ from awnlib.results.exhibits import (
 from awnlib.results.paper_values import paper_values
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.studies.base import BaseStudy, name_problems, selected, unknown_names
-from awnlib.studies.widths.evaluated import RecalibrationConfig, SweepConfig
+from awnlib.studies.widths.evaluated import RecalibrationConfig, SlimmingConfig, SweepConfig
 from awnlib.tasks import TaskName, TaskSettings, check_distance, needs_data, task_metrics
 from awnlib.training.methods import Method, load_methods
 from awnlib.training.run import ModelConfig, TrackConfig, TrainConfig
@@ -84,6 +84,7 @@ class StudyConfig(BaseStudy):
     recalibration: RecalibrationConfig = Field(
         default_factory=RecalibrationConfig, description="BN statistics after training"
     )
+    slimming: SlimmingConfig = Field(default_factory=SlimmingConfig, description="slimming of trained networks")
     sweep: SweepConfig = Field(default_factory=SweepConfig, description="dense width sweeps")
     track: TrackConfig = Field(default_factory=TrackConfig, description="what is measured during training")
     exhibits: dict[str, ExhibitConfig] = Field(
@@ -249,6 +250,13 @@ class StudyConfig(BaseStudy):
             problems.append(
                 f"train.compile: {name} draws its widths, and each would be compiled anew, for {model} on {dataset} "
                 "(allowed: any-width methods, and others of fixed widths)"
+            )
+        if method.slimming and self.task != "classification":
+            problems.append(f"methods.{name}.slimming: it counts errors of classification, found task '{self.task}'")
+        elif method.slimming and not train.held_out:
+            problems.append(
+                f"train.held_out, with overrides: slimming of {name} needs images that are not trained with, found "
+                f"{train.held_out} for {model} on {dataset}"
             )
         try:
             check_distance(self.task, method.distance)

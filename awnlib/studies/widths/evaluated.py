@@ -1,4 +1,4 @@
-"""How a study evaluates what it trained: BN statistics, and the widths of a sweep."""
+"""How a study evaluates what it trained: BN statistics, slimming, the widths of a sweep."""
 
 from __future__ import annotations
 
@@ -33,6 +33,18 @@ class RecalibrationConfig(Settings):
             differs = {key: value for key, value in one if key != "widths" and value not in known}
             entries.append({"widths": one.widths, **differs} if differs else one.widths)
         return parse(Method, method.model_dump() | {"recalibration": entries}, prefix=f"methods.{name}")
+
+
+class SlimmingConfig(Settings):
+    """How trained networks are slimmed (AutoSlim, section 3; US-Nets, section 6)."""
+
+    bins: int = Field(
+        default=12, ge=2, description="parts that the full width is cut into: a step narrows a group of layers by one"
+    )
+    num_images: int = Field(default=2000, ge=2, description="held-out training images used at most")
+    batch_size: int = Field(
+        default=2000, ge=2, description="images that share BN statistics, at most: few large batches, equal in size"
+    )
 
 
 class WidthGrid(Settings):
