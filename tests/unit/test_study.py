@@ -6,6 +6,8 @@ from awnlib.results.variants import Variant, in_order, parse_variant, recalibrat
 from awnlib.settings import ConfigError
 from awnlib.studies.widths.cells import evaluations, find_run, runs
 from awnlib.studies.widths.config import parse_study
+from awnlib.studies.widths.stages import jobs
+from tests.conftest import STUDY
 
 
 def exhibit(*methods, dataset="shapes"):
@@ -62,6 +64,9 @@ def test_labels_of_evaluations(study):
         (Variant(10, "moving", 512), "recal10-moving-512", "10w, moving, 512 images"),
         (Variant("swept"), "recal-swept", ""),
         (Variant("swept", "moving", 512), "recal-swept-moving-512", "moving, 512 images"),
+        (Variant(10, slimmed=True), "slimmed10", "10w, slimmed"),
+        (Variant("swept", slimmed=True), "slimmed-swept", "slimmed"),
+        (Variant(10, "moving", 512, slimmed=True), "slimmed10-moving-512", "10w, slimmed, moving, 512 images"),
     ],
 )
 def test_a_variant_has_a_name_and_the_name_a_variant(variant, name, words):
@@ -112,6 +117,52 @@ def test_statistics_of_swept_widths_need_their_list(study_data, sweep):
     ):
         parse_study(study_data)
     assert parse_study(study_data | {"sweep": {"width_mults": [0.1, 0.25, 1.0]}})
+
+
+def test_slimmed_networks_are_evaluated_beside_the_others(study_data):
+    study_data["methods"] = {"us_net_nonuniform": {"recalibration": [4, {"widths": 4, "averaging": "moving"}]}}
+    study_data["exhibits"]["any_width_networks.table2"]["methods"] = ["us_net_nonuniform"]
+    study_data["train"] = {"held_out": 0.1}
+    study = parse_study(study_data)
+    names = ["recal4", "recal4-moving", "slimmed4", "slimmed4-moving"]
+    assert [one.variant for one in evaluations(runs(study))] == names == in_order(reversed(names))
+    (run,) = runs(study)
+    table = jobs(study)
+    assert list(table["slim_widths"]) == [run.name]
+    assert table["slim_widths"][run.name].needs == {"trained": table["train_model"][run.name]}
+    needs = [table["recalibrate_bn"][f"{run.name}/{name}"].needs["trained"].stage for name in names]
+    assert needs == ["train_model"] * 2 + ["slim_widths"] * 2
+
+
+@pytest.mark.parametrize(
+    ("methods", "train", "words"),
+    [
+        (
+            {},
+            {},
+            "train.held_out, with overrides: slimming of us_net_nonuniform needs images that are not trained with",
+        ),
+        ({"us_net_nonuniform": {"widths": "fixed"}}, {}, "widths_per_layer needs random widths"),
+        ({"awn": {"slimming": True}}, {}, "slimming is an option of sliced layers with norm 'recalibrated'"),
+    ],
+)
+def test_slimming_without_what_it_needs_is_refused(study_data, methods, train, words):
+    study_data |= {"methods": methods, "train": train}
+    study_data["exhibits"]["any_width_networks.table2"]["methods"] = ["us_net_nonuniform"]
+    with pytest.raises(ConfigError, match=words):
+        parse_study(study_data)
+
+
+def test_whether_it_is_slimmed_trains_nothing_anew(study_data):
+    study_data["exhibits"]["any_width_networks.table2"]["methods"] = ["us_net_nonuniform"]
+    study_data["train"] = {"held_out": 0.1}
+    (slimmed,) = runs(parse_study(study_data))
+    study_data["methods"] = {"us_net_nonuniform": {"slimming": False}}
+    (other,) = runs(parse_study(study_data))
+    assert slimmed.training_settings() == other.training_settings()
+    assert {"widths_per_layer", "slimming"}.isdisjoint(
+        runs(parse_study(STUDY))[0].training_settings()["method_settings"]
+    )
 
 
 def test_recalibration_points():
