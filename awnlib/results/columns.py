@@ -58,7 +58,7 @@ CELL = (
 VARIANT = _text(
     "variant",
     "`as_trained`, or `recal<N>`: BN statistics recalibrated at N widths after training, `recal-swept`: at those of "
-    "the sweep; `recal<N>-moving-512`: not as the study does",
+    "the sweep; `recal<N>-moving-512`: not as the study does; `slimmed<N>`: of the slimmed network",
 )
 METRIC = _text("metric", "what was measured; of classification `top1_pct` (in %) and `loss_nats`")
 TEST_SET = _text("test_set", "test set of the task; of classification `test`")
@@ -204,6 +204,27 @@ _RESIDUALS = Table(
             unit="%",
             nullable=True,
         ),
+    ),
+)
+_SLIMMING = Table(
+    "slimming",
+    "One row per slimmed run, network that slimming went through and dimension: its width vector.",
+    (
+        *CELL,
+        SEED,
+        _int("step", "steps of the slimming before; 0: the largest network"),
+        _float(
+            "width_mult",
+            "smallest width at which the slimmed network is this one; null: wherever it fits, a larger one does",
+            unit="fraction of full width",
+            nullable=True,
+        ),
+        _int("macs", "multiply-adds for one image", unit="MACs"),
+        _float("error_pct", "held-out training images classified wrongly, with BN statistics of the batch", unit="%"),
+        _int("position", "place of the dimension in the order of the layers, from 0"),
+        _text("channels", "dimension of the network, by name"),
+        _float("multiplier", "its width", unit="fraction of full width"),
+        _int("count", "its channels", unit="channels"),
     ),
 )
 _RUNS = Table(
@@ -409,7 +430,18 @@ _DATASETS = Table(
 TABLES = {
     table.name: table
     for table in (
-        *(_SWEEP, _HISTORY, _BN_STATISTICS, _BN_DRIFT, _GRADIENTS, _RESIDUALS, _RUNS, _EVALUATIONS, _EXHIBIT),
+        *(
+            _SWEEP,
+            _HISTORY,
+            _BN_STATISTICS,
+            _BN_DRIFT,
+            _GRADIENTS,
+            _RESIDUALS,
+            _SLIMMING,
+            _RUNS,
+            _EVALUATIONS,
+            _EXHIBIT,
+        ),
         *(_WIDTH_SEARCH, _TRANSFER, _WIDTHS, _SIMILARITY, _DATASETS),
     )
 }

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ import torch
 from awnlib.jobs.memory import keep_freed_memory
 from awnlib.jobs.records import RecordError, read_record
 from awnlib.studies.base import MODEL
+from awnlib.studies.job import AnyJob
 from awnlib.studies.shell import do_job
 from awnlib.studies.widths.cells import evaluations, find_run
 from awnlib.studies.widths.collect import run_record, sweep_record
@@ -37,9 +39,16 @@ def work(study: StudyConfig, run: RunConfig, data: Path, results: Path) -> None:
         do_job(training, results, data=data)
     for sweep in sweeps:
         if not is_done(results / sweep.record, run):
-            for job in (*sweep.needs.values(), sweep):
+            for job in _chain(sweep):
                 if job != training:
                     do_job(job, results, data=data)
+
+
+def _chain(job: AnyJob) -> Iterator[AnyJob]:
+    """Yield the jobs that one builds on, each after those that it builds on itself, and the job."""
+    for need in job.needs.values():
+        yield from _chain(need)
+    yield job
 
 
 def _lost_its_model(trained: Path) -> bool:

@@ -1,6 +1,36 @@
 # One job for each evaluation: a whole dense width sweep, after recalibration where the method needs it.
-# Residual errors beside them.
-from awnlib.studies.widths.stages import MeasureResiduals, RecalibrateBN, SweepWidths
+# Residual errors beside them, and the slimming of those runs whose slimmed network is evaluated too: its resume point is no
+# declared output, so that it survives a killed job.
+from awnlib.studies.widths.stages import (
+    MeasureResiduals,
+    RecalibrateBN,
+    SlimWidths,
+    SweepWidths,
+)
+
+
+rule slim_widths:
+    input:
+        unpack(inputs(SlimWidths)),
+    output:
+        record=record(SlimWidths),
+    log:
+        log_file(SlimWidths),
+    conda:
+        "../envs/awnlib.yaml"
+    threads: declared(SlimWidths, "threads")
+    resources:
+        mem_mb=declared(SlimWidths, "mem_mb"),
+        runtime=SlimWidths.minutes,
+        gpu=declared(SlimWidths, "gpus"),
+    params:
+        settings=declared(SlimWidths, "settings"),
+        images=contents(SlimWidths),
+        code=declared(SlimWidths, "code"),
+    message:
+        doing(SlimWidths)
+    script:
+        "../scripts/run_job.py"
 
 
 rule recalibrate_bn:

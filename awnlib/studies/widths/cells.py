@@ -70,6 +70,11 @@ def runs_with_gradients(study: StudyConfig) -> list[RunConfig]:
     return [run for run in runs(study) if run.track.gradients]
 
 
+def runs_with_slimming(study: StudyConfig) -> list[RunConfig]:
+    """Return the runs of a study whose slimmed network is evaluated too."""
+    return [run for run in runs(study) if run.method_settings.slimming]
+
+
 def evaluations(run_table: Iterable[RunConfig]) -> list[Evaluation]:
     """Return every dense sweep of the given runs."""
     return [Evaluation(run, variant) for run in run_table for variant in variants(run.method_settings)]

@@ -22,10 +22,11 @@ from awnlib.studies.widths.cells import (
     runs,
     runs_with_gradients,
     runs_with_residuals,
+    runs_with_slimming,
     statistics_columns,
 )
 from awnlib.studies.widths.config import StudyConfig
-from awnlib.studies.widths.stages import MeasureResiduals, SweepWidths, TrainModel
+from awnlib.studies.widths.stages import MeasureResiduals, SlimWidths, SweepWidths, TrainModel
 from awnlib.tasks import task_metrics
 from awnlib.training.run import RunConfig
 
@@ -82,7 +83,11 @@ def _of_residuals(study: StudyConfig, results: Path) -> dict[Path, str]:
     return {residuals_record(results, run): run.method_settings.label for run in runs_with_residuals(study)}
 
 
-_LABELS_BY_RECORD = {"gradients": _of_gradients, "residuals": _of_residuals}
+def _of_slimming(study: StudyConfig, results: Path) -> dict[Path, str]:
+    return {results / SlimWidths.record_of(run.name): run.method_settings.label for run in runs_with_slimming(study)}
+
+
+_LABELS_BY_RECORD = {"gradients": _of_gradients, "residuals": _of_residuals, "slimming": _of_slimming}
 """For each table on demand: of a study's results, the records of the jobs that leave their part of it, with labels."""
 
 

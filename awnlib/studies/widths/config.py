@@ -148,10 +148,12 @@ class StudyConfig(BaseStudy):
     def on_demand(self) -> list[str]:
         """The tables of what is measured only where an exhibit is made from it, or the settings ask for it."""
         cells = [{"model": model, "dataset": dataset, "method": method} for model, dataset, method in self.cells()]
+        methods = self.resolved_methods()
         asked = {
             "gradients": any(self.track_settings(**cell).gradients for cell in cells),
             "residuals": bool(self.cells(made_from="residuals")),
         }
+        asked["slimming"] = any(methods[cell["method"]].slimming for cell in cells)
         return [name for name, is_asked in asked.items() if is_asked]
 
     def tabled(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +12,14 @@ import torch
 
 from awnlib.channels import evenly_spaced, snap_width_mult
 from awnlib.data import load_dataset
+from awnlib.data.splits import hold_out
 from awnlib.evaluation.auc import summarise
 from awnlib.evaluation.drift import bn_drift
 from awnlib.evaluation.recalibrate import recalibrate_bn
 from awnlib.evaluation.residual import residual_errors
+from awnlib.evaluation.slimming import equal_batches, slimmed_networks
 from awnlib.evaluation.sweep import sweep_widths
+from awnlib.evaluation.width_path import NetworkSlimming, along_path, networks_by_width, slim_network, width_path
 from awnlib.jobs.records import read_record, recorded_file
 from awnlib.model_cost import plain_params, stored_params
 from awnlib.models import SlimmableModel, load_model, save_model
@@ -23,7 +27,7 @@ from awnlib.results.schemas import write_table
 from awnlib.studies.base import HISTORY, MODEL
 from awnlib.studies.shell import Workplace
 from awnlib.studies.widths.cells import statistics_columns
-from awnlib.studies.widths.stages import MeasureResiduals, RecalibrateBN, SweepWidths, TrainModel
+from awnlib.studies.widths.stages import MeasureResiduals, RecalibrateBN, SlimWidths, SweepWidths, TrainModel
 from awnlib.tasks import Task, create_task, task_metrics
 from awnlib.training.base_counts import with_base_counts
 from awnlib.training.engine import train
@@ -31,7 +35,7 @@ from awnlib.training.objectives import fixed_widths
 from awnlib.training.run import RunConfig
 
 STATISTICS, DRIFT, SWEEP = "bn_statistics.parquet", "bn_drift.parquet", "sweep.parquet"
-GRADIENTS, RESIDUALS = "gradients.parquet", "residuals.parquet"
+GRADIENTS, RESIDUALS, SLIMMING = "gradients.parquet", "residuals.parquet", "slimming.parquet"
 DRIFT_IMAGES = 512
 RESIDUAL_IMAGES, RESIDUAL_BATCH, RESIDUAL_WIDTHS = 512, 128, 16
 RECALIBRATION = ("recalibration_time_s", "averaging", "recalibration_images", "recalibrated_widths")
@@ -59,6 +63,24 @@ def train_model(job: TrainModel, at: Workplace) -> Mapping[str, Any]:
         "params_stored": stored_params(result.model),
         "params_full": plain_params(result.model),
     }
+
+
+def slim_model(job: SlimWidths, at: Workplace) -> Mapping[str, Any]:
+    """Slim a trained run, judged by the images that it held out; leave the network along its path, and the path."""
+    run, settings, trained = job.cell, job.study.slimming, at.needs["trained"]
+    model, images = _load(trained, at.device), at.images()
+    _, held_out = hold_out(images, run.train.held_out, run.seed)
+    chosen, most = held_out[: settings.num_images], settings.batch_size
+    batches = equal_batches(images, chosen, most, at.device, run.train.num_workers)
+    slimming = NetworkSlimming(model, batches, settings.bins)
+    weights = read_record(trained).files[MODEL]
+    identity = [json.dumps(job.settings), weights, images.training_digest(), job.code, torch.__version__]
+    rows = slim_network(slimming, checkpoint=at.checkpoint, identity=identity, title=run.name)
+    used = networks_by_width(model, rows)
+    save_model(at.folder / MODEL, along_path(model, width_path(used)), run=run.model_dump())
+    vectors = _vector_rows(slimming, rows, {network.step: width_mult for width_mult, network in used})
+    write_table(at.folder / SLIMMING, "slimming", _named(run, vectors), at.origin)
+    return {"held_out_images": len(chosen)}
 
 
 def recalibrate_model(job: RecalibrateBN, at: Workplace) -> Mapping[str, Any]:
@@ -116,6 +138,26 @@ def measure_residuals(job: MeasureResiduals, at: Workplace) -> Mapping[str, Any]
     rows = residual_errors(model, inputs, sorted(widths))
     write_table(at.folder / RESIDUALS, "residuals", _named(run, rows), at.origin)
     return {"measuring_time_s": time.monotonic() - started}
+
+
+def _vector_rows(
+    slimming: NetworkSlimming, rows: list[dict[str, Any]], width_mults: Mapping[int, float]
+) -> list[dict[str, Any]]:
+    """Return the width vectors of a slimming, a row for each dimension, with the width from which each is used."""
+    return [
+        {
+            "step": network.step,
+            "width_mult": width_mults.get(network.step),
+            "macs": int(network.macs),
+            "error_pct": network.error_pct,
+            "position": position,
+            "channels": name,
+            "multiplier": multiplier,
+            "count": network.counts[name],
+        }
+        for network in slimmed_networks(rows)
+        for position, (name, multiplier) in enumerate(slimming.vector(network.counts).items())
+    ]
 
 
 def _trained_widths(run: RunConfig, model: SlimmableModel) -> list[float]:

@@ -1,4 +1,4 @@
-"""The jobs of a study of widths: train a run, recalibrate it, sweep its widths, measure what an exhibit asks for."""
+"""The jobs of a study of widths: train, slim, recalibrate and sweep a run, measure what an exhibit asks for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from awnlib.results.variants import AS_TRAINED
 from awnlib.studies.job import AnyJob, Job, JobTable, job_table
-from awnlib.studies.widths.cells import Evaluation, evaluations, runs, runs_with_residuals
+from awnlib.studies.widths.cells import Evaluation, evaluations, runs, runs_with_residuals, runs_with_slimming
 from awnlib.studies.widths.config import StudyConfig
 from awnlib.training.run import RunConfig
 
@@ -80,6 +80,29 @@ class MeasureResiduals(_OfRun):
         return {"trained": TrainModel(self.study, self.cell)}
 
 
+class SlimWidths(_OfRun):
+    """Slim a trained run, judged by training images that it held out."""
+
+    stage, folder, doing = "slim_widths", "slimmed", "slimming"
+    function = "studies.widths.jobs.slim_model"
+    minutes, memory = 720, 3000
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How networks are slimmed."""
+        return self.study.slimming.chosen()
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The model."""
+        return (f"models.{self.cell.model}",)
+
+    @property
+    def needs(self) -> Mapping[str, AnyJob]:
+        """The training."""
+        return {"trained": TrainModel(self.study, self.cell)}
+
+
 class _Evaluate(Job[StudyConfig, Evaluation]):
     """What is done to a trained run, in one process."""
 
@@ -135,6 +158,12 @@ class RecalibrateBN(_Evaluate):
             return None
         return self.study.sweep.widths_from(self.cell.run.widths[-1])
 
+    @property
+    def needs(self) -> Mapping[str, AnyJob]:
+        """The slimming, where its network is evaluated, or the training."""
+        slimmed = self.cell.statistics.slimmed
+        return {"trained": SlimWidths(self.study, self.cell.run)} if slimmed else super().needs
+
 
 class SweepWidths(_Evaluate):
     """Sweep all widths of a trained or recalibrated run."""
@@ -159,7 +188,13 @@ def jobs(study: StudyConfig) -> JobTable:
     run_table = runs(study)
     sweeps = evaluations(run_table)
     recalibrated = [one for one in sweeps if one.variant != AS_TRAINED]
-    measured = runs_with_residuals(study)
     return job_table(
-        study, {TrainModel: run_table, RecalibrateBN: recalibrated, SweepWidths: sweeps, MeasureResiduals: measured}
+        study,
+        {
+            TrainModel: run_table,
+            SlimWidths: runs_with_slimming(study),
+            RecalibrateBN: recalibrated,
+            SweepWidths: sweeps,
+            MeasureResiduals: runs_with_residuals(study),
+        },
     )
