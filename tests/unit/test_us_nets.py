@@ -210,6 +210,15 @@ def test_a_plain_network_is_read_at_half_its_width_and_failed_runs_are_left_out(
     assert (finding.verdict, finding.numbers) == ("holds", "lost: 40.00")
 
 
+@pytest.mark.parametrize(("slimmed", "verdict"), [(71, "holds"), (69, "does not hold")])
+def test_the_claim_on_slimming(slimmed, verdict):
+    rows = pd.concat([aucs(us_net_nonuniform=70), aucs(us_net_nonuniform=slimmed), aucs(us_net=99)])
+    rows["variant"] = ["recal31", "slimmed31", "recal31"]
+    found = claims.slimming_helps(rows)
+    assert (found.source, found.verdict) == ("Section 6", verdict)
+    assert claims.slimming_helps(rows[:1]) is claims.slimming_helps(rows[1:]) is None
+
+
 def test_claims_without_their_methods_are_not_listed():
     _, table = made("table1", TABLE1[0], methods=["i_net"])
     assert claims.better_than_individual(table) is None

@@ -188,6 +188,21 @@ def not_naturally_slimmable(rows: pd.DataFrame) -> Finding | None:
     return Finding("Section 6", claim, verdict, f"lost: {with_spread(lost['score'], lost['std'])}")
 
 
+def slimming_helps(rows: pd.DataFrame) -> Finding | None:
+    """Section 6: slimmed layer by layer, a nonuniform US-Net is better than used at one width for all its layers.
+
+    At each width the slimmed network costs no more MACs.
+    """
+    known = rows[rows["method"] == "us_net_nonuniform"].dropna(subset="score")
+    by_kind = {parse_variant(str(row["variant"])).slimmed: row for _, row in known.iterrows()}
+    if set(by_kind) != {False, True}:
+        return None
+    uniform, slimmed = by_kind[False], by_kind[True]
+    verdict = above(slimmed["score"] - uniform["score"], slimmed["std"], uniform["std"])
+    claim = "At no more MACs a slimmed network has a larger AUC than the same network at one width for all layers"
+    return Finding("Section 6", claim, verdict, f"{_text(slimmed)}; {_text(uniform)}")
+
+
 def _frames(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[tuple[Check, ...], pd.DataFrame]]:
     """Yield the claims and the table that decides them."""
     in_tables: dict[str, tuple[Check, ...]] = {
@@ -200,6 +215,7 @@ def _frames(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> Iterator[
         "figure8": (divisor_helps,),
         "figure9": (four_widths_beat_three, five_widths_are_as_good),
         "objectives": (labels_do_not_help,),
+        "slimming": (slimming_helps,),
     }
     of_curves: dict[str, tuple[Check, Measure]] = {
         "figure7": (smallest_width_decides, auc_pct),
