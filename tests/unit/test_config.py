@@ -391,6 +391,12 @@ def test_batches_larger_than_the_training_set(study_data, train, overrides):
     assert problem.endswith("must be at most datasets.shapes.train_size (400), found 500")
 
 
+def test_a_task_without_data_holds_nothing_out(study_data, monkeypatch):
+    monkeypatch.setattr("awnlib.studies.widths.config.needs_data", lambda name: False)
+    study_data |= {"datasets": {}, "train": {"held_out": 0.2}}
+    assert problems(study_data) == ["train.held_out: the task 'classification' has no training images, found 0.2"]
+
+
 def test_a_batch_is_at_most_what_is_not_held_out(study_data):
     study_data["datasets"]["shapes"]["train_size"] = 400
     study_data["train"] = {"batch_size": 320, "held_out": 0.2}

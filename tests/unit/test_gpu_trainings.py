@@ -10,7 +10,7 @@ from awnlib.results.schemas import read_table
 from awnlib.studies.widths.cells import evaluations, runs
 from awnlib.studies.widths.collect import run_record, sweep_record
 from awnlib.studies.widths.config import load_study, parse_study
-from awnlib.studies.widths.stages import TrainModel
+from awnlib.studies.widths.stages import SweepWidths, TrainModel
 from benchmarks.gpu import cell, trainings
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.studies import PAPER, given_studies, prepared_images, table2_study
@@ -105,6 +105,17 @@ def test_a_cell_goes_on_where_it_stopped(tiny_run, monkeypatch):
     assert done == ["recalibrate_bn", "sweep_widths"] * 2
     assert cell.is_finished(results, run)
     assert all(read_record(sweep_record(results, one)).state == "ok" for one in evaluations([run]))
+
+
+def test_a_job_comes_after_what_it_builds_on(study_data):
+    study_data |= {"train": {"held_out": 0.2}, "methods": {"us_net_nonuniform": {"recalibration": [3]}}}
+    study_data["exhibits"]["any_width_networks.table2"]["methods"] = ["us_net_nonuniform"]
+    study = parse_study(study_data)
+    chains = [[job.stage for job in cell._chain(SweepWidths(study, one))] for one in evaluations(runs(study))]
+    assert chains == [
+        ["train_model", "recalibrate_bn", "sweep_widths"],
+        ["train_model", "slim_widths", "recalibrate_bn", "sweep_widths"],
+    ]
 
 
 @pytest.mark.parametrize(("state", "done"), [("ok", True), ("diverged", True), ("failed", False), ("skipped", False)])
