@@ -62,7 +62,7 @@ def test_the_slimmed_network_is_recalibrated_swept_and_collected(slimmed, shapes
     assert all(torch.equal(value, dict(trained.named_parameters())[name]) for name, value in model.named_parameters())
     collect(study, results, results / "tables")
     vectors, sweep = (read_table(results / f"tables/{name}.parquet") for name in ("slimming", "sweep"))
-    assert set(vectors["label"]) == {"US-Net, widths per layer"}
+    assert set(vectors["label"]) == {"Nonuniform US-Net"}
     slimming = slimming_of(study, results, shapes)
     assert vectors["step"].nunique() == slimming.num_steps + 1
     for _, vector in vectors.groupby("step"):
@@ -79,7 +79,7 @@ def test_the_slimmed_network_is_recalibrated_swept_and_collected(slimmed, shapes
     for end in (0.25, 1.0):
         assert own.loc[end, "score"] == uniform.loc[end, "score"]  # there both are the same network
     evaluations = read_table(results / "tables/evaluations.parquet")
-    assert set(evaluations["label"]) == {"US-Net, widths per layer(3w)", "US-Net, widths per layer(3w, slimmed)"}
+    assert set(evaluations["label"]) == {"Nonuniform US-Net(3w)", "Nonuniform US-Net(3w, slimmed)"}
     assert set(evaluations["state"]) == {"ok"}
 
 
