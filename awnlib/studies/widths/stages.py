@@ -93,11 +93,6 @@ class SlimWidths(_OfRun):
         return self.study.slimming.chosen()
 
     @property
-    def extensions(self) -> tuple[str, ...]:
-        """The model."""
-        return (f"models.{self.cell.model}",)
-
-    @property
     def needs(self) -> Mapping[str, AnyJob]:
         """The training."""
         return {"trained": TrainModel(self.study, self.cell)}
