@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-from awnlib.results.findings import Verdict, above
+from awnlib.results.findings import Verdict
+from awnlib.results.means import Mean, above, mean_of_row
 from awnlib.results.numbers import with_spread
 from awnlib.results.titles import panel_title
 from awnlib.studies.transfer.cells import UNIFORM, configuration_title, ratio_of_costs
@@ -98,8 +99,13 @@ def difference(first: pd.Series, second: pd.Series) -> float:
 
 
 def is_above(first: pd.Series, second: pd.Series) -> Verdict:
-    """Return whether the first row's accuracy is above the second's, further than both standard deviations."""
-    return above(difference(first, second), first["std_pct"], second["std_pct"])
+    """Return whether the first row's accuracy is above the second's."""
+    return above(top1_mean(first), top1_mean(second))
+
+
+def top1_mean(row: pd.Series) -> Mean:
+    """Return an accuracy over the seeds."""
+    return mean_of_row(row, "top1_pct", "std_pct")
 
 
 def place_of(row: pd.Series) -> str:

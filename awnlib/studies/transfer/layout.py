@@ -41,17 +41,16 @@ def summarise_transfer(transfer: pd.DataFrame) -> pd.DataFrame:
 
 
 def similarity_bounds(similarity: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean cosine with uniform widths, between seeds, and of all pairs, of each optimiser and target.
+    """Return the mean cosine with uniform widths, between seeds and between sources, of each optimiser and target.
 
     Returns
     -------
     pandas.DataFrame
         `model`, `dataset`, `target`, `optimizer`, `uniform` (the floor), `seeds` (the ceiling; null with one seed) and
-        `vectors` (searches of this optimiser that differ in more than the seed).
+        `vectors` (searches of this optimiser in different sources; two stackings of one source are no two searches).
     """
-    same = (similarity["one_optimizer"] == similarity["other_optimizer"]) | (similarity["relation"] == "uniform")
-    for key in ("dataset", "target"):
-        same &= similarity[f"one_{key}"] == similarity[f"other_{key}"]
+    same = (similarity["relation"] == "uniform") | _same(similarity, "dataset", "target", "optimizer")
+    same &= (similarity["relation"] != "vectors") | between_sources(similarity)
     keys = {f"one_{key}": key for key in ("dataset", "target", "optimizer")}
     means = (
         similarity[same]
@@ -59,6 +58,17 @@ def similarity_bounds(similarity: pd.DataFrame) -> pd.DataFrame:
         .pivot_table(index=["model", *keys.values()], columns="relation", values="cosine", aggfunc="mean", sort=False)
     )
     return means.reindex(columns=["uniform", "seeds", "vectors"]).reset_index()
+
+
+def between_sources(similarity: pd.DataFrame) -> pd.Series:
+    """Return which pairs are of one optimiser and target but of different sources."""
+    return _same(similarity, "dataset", "target", "optimizer") & ~_same(similarity, "source")
+
+
+def _same(similarity: pd.DataFrame, *names: str) -> pd.Series:
+    """Return which pairs have all of these in common."""
+    equal = [similarity[f"one_{name}"] == similarity[f"other_{name}"] for name in names]
+    return pd.concat(equal, axis=1).all(axis=1)
 
 
 def markdown(name: str, frame: pd.DataFrame) -> str:
