@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from awnlib.results.numbers import number, with_spread
+from awnlib.results.numbers import HOLE, number, with_spread
 from awnlib.results.titles import display_name
 from awnlib.studies.transfer.cells import COMPARISON, NONE, UNIFORM, configuration_title
 
@@ -21,16 +21,19 @@ def summarise_transfer(transfer: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         The columns that name a row; `top1_pct`, `std_pct` (n - 1; null below two seeds), `gain_pct` (over the uniform
-        network of the same axis and target), `num_seeds`, `missing`; means of `overhead_saved_pct`, `overhead_factor`,
-        `macs_error_pct` (MACs relative to the target's) and `search_macs`.
+        network of the same axis and target), `num_seeds`, `missing`; `train_pct` and `train_std_pct` of the last epoch;
+        means of `overhead_saved_pct`, `overhead_factor`, `macs_error_pct` (MACs relative to the target's),
+        `search_macs`, `train_macs` and `found_macs_pct`.
     """
-    numbers = ["test_top1_pct", "overhead_saved_pct", "overhead_factor", "search_macs", "macs", "target_macs"]
+    numbers = ["test_top1_pct", "train_top1_pct", "overhead_saved_pct", "overhead_factor", "search_macs", "train_macs"]
+    numbers += ["found_macs_pct", "macs", "target_macs"]
     frame = transfer.assign(**{name: transfer[name].astype(float) for name in numbers})
     frame["macs_error_pct"] = 100 * (frame["macs"] / frame["target_macs"] - 1)
     groups = frame.groupby(KEYS, sort=False)
-    means = ["overhead_saved_pct", "overhead_factor", "macs_error_pct", "search_macs"]
+    means = ["overhead_saved_pct", "overhead_factor", "macs_error_pct", "search_macs", "train_macs", "found_macs_pct"]
     summary = groups[means].mean()
-    accuracy = groups["test_top1_pct"]
+    accuracy, training = groups["test_top1_pct"], groups["train_top1_pct"]
+    summary["train_pct"], summary["train_std_pct"] = training.mean(), training.std()
     summary["top1_pct"], summary["std_pct"], summary["num_seeds"] = accuracy.mean(), accuracy.std(), accuracy.count()
     summary["missing"] = groups.size() - summary["num_seeds"]
     summary = summary.reset_index()
@@ -84,7 +87,10 @@ def markdown(name: str, frame: pd.DataFrame) -> str:
 
 
 def transfer_rows(transfer: pd.DataFrame) -> pd.DataFrame:
-    """Return the table `transfer` as text: a row for each source and optimiser of an axis."""
+    """Return the table `transfer` as text: a row for each source and optimiser of an axis.
+
+    What an older table does not have is left out.
+    """
     rows = []
     for _, row in summarise_transfer(transfer).iterrows():
         rows.append(
@@ -94,14 +100,17 @@ def transfer_rows(transfer: pd.DataFrame) -> pd.DataFrame:
                 "target": configuration_title(row["target"]),
                 "widths from": _origin(row),
                 "top-1, %": with_spread(row["top1_pct"], row["std_pct"]) + ("†" if row["missing"] else ""),
+                "in training, %": with_spread(row["train_pct"], row["train_std_pct"]),
                 "over uniform": number(row["gain_pct"], "+.2f") if row["optimizer"] != UNIFORM else "",
                 "overhead saved, %": number(row["overhead_saved_pct"], ".1f"),
                 "factor": number(row["overhead_factor"], ".1f"),
                 "search MACs": number(row["search_macs"], ".3g"),
+                "found, % of the budget": number(row["found_macs_pct"], ".1f"),
                 "MACs off target, %": number(row["macs_error_pct"], "+.2f"),
             }
         )
-    return pd.DataFrame(rows)
+    text = pd.DataFrame(rows)
+    return text.loc[:, (text != HOLE).any()]
 
 
 def widths_rows(widths: pd.DataFrame) -> pd.DataFrame:
