@@ -16,6 +16,7 @@ from awnlib.papers.width_transfer.panels import (
     decisive_rows,
     difference,
     direct_row,
+    found_rows,
     is_above,
     kind_of,
     panels_of,
@@ -23,16 +24,20 @@ from awnlib.papers.width_transfer.panels import (
     source_rows,
     top1_mean,
     top1_text,
+    train_mean,
     uniform_row,
 )
 from awnlib.papers.width_transfer.vectors import vector_findings
-from awnlib.results.findings import Finding, Verdict, joined
+from awnlib.results.findings import Finding, Verdict, all_hold, joined
 from awnlib.results.means import above, alike
+from awnlib.results.numbers import with_spread
 from awnlib.studies.transfer.cells import COMPARISON, configuration_title
 from awnlib.studies.transfer.config import TransferStudy
 
 NEAR = 0.5  # percentage points; the largest loss that the paper has words for is 0.4 (section 4.1)
 REDUCTION = 320  # times, section 4.5
+COST, COST_MARGIN = 2.0, 0.5  # times a training, section 1; PAPER_EPOCHS of a search relative to it, appendix A
+PAPER_EPOCHS = 40 / 100
 MUCH_DEEPER = 3  # depth multiplier of a ResNet18 from which DMCP gains nothing in table 1 of appendix C
 PLACES = {
     "width": "Section 4.1, Figure 3",
@@ -75,6 +80,7 @@ def paper_findings(study: TransferStudy, tables: Mapping[str, pd.DataFrame]) -> 
     labels = {row: study.label(row) for row in study.transfer.optimizers if not has_folds(study, row)}
     panels = panels_of(decisive_rows(study, tables["transfer"]), labels)
     found = [(panel, check(rows)) for panel, rows in panels for check in CHECKS]
+    found += [(panel, dmcp_is_best(rows, labels)) for panel, rows in axes_of(decisive_rows(study, tables["transfer"]))]
     found += vector_findings(study, tables, labels)
     return [(panel, finding) for panel, finding in found if finding]
 
@@ -172,20 +178,49 @@ def compound_reduction(rows: pd.DataFrame) -> Finding | None:
     return Finding(PLACES["compound"], claim, verdict, numbers)
 
 
+def search_costs(rows: pd.DataFrame) -> Finding | None:
+    """Section 1: with differentiable parameters (DMCP) a search takes "2x the training time", with 40 and 100 epochs.
+
+    Taken as between 1.5 and 2.5 times, in MACs, of the training of the same network, both brought to those epochs.
+    """
+    direct = direct_row(rows)
+    if direct is None or direct["algorithm"] != "dmcp" or pd.isna(direct["train_macs"]) or kind_of(rows) == COMPARISON:
+        return None
+    times = float(direct["search_macs"] / direct["train_macs"])
+    at_papers = times / direct["epochs_ratio"] * PAPER_EPOCHS
+    claim = f"A search of {direct['label']} takes {COST:g} times as much as a training"
+    numbers = f"{times:.2f} times as many MACs, at the paper's 40 and 100 epochs {at_papers:.2f}"
+    return Finding("Section 1", claim, all_hold([abs(at_papers - COST) <= COST_MARGIN]), numbers)
+
+
+def dmcp_is_best(rows: pd.DataFrame, labels: Mapping[str, str]) -> Finding | None:
+    """Section 4.5: DMCP is "the best performing algorithm": its own widths are the best; `rows` of one axis."""
+    direct = found_rows(rows[rows["is_direct"]], *labels)
+    best, others = (direct[(direct["algorithm"] == "dmcp") == which] for which in (True, False))
+    if best.empty or others.empty or kind_of(rows) == COMPARISON:
+        return None
+    rival = others.sort_values("top1_pct").iloc[-1]
+    numbers = "direct: " + "; ".join(f"{row['label']} {top1_text(row)}" for _, row in direct.iterrows())
+    claim = f"{best.iloc[0]['label']} is the best of the algorithms"
+    return Finding("Section 4.5", claim, is_above(best.iloc[0], rival), numbers)
+
+
 def overfits(rows: pd.DataFrame) -> Finding | None:
-    """Appendix C, table 1: on a small data set directly optimised widths are worse than uniform ones."""
+    """Appendix C, table 1: on a small data set optimised widths are worse "due to over-fitting".
+
+    So they test worse than uniform ones and learn the training images no worse. Where training accuracies were not kept
+    the second half is open.
+    """
     targets = [(direct_row(target), uniform_row(target)) for _, target in rows.groupby("target", sort=False)]
     pairs = [(direct, uniform) for direct, uniform in targets if direct is not None and uniform is not None]
     if kind_of(rows) != COMPARISON or not pairs:
         return None
-    claim = f"{pairs[0][0]['label']} overfits a small data set: its widths are worse than uniform ones"
-    numbers = [
-        f"{configuration_title(direct['target'])}: direct {top1_text(direct)}, uniform {top1_text(uniform)} "
-        f"({difference(direct, uniform):+.2f})"
-        for direct, uniform in pairs
-    ]
-    verdict = joined([is_above(uniform, direct) for direct, uniform in pairs])
-    return Finding("Appendix C, Table 1", claim, verdict, f"{'; '.join(numbers)} (paper: -0.4 to 0.0 on CIFAR-100)")
+    claim = (
+        f"{pairs[0][0]['label']} overfits a small data set: its widths test worse than uniform ones and train no worse"
+    )
+    numbers = "; ".join(_of_comparison(*pair) for pair in pairs)
+    verdict = joined([_overfits(*pair) for pair in pairs])
+    return Finding("Appendix C, Table 1", claim, verdict, f"{numbers} (paper: -0.4 to 0.0 on CIFAR-100)")
 
 
 CHECKS: tuple[Check, ...] = (
@@ -195,6 +230,7 @@ CHECKS: tuple[Check, ...] = (
     morphnet_needs_resolution,
     stackings_alike,
     compound_reduction,
+    search_costs,
     overfits,
 )
 
@@ -212,6 +248,24 @@ def _sources_within(rows: pd.DataFrame, limits: Mapping[str, float]) -> list[pd.
 def _reduction(source: pd.Series) -> str:
     """Return by how much a source is cheaper in the ledger, and by its multipliers: ``271.0 (320.0) times``."""
     return f"{source['overhead_factor']:.1f} (by its multipliers {source['cost_ratio']:.1f}) times"
+
+
+def _of_comparison(direct: pd.Series, uniform: pd.Series) -> str:
+    """Return what two rows of a comparison came to, with their training accuracies if they were kept."""
+    trained = " and ".join(with_spread(row["train_pct"], row["train_std_pct"]) for row in (direct, uniform))
+    known = pd.notna([direct["train_pct"], uniform["train_pct"]]).all()
+    return (
+        f"{configuration_title(direct['target'])}: direct {top1_text(direct)}, uniform {top1_text(uniform)} "
+        f"({difference(direct, uniform):+.2f}), {f'in training {trained}' if known else 'training accuracy not kept'}"
+    )
+
+
+def _overfits(direct: pd.Series, uniform: pd.Series) -> Verdict:
+    """Return whether widths that test worse train no worse."""
+    first, second, worse = train_mean(direct), train_mean(uniform), is_above(uniform, direct)
+    if worse != "holds":
+        return worse
+    return "undecided" if first is None or second is None else above(first, second, by=-NEAR)
 
 
 def _reduction_verdict(far: Sequence[Verdict], kept: bool) -> Verdict:

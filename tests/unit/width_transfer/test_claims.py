@@ -222,21 +222,59 @@ def test_the_papers_reduction_is_dmcps():
 
 
 @pytest.mark.parametrize(
+    ("search_macs", "verdict", "numbers"),
+    [
+        (1800.0, "holds", "9.00 times as many MACs, at the paper's 40 and 100 epochs 1.80"),
+        (2600.0, "does not hold", "13.00"),
+    ],
+)
+def test_what_a_search_costs_beside_a_training(search_macs, verdict, numbers):
+    """STUDY searches for 40 epochs and trains for 20: brought to the paper's ratio, a search costs a fifth."""
+    rows = panel(cell("dmcp", DIRECT, 70.0, search_macs=search_macs, train_macs=200.0))
+    finding = claims.search_costs(rows)
+    assert (finding.source, finding.verdict) == ("Section 1", verdict)
+    assert finding.numbers.startswith(numbers)
+    assert claims.search_costs(panel(cell("morphnet", DIRECT, 70.0, search_macs=450.0, train_macs=200.0))) is None
+    assert claims.search_costs(panel(cell("dmcp", DIRECT, 70.0, search_macs=450.0))) is None
+
+
+@pytest.mark.parametrize(
+    ("dmcp", "verdict"), [((74.0,), "holds"), ((72.0,), "does not hold"), ((71.0, 76.0), "undecided")]
+)
+def test_dmcp_is_the_best_of_the_algorithms(dmcp, verdict):
+    """Its own rows with folds and sources other than the target do not count."""
+    cells = [cell("dmcp", DIRECT, *dmcp), cell("morphnet", DIRECT, 73.0), cell("morphnet", HALF, 99.0)]
+    finding = claims.dmcp_is_best(panel(*cells, cell("folded", DIRECT, 99.0)), {"dmcp": "DMCP", "morphnet": "MorphNet"})
+    assert (finding.claim, finding.verdict) == ("DMCP is the best of the algorithms", verdict)
+    assert finding.numbers.endswith("; MorphNet 73.00 ± 0.00")
+    assert claims.dmcp_is_best(panel(cells[0]), LABELS) is None
+
+
+@pytest.mark.parametrize(
     ("first", "second", "verdict"),
     [((69.0,), (69.0,), "holds"), ((69.0,), (75.0,), "holds in part"), ((75.0,), (75.0,), "does not hold")],
 )
 def test_a_small_data_set_overfits(first, second, verdict):
     cells = []
     for target, top1 in ((DIRECT, first), (HALF, second)):
-        cells += [uniform(70.0, target=target), cell("dmcp", target, *top1, target=target)]
+        cells += [uniform(70.0, target=target, train_top1_pct=80.0)]
+        cells += [cell("dmcp", target, *top1, target=target, train_top1_pct=80.1)]
     rows = panel(*cells, kind="comparison")
     finding = claims.overfits(rows)
     assert (finding.source, finding.verdict) == ("Appendix C, Table 1", verdict)
     assert (
-        f"0.5x wide, 1x deep: direct {second[0]:.2f} ± 0.00, uniform 70.00 ± 0.00 ({second[0] - 70:+.2f})"
+        f"0.5x wide, 1x deep: direct {second[0]:.2f} ± 0.00, uniform 70.00 ± 0.00 ({second[0] - 70:+.2f}), in training 80.10 ± 0.00 and 80.00 ± 0.00"
         in finding.numbers
     )
     assert claims.direct_beats_uniform(rows) is None
+
+
+def test_widths_that_train_worse_as_well_do_not_overfit():
+    rows = [uniform(70.0, train_top1_pct=80.0), cell("dmcp", DIRECT, 69.0, train_top1_pct=75.0)]
+    assert claims.overfits(panel(*rows, kind="comparison")).verdict == "does not hold"
+    finding = claims.overfits(panel(uniform(70.0), cell("dmcp", DIRECT, 69.0), kind="comparison"))
+    assert finding.verdict == "undecided"
+    assert "training accuracy not kept" in finding.numbers
 
 
 def test_overfitting_is_a_claim_about_the_first_data_set():
