@@ -88,6 +88,7 @@ def _section(folder: Path) -> dict[str, Any]:
         "departures": list(_departures(study)),
         "figures": [(name, exhibit_row(name)) for name in figures],
         "notes": notes.read_text(encoding="utf-8").strip() if notes.is_file() else "",
+        "lost": [name for name in part_of(study).PUBLISHED if name not in tables],
         "files": sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")),
     }
 

@@ -27,6 +27,7 @@ from awnlib.studies.transfer.stages import retraining_record, search_record
 
 TEMPLATE = "transfer.html.jinja"
 COLLECTED = ("transfer",)
+PUBLISHED = ("transfer", "widths", "similarity")
 LONG = ("widths",)  # tables that are no part of the page
 SEARCHED = ["model", "dataset", "source", "optimizer", "seed"]
 RETRAINED = ["model", "dataset", "target", "source", "optimizer", "extrapolation", "seed"]

@@ -132,6 +132,19 @@ def test_what_is_published(results, tmp_path):
         assert (figure.mode, figure.size) == ("P", (256, 256))
 
 
+def test_what_the_tables_rest_on_is_published_or_the_page_says_that_it_is_not(results, tmp_path):
+    source, to = results(), tmp_path / "docs"
+    publish(source, to)
+    assert "Published before `sweep.parquet` and `history.parquet` were kept: what is said of\nsingle widths" in page(
+        to
+    )
+    for name in ("sweep", "history"):
+        write_table(source / f"tables/{name}.parquet", name, table(name, []), ORIGIN)
+    publish(source, to)
+    assert (to / "demo/sweep.parquet").read_bytes() == (source / "tables/sweep.parquet").read_bytes()
+    assert "Published before" not in page(to)
+
+
 def test_the_configuration_is_whole_but_for_the_folder_of_one_machine(results, tmp_path):
     publish(results(), tmp_path / "docs")
     path = tmp_path / "docs/demo/study.yaml"

@@ -263,8 +263,8 @@ def test_a_small_data_set_overfits(first, second, verdict):
     finding = claims.overfits(rows)
     assert (finding.source, finding.verdict) == ("Appendix C, Table 1", verdict)
     assert (
-        f"0.5x wide, 1x deep: direct {second[0]:.2f} ± 0.00, uniform 70.00 ± 0.00 ({second[0] - 70:+.2f}), in training 80.10 ± 0.00 and 80.00 ± 0.00"
-        in finding.numbers
+        f"0.5x wide, 1x deep: direct {second[0]:.2f} ± 0.00, uniform 70.00 ± 0.00 ({second[0] - 70:+.2f}), "
+        "in training 80.10 ± 0.00 and 80.00 ± 0.00" in finding.numbers
     )
     assert claims.direct_beats_uniform(rows) is None
 
