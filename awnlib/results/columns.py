@@ -349,8 +349,8 @@ _SIMILARITY = Table(
         *_vector("other"),
         _text(
             "relation",
-            "`uniform`: with equal multipliers, the floor; `seeds`: two seeds of one search, the ceiling; "
-            "`vectors`: any other pair",
+            "`uniform`: with equal multipliers, the floor; `null`: with widths of the search's null control, the "
+            "second floor; `seeds`: two seeds of one search, the ceiling; `vectors`: any other pair",
         ),
         _float("cosine", "cosine of the angle between the two"),
     ),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from awnlib.papers.width_transfer.folds import folded_rows, folds_help, has_folds
+from awnlib.papers.width_transfer.null_control import null_findings
 from awnlib.papers.width_transfer.panels import (
     axes_of,
     decisive_rows,
@@ -68,7 +69,7 @@ def paper_findings(study: TransferStudy, tables: Mapping[str, pd.DataFrame]) -> 
     Parameters
     ----------
     study
-        Says which optimiser a row of `optimizers` is. Rows with folds are not the paper's and are left out.
+        Says which optimiser a row of `optimizers` is. Rows with folds and null controls are not the paper's.
     tables
         "transfer", "widths" and "similarity".
 
@@ -77,7 +78,8 @@ def paper_findings(study: TransferStudy, tables: Mapping[str, pd.DataFrame]) -> 
     list
         (title of the panel, finding) pairs.
     """
-    labels = {row: study.label(row) for row in study.transfer.optimizers if not has_folds(study, row)}
+    rows = study.transfer.optimizers
+    labels = {row: study.label(row) for row in rows if not has_folds(study, row) and not study.is_null_control(row)}
     panels = panels_of(decisive_rows(study, tables["transfer"]), labels)
     found = [(panel, check(rows)) for panel, rows in panels for check in CHECKS]
     found += [(panel, dmcp_is_best(rows, labels)) for panel, rows in axes_of(decisive_rows(study, tables["transfer"]))]
@@ -86,9 +88,10 @@ def paper_findings(study: TransferStudy, tables: Mapping[str, pd.DataFrame]) -> 
 
 
 def own_findings(study: TransferStudy, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, Finding]]:
-    """Check on every axis whether a search with folds finds better widths than the same search without."""
+    """Check whether a search with folds finds better widths than without, and compare searches with null controls."""
     axes = list(axes_of(decisive_rows(study, tables["transfer"])))
     found = [(panel, folds_help(rows, row, other)) for row, other in folded_rows(study) for panel, rows in axes]
+    found += null_findings(study, tables)
     return [(panel, finding) for panel, finding in found if finding]
 
 

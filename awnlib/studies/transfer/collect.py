@@ -180,14 +180,30 @@ def similarity_table(study: TransferStudy, vectors: Vectors) -> pd.DataFrame:
     cells = study.retrainings()
     optimised = [cells[name] for name in vectors if cells[name].search is not None]
     rows = [row for cell in optimised for row in _uniform_row(study, cell, vectors)]
-    for one, other in combinations(optimised, 2):
-        if _dimensions(one.target) == _dimensions(other.target):
-            multipliers = [vectors[cell.name].multipliers for cell in (one, other)]
-            seeds = _names(study, one) == _names(study, other)
-            names = {**_vector_names(study, "one", one), **_vector_names(study, "other", other)}
-            relation = "seeds" if seeds else "vectors"
-            rows.append({"model": one.target.model, **names, "relation": relation, "cosine": cosine(*multipliers)})
+    nulls = {row: study.null_control(row) for row in study.transfer.optimizers}
+    for pair in combinations(optimised, 2):
+        if _dimensions(pair[0].target) == _dimensions(pair[1].target):
+            rows.append(_pair_row(study, *_null_last(*pair, nulls), nulls, vectors))
     return pd.DataFrame(rows, columns=TABLES["similarity"].names).astype({"one_seed": "Int64", "other_seed": "Int64"})
+
+
+def _pair_row(
+    study: TransferStudy, one: Retraining, other: Retraining, nulls: Mapping[str, str | None], vectors: Vectors
+) -> dict[str, Any]:
+    multipliers = [vectors[cell.name].multipliers for cell in (one, other)]
+    names = {**_vector_names(study, "one", one), **_vector_names(study, "other", other)}
+    relation = "seeds" if _names(study, one) == _names(study, other) else "vectors"
+    if nulls[names["one_optimizer"]] == names["other_optimizer"] and one.target == other.target:
+        relation = "null"
+    return {"model": one.target.model, **names, "relation": relation, "cosine": cosine(*multipliers)}
+
+
+def _null_last(one: Retraining, other: Retraining, nulls: Mapping[str, str | None]) -> tuple[Retraining, Retraining]:
+    """Return two optimised cells in this order, but a null control after the search that it is one of."""
+    assert one.search is not None
+    assert other.search is not None
+    is_null = nulls[other.search.optimizer] == one.search.optimizer
+    return (other, one) if is_null else (one, other)
 
 
 def _uniform_row(study: TransferStudy, cell: Retraining, vectors: Vectors) -> Iterator[dict[str, Any]]:

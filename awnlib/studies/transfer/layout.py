@@ -44,15 +44,16 @@ def summarise_transfer(transfer: pd.DataFrame) -> pd.DataFrame:
 
 
 def similarity_bounds(similarity: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean cosine with uniform widths, between seeds and between sources, of each optimiser and target.
+    """Return the mean cosine with two floors, between seeds and between sources, of each optimiser and target.
 
     Returns
     -------
     pandas.DataFrame
-        `model`, `dataset`, `target`, `optimizer`, `uniform` (the floor), `seeds` (the ceiling; null with one seed) and
+        `model`, `dataset`, `target`, `optimizer`, `uniform` (the floor), `null` (with the widths of a search that sees
+        no image, the second floor; null without one), `seeds` (the ceiling; null with one seed) and
         `vectors` (searches of this optimiser in different sources; two stackings of one source are no two searches).
     """
-    same = (similarity["relation"] == "uniform") | _same(similarity, "dataset", "target", "optimizer")
+    same = similarity["relation"].isin(["uniform", "null"]) | _same(similarity, "dataset", "target", "optimizer")
     same &= (similarity["relation"] != "vectors") | between_sources(similarity)
     keys = {f"one_{key}": key for key in ("dataset", "target", "optimizer")}
     means = (
@@ -60,7 +61,7 @@ def similarity_bounds(similarity: pd.DataFrame) -> pd.DataFrame:
         .rename(columns=keys)
         .pivot_table(index=["model", *keys.values()], columns="relation", values="cosine", aggfunc="mean", sort=False)
     )
-    return means.reindex(columns=["uniform", "seeds", "vectors"]).reset_index()
+    return means.reindex(columns=["uniform", "null", "seeds", "vectors"]).reset_index()
 
 
 def between_sources(similarity: pd.DataFrame) -> pd.Series:
@@ -127,8 +128,10 @@ def widths_rows(widths: pd.DataFrame) -> pd.DataFrame:
 def similarity_rows(similarity: pd.DataFrame) -> pd.DataFrame:
     """Return `similarity_bounds` as text."""
     bounds = similarity_bounds(similarity)
-    names = {"uniform": "with uniform (floor)", "seeds": "between seeds (ceiling)", "vectors": "between sources"}
-    text = {label: bounds[name].astype(float).map(lambda value: number(value, ".3f")) for name, label in names.items()}
+    names = {"uniform": "with uniform (floor)", "null": "with the null control (second floor)"}
+    names |= {"vectors": "between sources", "seeds": "between seeds (ceiling)"}
+    known = {name: label for name, label in names.items() if name != "null" or bounds[name].notna().any()}
+    text = {label: bounds[name].astype(float).map(lambda value: number(value, ".3f")) for name, label in known.items()}
     return _named(bounds[["model", "dataset", "target", "optimizer"]]).assign(**text)
 
 
