@@ -59,7 +59,7 @@ class SupernetSettings(SGDConfig, OptimizerSettings):
     nesterov: Nesterov = True
     weight_decay: WeightDecay = 1e-4
     weight_decay_on: WeightDecayOn = "weights"
-    augment: Literal["none", "crop_flip", "resized_crop", "randaugment"] = Field(
+    augment: Literal["none", "crop_flip", "resized_crop", "randaugment", "rand-m9-mstd0.5"] = Field(
         default="none", description="as of a data set"
     )
 

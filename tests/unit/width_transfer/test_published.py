@@ -246,7 +246,7 @@ def test_departures_name_what_differs():
     del axes["width_mobilenet_v2"]
     axes["depth_resnet18"] = {**axes["depth_resnet18"], "target": {"depth_mult": 3}, "sources": [{"depth_mult": 1}]}
     ours["transfer"]["comparisons"]["cifar100"]["configurations"] = [{"width_mult": 0.5}]
-    imagenet = "ImageNet (224 px, augmented by randaugment)"
+    imagenet = "ImageNet (224 px, augmented by rand-m9-mstd0.5)"
     assert departures(parse_transfer_study(ours), paper) == [
         "1 seed instead of 3",
         f"data sets {imagenet}, CIFAR-100 (5,000 training images, not augmented) "
