@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 
@@ -43,3 +45,18 @@ def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(rng(seed, *purpose).initial_seed())
         yield
+
+
+@contextmanager
+def seeded_everywhere(seed: int, *purpose: str | int) -> Iterator[None]:
+    """Do what `seeded` does for the global generators of Python and NumPy too, from which some libraries draw."""
+    number = rng(seed, *purpose).initial_seed()
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        random.seed(number)
+        np.random.seed(number % 2**32)  # noqa: NPY002
+        with seeded(seed, *purpose):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002

@@ -22,10 +22,10 @@ class DatasetConfig(Settings):
     stream: bool = Field(
         default=False, description="read image files while they are needed: for sets that do not fit into memory"
     )
-    augment: Literal["none", "crop_flip", "resized_crop", "randaugment"] = Field(
+    augment: Literal["none", "crop_flip", "resized_crop", "randaugment", "rand-m9-mstd0.5"] = Field(
         default="none",
         description="in training: random crop after padding by 4, random flip; streamed sets: crop of random size and "
-        "shape, random flip; with RandAugment besides",
+        "shape, random flip; with torchvision's RandAugment besides, or with timm's of this name",
     )
     mean: list[float] | None = Field(
         default=None, description="of each channel, of images scaled to [0, 1]; null: measured on training images"
@@ -66,7 +66,7 @@ class DatasetConfig(Settings):
 
     def check_augment(self, augment: str) -> None:
         """Raise a ValueError, with what is allowed, if the images of this data set cannot be augmented so."""
-        allowed = ("none", "resized_crop", "randaugment") if self.stream else ("none", "crop_flip")
+        allowed = ("none", "resized_crop", "randaugment", "rand-m9-mstd0.5") if self.stream else ("none", "crop_flip")
         if augment not in allowed:
             raise ValueError(f"augment '{augment}' with stream {self.stream} (allowed: {', '.join(allowed)})")
 

@@ -25,10 +25,11 @@ from awnlib.data.decode import decode_image, read_file
 from awnlib.data.image_index import ImageIndex, SplitName
 from awnlib.files import shown
 from awnlib.jobs.interrupt import sigterm_blocked
-from awnlib.seeding import seeded
+from awnlib.seeding import seeded_everywhere
 from awnlib.torchvision_shim import import_torchvision
 
-AUGMENTS = ("none", "resized_crop", "randaugment")
+TIMM = "rand-m9-mstd0.5"
+AUGMENTS = ("none", "resized_crop", "randaugment", TIMM)
 RESIZED = 256 / 224  # the shorter side before the crop in evaluation, divided by the crop
 
 Drawn = tuple[int, int, int]  # an image of training: seed, epoch and number
@@ -45,17 +46,27 @@ class StreamedImages:
     augment
         ``"none"``: as in evaluation. ``"resized_crop"``: a crop of 8 to 100 % of the area and a shape from 3:4 to 4:3,
         resized, and mirrored every other time, by chance (Szegedy et al., Going Deeper with Convolutions, section 6).
-        ``"randaugment"``: two random operations of magnitude 9 of 10 besides (Cubuk et al., RandAugment; the
-        numbers are those of Width Transfer, appendix A).
+        ``"randaugment"``: two random operations of magnitude 9 of 10 besides (torchvision; Cubuk et al., RandAugment).
+        ``"rand-m9-mstd0.5"``: timm's, as Width Transfer has them (appendix A): two of its 15 operations, each with
+        probability 0.5 and a magnitude of 9 with a standard deviation of 0.5.
     device
         Where batches are normalised.
     num_workers
         Processes that read; 0: this one does.
+
+    Raises
+    ------
+    ValueError
+        If there is no such augmentation.
+    ImportError
+        If it is timm's, and timm is not installed.
     """
 
     def __init__(self, index: ImageIndex, augment: str, device: torch.device, num_workers: int = 0) -> None:
         if augment not in AUGMENTS:
             raise ValueError(f"unknown augment '{augment}' of a streamed data set (allowed: {', '.join(AUGMENTS)})")
+        if augment == TIMM:
+            _timm_operations()
         self.index, self.augment, self.device, self.num_workers = index, augment, device, num_workers
 
     def __len__(self) -> int:
@@ -130,9 +141,9 @@ class _Augmented(Dataset[Batch]):
         label = torch.tensor(self.index.label("train", number))
         if self.augment == "none":
             return centre_crop(image, self.index.image_size), label
-        # The transforms draw from the global generator of whatever process they run in.
-        with seeded(seed, "augment", epoch, number):
-            return _augmentation(self.augment, self.index.image_size)(image), label
+        # The transforms draw from the global generators of whatever process they run in.
+        with seeded_everywhere(seed, "augment", epoch, number):
+            return _augmentation(self.augment, self.index.image_size, self.index.mean)(image), label
 
 
 def read_image(file: Path) -> Image.Image:
@@ -141,15 +152,28 @@ def read_image(file: Path) -> Image.Image:
 
 
 @lru_cache
-def _augmentation(augment: str, size: int) -> Callable[[Image.Image], Tensor]:
-    """Return the transform from a stored image to uint8 [3, size, size]; it draws from the global generator."""
+def _augmentation(augment: str, size: int, mean: tuple[float, ...]) -> Callable[[Image.Image], Tensor]:
+    """Return the transform from a stored image to uint8 [3, size, size]; it draws from the global generators."""
     v2 = _transforms()
     steps = [v2.RandomResizedCrop(size), v2.RandomHorizontalFlip()]
     if augment == "randaugment":
         # Of 10 as in timm, whose `rand-m9` the papers mean; torchvision's own scale is of 30.
         steps.append(v2.RandAugment(num_ops=2, magnitude=9, num_magnitude_bins=11))
+    if augment == TIMM:
+        # Shifts of up to 0.45 of the size, and what is uncovered in the mean colour: timm's own for training.
+        filled = tuple(min(255, round(255 * value)) for value in mean)
+        hints = {"translate_const": int(0.45 * size), "img_mean": filled}
+        steps.append(_timm_operations().rand_augment_transform(TIMM, hints))
     transform: Callable[[Image.Image], Tensor] = v2.Compose([*steps, v2.PILToTensor()])
     return transform
+
+
+def _timm_operations() -> Any:
+    import_torchvision()  # timm imports it
+    try:
+        return importlib.import_module("timm.data.auto_augment")
+    except ModuleNotFoundError as error:
+        raise ImportError(f"augment '{TIMM}' needs timm ({error}): pip install 'awnlib[timm]'") from None
 
 
 def _transforms() -> Any:

@@ -1,8 +1,9 @@
 """What the pages say of each kind of studies, by the kind's name.
 
-A part is a module with `COLLECTED` (the tables without which nothing can be said of a study), `TEMPLATE` (the file of
-its HTML page, named in full, so that digests of code follow it), `report` (what that page has of its own), `contents`
-(what is published) and `section` (what the page of all studies has of its own).
+A part is a module with `COLLECTED` (the tables without which nothing can be said of a study), `PUBLISHED` (those that
+every number on the page of all studies rests on), `TEMPLATE` (the file of its HTML page, named in full, so that digests
+of code follow it), `report` (what that page has of its own), `contents` (what is published) and `section` (what the
+page of all studies has of its own).
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ from awnlib.files import atomic_path
 from awnlib.report.page import format_time
 from awnlib.report.parts import part_of
 from awnlib.report.report import in_order
+from awnlib.report.scores import VERDICTS, Found, count_claims, count_verdicts
 from awnlib.results.exhibits import PAPERS, exhibit_row, load_paper
-from awnlib.results.findings import Finding
+from awnlib.results.means import CONFIDENCE, OF_ONE_SEED_PCT, Mean, difference_interval
 from awnlib.results.schemas import read_table
 from awnlib.studies.base import BaseStudy
 from awnlib.studies.kinds import departures_of, load_any_study
@@ -50,8 +51,16 @@ def write_page(to: Path) -> None:
         undefined=StrictUndefined,
     )
     studies = [_section(path.parent) for path in sorted(to.glob("*/study.yaml"))]
-    papers = {name: load_paper(name) for study in studies for name in study["papers"]}
-    page = environment.get_template(TEMPLATE.name).render(studies=studies, papers=papers)
+    papers = dict.fromkeys(name for study in studies for name in study["claims"])
+    claims = {name: [found for study in studies for found in study["claims"].get(name, [])] for name in papers}
+    page = environment.get_template(TEMPLATE.name).render(
+        studies=studies,
+        papers={name: (load_paper(name), count_claims(claims[name])) for name in papers},
+        verdicts=VERDICTS,
+        confidence=CONFIDENCE,
+        of_one=OF_ONE_SEED_PCT,
+        one_seed=difference_interval(*[Mean(0.0, 0.0, 1, OF_ONE_SEED_PCT)] * 2)[1],
+    )
     with atomic_path(to / "README.md") as temporary:
         temporary.write_text(re.sub(r"\n{3,}", "\n\n", page).strip() + "\n", encoding="utf-8")
 
@@ -61,34 +70,38 @@ def _section(folder: Path) -> dict[str, Any]:
     study = load_any_study(folder / "study.yaml")
     tables = {path.stem: read_table(path) for path in sorted(folder.glob("*.parquet"))}
     own = part_of(study).section(study, tables)
-    claims, ours = (list(_findings(study, own["known"], which)) for which in ("paper_findings", "own_findings"))
+    claims, ours = (_findings(study, own["known"], which) for which in ("paper_findings", "own_findings"))
+    all_claims = [found for rows in claims.values() for found in rows]
     origin = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     notes = folder / "notes.md"
-    holds = sum(finding.verdict == "holds" for _, finding in claims)
     figures = [name for name in in_order(study, study.figures) if (folder / f"{name}.png").is_file()]
     return {
         "name": study.study,
-        "papers": study.papers,
         "description": study.description,
         **_machine(origin),
         "missing": origin["missing"],
-        "score": f"{holds} of {len(claims)}",
+        "claims": claims,
+        "score": count_verdicts(finding.verdict for _, finding in all_claims),
         **own,
-        "paper_findings": claims,
-        "own_findings": ours,
+        "paper_findings": all_claims,
+        "own_findings": [found for rows in ours.values() for found in rows],
         "departures": list(_departures(study)),
         "figures": [(name, exhibit_row(name)) for name in figures],
         "notes": notes.read_text(encoding="utf-8").strip() if notes.is_file() else "",
+        "lost": [name for name in part_of(study).PUBLISHED if name not in tables],
         "files": sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")),
     }
 
 
-def _findings(study: BaseStudy, tables: Mapping[str, pd.DataFrame], which: str) -> Iterator[tuple[str, Finding]]:
-    """Yield what the claims of a study's papers come to; a paper may make none."""
+def _findings(study: BaseStudy, tables: Mapping[str, pd.DataFrame], which: str) -> dict[str, list[Found]]:
+    """Return what the claims of a study's papers come to, by paper; a paper may make none."""
+    found: dict[str, list[Found]] = {}
     for paper in study.papers:
+        found[paper] = []
         if (PAPERS / paper / "claims.py").is_file():
             claims = import_module(f"awnlib.papers.{paper}.claims")
-            yield from getattr(claims, which, lambda *_: [])(study, tables)
+            found[paper] = getattr(claims, which, lambda *_: [])(study, tables)
+    return found
 
 
 def _departures(study: BaseStudy) -> Iterator[tuple[str, list[str]]]:

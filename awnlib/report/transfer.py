@@ -27,6 +27,7 @@ from awnlib.studies.transfer.stages import retraining_record, search_record
 
 TEMPLATE = "transfer.html.jinja"
 COLLECTED = ("transfer",)
+PUBLISHED = ("transfer", "widths", "similarity")
 LONG = ("widths",)  # tables that are no part of the page
 SEARCHED = ["model", "dataset", "source", "optimizer", "seed"]
 RETRAINED = ["model", "dataset", "target", "source", "optimizer", "extrapolation", "seed"]
@@ -105,7 +106,8 @@ def findings(transfer: pd.DataFrame) -> list[str]:
         cheapest = group[~group["is_direct"]].sort_values("overhead_saved_pct", na_position="first").tail(1)
         for _, row in cheapest.iterrows():
             source = configuration_title(row["source"])
-            words.append(f"from {source} {row['gain_pct']:+.2f}, {row['overhead_factor']:.1f} times cheaper")
+            cost = "" if pd.isna(row["overhead_factor"]) else f", {row['overhead_factor']:.1f} times cheaper"
+            words.append(f"from {source} {row['gain_pct']:+.2f}{cost}")
         sentences.append(f"{axis} ({panel_title(str(model), str(dataset))}), {label}: {'; '.join(words)}.")
     return sentences
 

@@ -25,7 +25,10 @@ from awnlib.training.run import RunConfig
 
 TEMPLATE = "widths.html.jinja"
 COLLECTED = ("evaluations", "runs", "bn_drift")
-"""What is published besides tables for readers; the other tables of a study are large."""
+PUBLISHED = (*COLLECTED, "sweep", "history")
+"""What is published besides tables for readers, so that each of their numbers can be computed again; what is left of a
+study's tables is large.
+"""
 
 
 def report(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
@@ -52,7 +55,7 @@ def contents(study: StudyConfig, results: Path) -> Contents:
     wanted = [_name(*_cell(run), run.individual_width) for run in run_table]
     shown = [_name(*_cell(sweep.run), sweep.variant) for sweep in sweeps]
     return Contents(
-        tables=[*COLLECTED, *study.on_demand],
+        tables=[*PUBLISHED, *study.on_demand],
         lost=[
             *holes("training", wanted, _names(trained, "individual_width"), trained),
             *holes("evaluation", shown, _names(swept, "variant"), swept),

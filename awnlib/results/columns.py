@@ -348,9 +348,23 @@ _TRANSFER = Table(
         ERROR,
         _float("test_top1_pct", "test images classified correctly after retraining", unit="%", nullable=True),
         _float("test_loss", "mean cross-entropy", unit="nats", nullable=True),
+        _float(
+            "train_top1_pct",
+            "training images classified correctly in the last epoch, augmented and in training mode",
+            unit="%",
+            nullable=True,
+        ),
         _int("macs", "multiply-adds of the retrained network for one image", unit="MACs", nullable=True),
         _int("target_macs", "those of the un-optimised target", unit="MACs", nullable=True),
+        _float("train_macs", "spent on the retraining, three times those of all images", unit="MACs", nullable=True),
         _float("search_macs", "spent on the search; null for uniform widths", unit="MACs", nullable=True),
+        _float(
+            "found_macs_pct",
+            "MACs of what the search found, before they were brought to its budget, relative to it (DMCP: of the "
+            "expected counts; folds: the mean)",
+            unit="%",
+            nullable=True,
+        ),
         _float(
             "overhead_saved_pct",
             "share of the direct search's MACs that this search did not spend, same optimiser and seed",
@@ -403,8 +417,8 @@ _SIMILARITY = Table(
         *_vector("other"),
         _text(
             "relation",
-            "`uniform`: with equal multipliers, the floor; `seeds`: two seeds of one search, the ceiling; "
-            "`vectors`: any other pair",
+            "`uniform`: with equal multipliers, the floor; `null`: with widths of the search's null control, the "
+            "second floor; `seeds`: two seeds of one search, the ceiling; `vectors`: any other pair",
         ),
         _float("cosine", "cosine of the angle between the two"),
     ),

@@ -1,13 +1,10 @@
-"""Claims beside what was measured: the verdict on one, and how the means of several seeds are compared."""
+"""Claims beside what was measured: the verdict on one, and on one that joins several statements."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
-
-import pandas as pd
 
 Verdict = Literal["holds", "holds in part", "does not hold", "undecided"]
 
@@ -23,8 +20,8 @@ class Finding:
     claim
         The claim as a sentence, without a full stop.
     verdict
-        Whether it holds; "holds in part" if it joins several statements and only some of them do; "undecided" if two
-        means lie closer together than their seeds do or, where they are compared seed by seed, the seeds disagree.
+        Whether it holds; "holds in part" if it joins several statements and only some of them do; "undecided" if
+        the seeds leave it open (`awnlib.results.means`).
     numbers
         What was measured, and the paper's numbers where there are any.
     """
@@ -51,14 +48,3 @@ def joined(verdicts: Sequence[Verdict]) -> Verdict:
     if "undecided" in found:
         return "undecided"
     return "holds in part" if "holds in part" in found else "holds"
-
-
-def above(difference: float, *stds: float) -> Verdict:
-    """Return whether a mean is above another, from their difference; "undecided" if they are not `told_apart`."""
-    return all_hold([difference > 0]) if told_apart(difference, *stds) else "undecided"
-
-
-def told_apart(difference: float, *stds: float) -> bool:
-    """Whether two means differ by their standard deviations together or more; one seed has none and tells nothing."""
-    spreads = [float(std) for std in stds if not pd.isna(std)]
-    return len(spreads) < 2 or abs(difference) >= math.hypot(*spreads)

@@ -90,6 +90,8 @@ def write_table_files(
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a parquet table; whole numbers that may be null come as pandas ``Int64``.
 
+    Columns that a table has been given since it was written are null.
+
     Raises
     ------
     FileNotFoundError
@@ -98,6 +100,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
         If the file cannot be read, is cut short or is no parquet file.
     """
     table = _open(path, partial(pq.read_table, partitioning=None))  # no columns from folder names such as a=1
+    table = _with_later_columns(table)
     frame: pd.DataFrame = table.to_pandas()
     integers = [field.name for field in table.schema if field.nullable and pa.types.is_integer(field.type)]
     return frame.astype(dict.fromkeys(integers, "Int64"))
@@ -108,6 +111,15 @@ def read_provenance(path: str | Path) -> dict[str, str]:
     metadata = _open(path, pq.read_schema).metadata or {}
     provenance: dict[str, str] = json.loads(metadata.get(b"awnlib", b"{}"))
     return provenance
+
+
+def _with_later_columns(table: pa.Table) -> pa.Table:
+    name = (table.schema.metadata or {}).get(b"table", b"").decode()
+    later = [column for column in TABLES[name].columns if column.nullable] if name in TABLES else []
+    for column in later:
+        if column.name not in table.column_names:
+            table = table.append_column(arrow_schema(name).field(column.name), pa.nulls(len(table), TYPES[column.type]))
+    return table
 
 
 def _table(name: str) -> Table:

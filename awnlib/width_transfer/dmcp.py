@@ -11,6 +11,9 @@ the task loss plus the budget loss of the expected MACs moves the $\alpha$. The 
 are drawn from the chains more and more often: uniformly with probability $q^f$ after a fraction $f$ of that half, $q$
 being `uniform_end`. (The authors' code multiplies by 0.9999 in a share of the steps, so it depends on their number.)
 
+With a `task_weight` of 0 the images have no part: no weights are trained, and each step of the architecture follows the
+budget loss alone. It costs nothing, and what it finds is what the budget and the network's shape say by themselves.
+
 References
 ----------
 Guo et al., DMCP: Differentiable Markov Channel Pruning for Neural Networks, sections 3 and 4.
@@ -117,6 +120,8 @@ class DMCP(SupernetOptimizer):
 
     def backward(self, images: Tensor, labels: Tensor, step: int, progress: float) -> Tensor:
         """Add the gradients of the sandwich; the chains have no part in it but as a source of random networks."""
+        if self.settings.is_blind:
+            return images.new_zeros(())
         generator = rng(self.seed, "widths", step)
         drawn = [self._random_counts(progress, generator) for _ in range(self.settings.num_random)]
         return self.backward_sandwich(images, labels, drawn)
@@ -134,18 +139,24 @@ class DMCP(SupernetOptimizer):
         for alpha, several in zip(alphas, zip(*gradients, strict=True), strict=True):
             alpha.grad = torch.stack(several).mean(dim=0)
         self.optimizer.step()
+        if self.settings.is_blind:
+            return
         num_images = sum(len(labels) for _, labels in parts)
         self.ledger.spend("architecture step", self.problem.macs(self.full), num_images, backward=INPUT_GRADIENTS)
 
     def architecture_loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the cross-entropy of the largest network with gates, plus the budget loss."""
+        """Return the cross-entropy of the largest network with gates, plus the budget loss, both weighted."""
+        settings = self.settings
+        task = 0.0 if settings.is_blind else settings.task_weight * self._task_loss(images, labels)
+        return task + settings.budget_weight * budget_loss(self.expected_macs() / self.problem.budget)
+
+    def _task_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         self.model.set_widths(self.widths(self.full))
         self.gates = {name: chain.gates() for name, chain in self.chains.items()}
         try:
-            task = F.cross_entropy(self.model(images), labels)
+            return F.cross_entropy(self.model(images), labels)
         finally:
             self.gates = {}
-        return task + self.settings.budget_weight * budget_loss(self.expected_macs() / self.problem.budget)
 
     def expected_macs(self) -> Tensor:
         """Return the MACs of the expected counts; counts of different dimensions are independent."""

@@ -59,7 +59,7 @@ class SupernetSettings(SGDConfig, OptimizerSettings):
     nesterov: Nesterov = True
     weight_decay: WeightDecay = 1e-4
     weight_decay_on: WeightDecayOn = "weights"
-    augment: Literal["none", "crop_flip", "resized_crop", "randaugment"] = Field(
+    augment: Literal["none", "crop_flip", "resized_crop", "randaugment", "rand-m9-mstd0.5"] = Field(
         default="none", description="as of a data set"
     )
 
@@ -123,6 +123,8 @@ class DMCPSettings(SupernetSettings):
     the budget and what counts is the distance that it can go in all steps. `uniform_end` is theirs for batches of 256.
     Groups are `offset` times the un-optimised channels, rounded down, and channels of no group are always kept, as in
     the authors' code: of a dimension of 16 these are 10, more than `min_width_mult` says.
+
+    With `task_weight` 0 a search sees no image: what it finds is the null control of what is read into DMCP's widths.
     """
 
     lr: LearningRate = 0.03125
@@ -134,6 +136,12 @@ class DMCPSettings(SupernetSettings):
     uniform_end: float = Field(
         default=0.14, gt=0, le=1, description="share of random networks at the end that are not drawn from the chains"
     )
+    task_weight: float = Field(
+        default=1.0,
+        ge=0,
+        description="weight of the task loss in the architecture's steps; 0: the null control, which trains no weights "
+        "and follows the budget alone",
+    )
     budget_weight: float = Field(default=0.1, ge=0, description="weight of the budget loss")
     architecture_lr: float = Field(default=0.5, gt=0, description="learning rate of the architecture at the start")
     architecture_lr_end: float = Field(
@@ -143,6 +151,11 @@ class DMCPSettings(SupernetSettings):
         default="expected", description="final counts: the expected ones, or drawn until they cost the budget"
     )
     most_tries: int = Field(default=1000, ge=1, description="sampled counts: draws before the search fails")
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the search depends on no image."""
+        return self.task_weight == 0
 
 
 SETTINGS: dict[str, type[OptimizerSettings]] = {

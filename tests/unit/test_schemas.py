@@ -143,6 +143,17 @@ def test_missing_and_truncated_files_are_named(tmp_path):
             reader(path)
 
 
+def test_columns_that_a_table_was_given_later_are_null(repository):
+    """Written before it had them; a required column is never made up."""
+    frame = read_table(repository / "docs/results/width_transfer_small/transfer.parquet")
+    assert (
+        "found_macs_pct" not in pq.read_schema(repository / "docs/results/width_transfer_small/transfer.parquet").names
+    )
+    assert set(frame) == set(TABLES["transfer"].names)
+    assert frame["found_macs_pct"].isna().all()
+    assert frame["test_top1_pct"].notna().all()
+
+
 def test_folder_names_add_no_columns(tmp_path):
     path = tmp_path / "dataset=other" / "a.parquet"
     write_table(path, "evaluations", [EVALUATION], {})

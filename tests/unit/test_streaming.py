@@ -3,11 +3,13 @@
 import dataclasses
 import importlib
 import multiprocessing
+import random
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -142,7 +144,10 @@ def test_given_statistics_of_a_set_in_memory():
     [
         ({"source": "parquet"}, "stream needs source 'image_folder' and an image_size"),
         ({"image_size": None}, "stream needs source 'image_folder' and an image_size"),
-        ({"augment": "crop_flip"}, r"'crop_flip' with stream True \(allowed: none, resized_crop, randaugment\)"),
+        (
+            {"augment": "crop_flip"},
+            r"'crop_flip' with stream True \(allowed: none, resized_crop, randaugment, rand-m9-mstd0\.5\)",
+        ),
         ({"stream": False, "augment": "resized_crop"}, r"with stream False \(allowed: none, crop_flip\)"),
         ({"mean": [0.5]}, "mean and std must be given together"),
         ({"mean": [0.5], "std": [0.5, 0.5]}, "mean and std must be given together"),
@@ -189,7 +194,39 @@ def test_augmentation_is_that_of_torchvision_seeded_for_each_image(pets, augment
             assert label == index // 8
 
 
-@pytest.mark.parametrize("augment", ["none", "randaugment"])
+def test_rand_m9_is_timms(pets):
+    """Its string, its defaults and what timm gives it for training; each image from a seed of its own."""
+    auto_augment = pytest.importorskip("timm.data.auto_augment")
+    hints = {"translate_const": 7, "img_mean": tuple(round(255 * value) for value in pets.mean)}
+    operations = auto_augment.rand_augment_transform("rand-m9-mstd0.5", hints)
+    assert (operations.num_layers, len(operations.ops), {one.prob for one in operations.ops}) == (2, 15, {0.5})
+    images, _ = next(training_images(pets, "rand-m9-mstd0.5", CPU).batches(4, seed=5, steps=range(1)))
+    to_floats = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(pets.mean, pets.std)]
+    transform = v2.Compose([v2.RandomResizedCrop(16), v2.RandomHorizontalFlip(), operations, *to_floats])
+    for image, index in zip(images, torch.randperm(24, generator=rng(5, "epoch_order", 0))[:4].tolist(), strict=True):
+        number = rng(5, "augment", 0, index).initial_seed()
+        random.seed(number)
+        np.random.seed(number % 2**32)  # noqa: NPY002
+        with torch.random.fork_rng():
+            torch.manual_seed(number)
+            expected = transform(Image.open(pets.file("train", index)).convert("RGB"))
+        torch.testing.assert_close(image, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_without_timm_its_augmentation_is_refused_before_any_image(pets, monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm.data.auto_augment", None)
+    with pytest.raises(ImportError, match=r"'rand-m9-mstd0.5' needs timm \(.*\): pip install 'awnlib\[timm\]'"):
+        training_images(pets, "rand-m9-mstd0.5", CPU)
+
+
+def test_all_global_generators_are_left_alone(pets):
+    pytest.importorskip("timm")
+    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
+    list(training_images(pets, "rand-m9-mstd0.5", CPU).batches(10, seed=1, steps=range(1)))
+    assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == states  # noqa: NPY002
+
+
+@pytest.mark.parametrize("augment", ["none", "randaugment", "rand-m9-mstd0.5"])
 def test_workers_shares_and_where_one_starts_change_nothing(pets, augment):
     common = {"batch_size": 10, "seed": 1}
     images = training_images(pets, augment, CPU)

@@ -43,6 +43,11 @@ def made(name, *rows, methods=("i_net", "s_net", "us_net"), **panel):
     return exhibit, at_widths.make(exhibit, tables)
 
 
+def thrice(rows):
+    """The same rows from three seeds that agree to the last digit."""
+    return [row | {"seed": seed} for seed in range(3) for row in rows]
+
+
 TABLE1 = (
     sweep("i_net", [70, 68, 63, 50]),
     sweep("s_net", [71, 69, 64, 53]),
@@ -106,12 +111,12 @@ def test_the_average_of_the_paper_is_that_of_its_numbers():
     ("us_net", "verdicts"),
     [
         ([72, 70, 64, 56], ["holds", "holds", "holds"]),
-        ([60, 60, 60, 40], ["does not hold", "does not hold", "does not hold"]),
-        ([72, 70, 60, 50], ["holds", "does not hold", "does not hold"]),
+        ([60, 60, 60, 35], ["does not hold", "does not hold", "does not hold"]),
+        ([72, 70, 60, 50], ["holds", "does not hold", "holds in part"]),
     ],
 )
 def test_claims_of_table_1(us_net, verdicts):
-    _, table = made("table1", *TABLE1[:2], sweep("us_net", us_net, variant="recal31"))
+    _, table = made("table1", *map(thrice, (*TABLE1[:2], sweep("us_net", us_net, variant="recal31"))))
     checks = (claims.better_than_individual, claims.better_than_slimmable, claims.gains_most_when_narrow)
     assert [check(table).verdict for check in checks] == verdicts
 
@@ -131,17 +136,17 @@ RULES = ("us_net_random", "us_net_min_random", "us_net_max_random", "us_net_3_ha
     [((60, 62, 61, 63), ["holds", "holds"]), ((60, 61, 62, 61.5), ["holds in part", "does not hold"])],
 )
 def test_claims_of_table_2(means, verdicts):
-    rows = [sweep(method, [mean] * 4) for method, mean in zip(RULES, means, strict=True)]
+    rows = [thrice(sweep(method, [mean] * 4)) for method, mean in zip(RULES, means, strict=True)]
     _, table = made("table2", *rows, methods=RULES)
     assert [check(table).verdict for check in (claims.sandwich_is_best, claims.smallest_matters_more)] == verdicts
 
 
 @pytest.mark.parametrize(
-    ("few", "moving", "verdicts"), [(0.05, -0.1, ["holds"] * 2), (0.3, 0.2, ["does not hold"] * 2)]
+    ("few", "moving", "verdicts"), [(0.05, -0.05, ["holds"] * 2), (0.3, 0.2, ["does not hold"] * 2)]
 )
 def test_claims_of_table_3(few, moving, verdicts):
     parts = {"recal31": 0.0, "recal31-1000": -few, "recal31-moving": moving}
-    rows = [sweep("us_net", [70 + shift] * 4, variant=variant) for variant, shift in parts.items()]
+    rows = [thrice(sweep("us_net", [70 + shift] * 4, variant=variant)) for variant, shift in parts.items()]
     _, table = made("table3", *rows, methods=["us_net"])
     assert table["paper_score"].notna().sum() == 12
     assert [check(table).verdict for check in (claims.few_images_are_enough, claims.exact_is_no_worse)] == verdicts
@@ -149,7 +154,7 @@ def test_claims_of_table_3(few, moving, verdicts):
 
 def aucs(**scores):
     rows = [
-        PANEL | {"method": method, "label": method, "score": score, "variant": "recal31"}
+        PANEL | {"method": method, "label": method, "variant": "recal31"} | {"score": score, "std": 0.0, "num_seeds": 3}
         for method, score in scores.items()
     ]
     return pd.DataFrame(rows, columns=TABLES["exhibit"].names)

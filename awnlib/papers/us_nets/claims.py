@@ -1,7 +1,6 @@
 """What the paper claims beside what was measured: one function a claim, over the rows of one panel of a table.
 
-A function returns None where the rows lack the methods that its claim needs. Two means that lie closer together than
-the standard deviations over their seeds are not told apart.
+A function returns None where the rows lack the methods that its claim needs.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from awnlib.evaluation.auc import auc_pct
 from awnlib.results.blocks import row_title
 from awnlib.results.columns import TABLES
 from awnlib.results.exhibits import Exhibit
-from awnlib.results.findings import Finding, Verdict, above, all_hold, joined
+from awnlib.results.findings import Finding, Verdict, joined
+from awnlib.results.means import Mean, above, alike, exact, mean_of_row
 from awnlib.results.numbers import with_spread
 from awnlib.results.renderers import over_all_widths
 from awnlib.results.seeds import exhibit_keys, over_seeds
@@ -69,14 +69,16 @@ def better_than_slimmable(rows: pd.DataFrame) -> Finding | None:
 
 def gains_most_when_narrow(rows: pd.DataFrame) -> Finding | None:
     """Table 1: what a US-Net gains over individual networks is largest at the smallest width."""
-    both = rows[rows["width_mult"].notna() & rows["method"].isin(["us_net", "i_net"])]
-    errors = both.pivot_table(index="width_mult", columns="method", values="score", aggfunc="first").dropna()
-    if len(errors.columns) < 2 or len(errors) < 2:
+    scored = rows[rows["width_mult"].notna()].dropna(subset="score")
+    us_net, i_net = (scored[scored["method"] == name].set_index("width_mult") for name in ("us_net", "i_net"))
+    widths = sorted(set(us_net.index) & set(i_net.index))
+    if len(widths) < 2:
         return None
-    gains = (errors["i_net"] - errors["us_net"]).sort_index()
-    numbers = ", ".join(f"{width:g}x {gain:+.2f}" for width, gain in gains.items())
+    gains = {width: mean_of_row(i_net.loc[width]).minus(mean_of_row(us_net.loc[width])) for width in widths}
+    verdict = joined([above(gains[widths[0]], gains[width]) for width in widths[1:]])
+    numbers = ", ".join(f"{width:g}x {gain.value:+.2f}" for width, gain in gains.items())
     claim = "The gain over individual networks is largest at the smallest width"
-    return Finding("Table 1", claim, all_hold([gains.idxmax() == gains.index[0]]), f"gains in points: {numbers}")
+    return Finding("Table 1", claim, verdict, f"gains in points: {numbers}")
 
 
 def sandwich_is_best(rows: pd.DataFrame) -> Finding | None:
@@ -104,10 +106,14 @@ def few_images_are_enough(rows: pd.DataFrame) -> Finding | None:
     if len(exact) < 2:
         return None
     most = max(exact, key=lambda images: images or float("inf"))
-    differences = {images: (error - exact[most]).abs().max() for images, error in exact.items() if images != most}
-    numbers = ", ".join(f"{images:,} images: at most {gap:.2f} points apart" for images, gap in differences.items())
+    fewer = {images: error for images, error in exact.items() if images != most}
+    verdict = joined(
+        [alike(error[width], exact[most][width], ONE_TENTH) for error in fewer.values() for width in error]
+    )
+    gaps = {images: max(abs(_gain(error, exact[most]))) for images, error in fewer.items()}
+    numbers = ", ".join(f"{images:,} images: at most {gap:.2f} points apart" for images, gap in gaps.items())
     claim = f"A subset of the images gives statistics as good as the most, to {ONE_TENTH:g} point at each width"
-    return Finding("Table 3", claim, all_hold(gap <= ONE_TENTH for gap in differences.values()), numbers)
+    return Finding("Table 3", claim, verdict, numbers)
 
 
 def exact_is_no_worse(rows: pd.DataFrame) -> Finding | None:
@@ -117,11 +123,10 @@ def exact_is_no_worse(rows: pd.DataFrame) -> Finding | None:
     exact = [error for (averaging, _), error in errors.items() if averaging != "moving"]
     if not moving or not exact:
         return None
-    gains = (moving[0] - exact[0]).sort_index()
-    numbers = ", ".join(f"{width:g}x {gain:+.2f}" for width, gain in gains.items())
-    return Finding(
-        "Table 3", "Exact averages are at least as good as moving ones", all_hold(gains >= 0), f"gains: {numbers}"
-    )
+    numbers = ", ".join(f"{width:g}x {gain:+.2f}" for width, gain in _gain(moving[0], exact[0]).items())
+    verdict = joined([above(moving[0][width], exact[0][width], by=-ONE_TENTH) for width in exact[0]])
+    claim = f"Exact averages are at most {ONE_TENTH:g} point worse than moving ones"
+    return Finding("Table 3", claim, verdict, f"gains: {numbers}")
 
 
 def distillation_helps(rows: pd.DataFrame) -> Finding | None:
@@ -140,8 +145,7 @@ def five_widths_are_as_good(rows: pd.DataFrame) -> Finding | None:
     if not {"us_net", "us_net_5"} <= set(scores):
         return None
     four, five = scores["us_net"], scores["us_net_5"]
-    gap = abs(four["score"] - five["score"])
-    verdict = all_hold([True]) if gap <= ALIKE else above(ALIKE - gap, four["std"], five["std"])
+    verdict = alike(mean_of_row(four), mean_of_row(five), ALIKE)
     claim = f"Four and five widths in each step are within {ALIKE:g} points of AUC"
     return Finding("Figure 9", claim, verdict, f"{_text(four)}; {_text(five)}")
 
@@ -184,7 +188,7 @@ def not_naturally_slimmable(rows: pd.DataFrame) -> Finding | None:
     if lost is None:
         return None
     claim = f"A plain network with calibrated statistics is {FAILS:g} points or more worse at half its width"
-    verdict = above(lost["score"] - FAILS, lost["std"], 0.0)
+    verdict = above(mean_of_row(lost), exact(FAILS))
     return Finding("Section 6", claim, verdict, f"lost: {with_spread(lost['score'], lost['std'])}")
 
 
@@ -198,7 +202,7 @@ def slimming_helps(rows: pd.DataFrame) -> Finding | None:
     if set(by_kind) != {False, True}:
         return None
     uniform, slimmed = by_kind[False], by_kind[True]
-    verdict = above(slimmed["score"] - uniform["score"], slimmed["std"], uniform["std"])
+    verdict = _over(slimmed, uniform)
     claim = "At no more MACs a slimmed network has a larger AUC than the same network at one width for all layers"
     return Finding("Section 6", claim, verdict, f"{_text(slimmed)}; {_text(uniform)}")
 
@@ -273,14 +277,20 @@ def _rows(rows: pd.DataFrame) -> dict[str, pd.Series]:
     return {str(row["method"]): row for _, row in rows.dropna(subset="score").iterrows()}
 
 
-def _by_variant(rows: pd.DataFrame) -> dict[tuple[Averaging | None, int | None], pd.Series]:
+def _by_variant(rows: pd.DataFrame) -> dict[tuple[Averaging | None, int | None], dict[float, Mean]]:
     """Return the errors at each width for each way of averaging and number of images; None: as the study says."""
-    found = {}
+    found: dict[tuple[Averaging | None, int | None], dict[float, Mean]] = {}
     for name, part in rows[rows["width_mult"].notna()].groupby("variant", sort=False):
         variant = parse_variant(str(name))
         if variant.recalibrated_widths is not None and not variant.slimmed and part["score"].notna().all():
-            found[variant.averaging, variant.num_images] = part.set_index("width_mult")["score"].astype(float)
+            cells = {float(row["width_mult"]): mean_of_row(row) for _, row in part.iterrows()}
+            found[variant.averaging, variant.num_images] = cells
     return found
+
+
+def _gain(first: Mapping[float, Mean], second: Mapping[float, Mean]) -> pd.Series[float]:
+    """Return by how much the second errors are smaller, by width."""
+    return pd.Series({width: first[width].value - second[width].value for width in sorted(first)})
 
 
 def _smaller_error(means: Mapping[str, pd.Series], name: str, other: str, source: str, where: str) -> Finding | None:
@@ -300,11 +310,11 @@ def _larger_score(rows: pd.DataFrame, name: str, other: str, source: str, claim:
 
 
 def _below(first: pd.Series, second: pd.Series) -> Verdict:
-    return above(second["score"] - first["score"], first["std"], second["std"])
+    return above(mean_of_row(second), mean_of_row(first))
 
 
 def _over(first: pd.Series, second: pd.Series) -> Verdict:
-    return above(first["score"] - second["score"], first["std"], second["std"])
+    return above(mean_of_row(first), mean_of_row(second))
 
 
 def _text(row: pd.Series) -> str:

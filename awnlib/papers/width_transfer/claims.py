@@ -1,8 +1,7 @@
 """What the Width Transfer paper claims beside what was measured: one function a claim, over rows of the tables.
 
-A function is given what one optimiser reached on one axis and returns None where its claim does not apply. Means count
-as different if they lie further apart than the standard deviations over their seeds together; one seed has none, and
-every difference counts.
+A function is given what one optimiser reached on one axis and returns None where its claim does not apply. Claims about
+the vectors themselves are in `vectors`.
 """
 
 from __future__ import annotations
@@ -12,30 +11,34 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from awnlib.papers.width_transfer.folds import folded_rows, folds_help, has_folds
+from awnlib.papers.width_transfer.null_control import null_findings
 from awnlib.papers.width_transfer.panels import (
     axes_of,
     decisive_rows,
     difference,
     direct_row,
+    found_rows,
     is_above,
     kind_of,
     panels_of,
     place_of,
-    small_datasets,
     source_rows,
-    title_of,
+    top1_mean,
     top1_text,
+    train_mean,
     uniform_row,
 )
-from awnlib.results.findings import Finding, Verdict, above, all_hold, joined
-from awnlib.results.numbers import mean_with_spread
-from awnlib.results.titles import display_name
+from awnlib.papers.width_transfer.vectors import vector_findings
+from awnlib.results.findings import Finding, Verdict, all_hold, joined
+from awnlib.results.means import above, alike
+from awnlib.results.numbers import with_spread
 from awnlib.studies.transfer.cells import COMPARISON, configuration_title
 from awnlib.studies.transfer.config import TransferStudy
 
 NEAR = 0.5  # percentage points; the largest loss that the paper has words for is 0.4 (section 4.1)
 REDUCTION = 320  # times, section 4.5
-NO_SPREAD = 0.0  # of what is the same for all seeds
+COST, COST_MARGIN = 2.0, 0.5  # times a training, section 1; PAPER_EPOCHS of a search relative to it, appendix A
+PAPER_EPOCHS = 40 / 100
 MUCH_DEEPER = 3  # depth multiplier of a ResNet18 from which DMCP gains nothing in table 1 of appendix C
 PLACES = {
     "width": "Section 4.1, Figure 3",
@@ -66,31 +69,29 @@ def paper_findings(study: TransferStudy, tables: Mapping[str, pd.DataFrame]) -> 
     Parameters
     ----------
     study
-        Says which optimiser a row of `optimizers` is. Rows with folds are not the paper's and are left out.
+        Says which optimiser a row of `optimizers` is. Rows with folds and null controls are not the paper's.
     tables
-        "transfer", "widths" and "similarity", and "datasets" if the study has it.
+        "transfer", "widths" and "similarity".
 
     Returns
     -------
     list
         (title of the panel, finding) pairs.
     """
-    labels = {row: study.label(row) for row in study.transfer.optimizers if not has_folds(study, row)}
+    rows = study.transfer.optimizers
+    labels = {row: study.label(row) for row in rows if not has_folds(study, row) and not study.is_null_control(row)}
     panels = panels_of(decisive_rows(study, tables["transfer"]), labels)
     found = [(panel, check(rows)) for panel, rows in panels for check in CHECKS]
-    if "widths" in tables:
-        found += _widths_findings(study, tables["widths"], labels)
-    if "similarity" in tables:
-        found += _similarity_findings(tables["similarity"], labels)
-    if "datasets" in tables:
-        found += _datasets_findings(tables["datasets"], labels, small_datasets(study))
+    found += [(panel, dmcp_is_best(rows, labels)) for panel, rows in axes_of(decisive_rows(study, tables["transfer"]))]
+    found += vector_findings(study, tables, labels)
     return [(panel, finding) for panel, finding in found if finding]
 
 
 def own_findings(study: TransferStudy, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, Finding]]:
-    """Check on every axis whether a search with folds finds better widths than the same search without."""
+    """Check whether a search with folds finds better widths than without, and compare searches with null controls."""
     axes = list(axes_of(decisive_rows(study, tables["transfer"])))
     found = [(panel, folds_help(rows, row, other)) for row, other in folded_rows(study) for panel, rows in axes]
+    found += null_findings(study, tables)
     return [(panel, finding) for panel, finding in found if finding]
 
 
@@ -170,102 +171,59 @@ def compound_reduction(rows: pd.DataFrame) -> Finding | None:
         f"{direct['label']}'s overhead falls by up to {REDUCTION} times, and widths stay at most {NEAR:g} points below "
         "direct optimisation"
     )
-    verdict: Verdict = "undecided" if "undecided" in verdicts else "does not hold"
-    if kept:
-        verdict = "holds" if max(source["cost_ratio"] for source in kept) >= REDUCTION else "holds in part"
+    far = [verdict for source, verdict in zip(sources, verdicts, strict=True) if source["cost_ratio"] >= REDUCTION]
     most = _reduction(kept[-1]) if kept else "no reduction"
-    numbers = f"{most} with that accuracy, {_reduction(sources[-1])} from the cheapest source (paper: {REDUCTION})"
+    short = "" if far else ", with which the sources of this study end"
+    numbers = (
+        f"{most} with that accuracy, {_reduction(sources[-1])} from the cheapest source{short} (paper: {REDUCTION})"
+    )
+    verdict = _reduction_verdict(far, bool(kept))
     return Finding(PLACES["compound"], claim, verdict, numbers)
 
 
-def last_layer_widens(rows: pd.DataFrame, label: str) -> Finding | None:
-    """Section 4.1, Figure A1: the last layers of optimised networks have far more channels than the un-optimised one.
+def search_costs(rows: pd.DataFrame) -> Finding | None:
+    """Section 1: with differentiable parameters (DMCP) a search takes "2x the training time", with 40 and 100 epochs.
 
-    The paper's last layers (512 channels in ResNet18, 1280 in MobileNetV2) are the first of the widest dimensions.
-
-    Parameters
-    ----------
-    rows
-        Rows of "widths" of one optimiser, for one target of an axis over the width.
-    label
-        The optimiser's name.
+    Taken as between 1.5 and 2.5 times, in MACs, of the training of the same network, both brought to those epochs.
     """
-    if rows.empty:
+    direct = direct_row(rows)
+    if direct is None or direct["algorithm"] != "dmcp" or pd.isna(direct["train_macs"]) or kind_of(rows) == COMPARISON:
         return None
-    full = (rows["count"] / rows["multiplier"]).round()
-    last = rows[rows["position"] == rows.loc[full == full.max(), "position"].min()]
-    times = last["multiplier"]
-    numbers = f"{last['channels'].iloc[0]}: {mean_with_spread(times)} times as many"
-    paper = "(paper, all optimisers together: 1300 in place of 512 in ResNet18, 3785 of 1280 in MobileNetV2)"
-    claim = f"{label}'s last layers have more channels than uniform ones"
-    verdict = above(times.mean() - 1, times.std(), NO_SPREAD)
-    return Finding("Section 4.1, Figure A1", claim, verdict, f"{numbers} {paper}")
+    times = float(direct["search_macs"] / direct["train_macs"])
+    at_papers = times / direct["epochs_ratio"] * PAPER_EPOCHS
+    claim = f"A search of {direct['label']} takes {COST:g} times as much as a training"
+    numbers = f"{times:.2f} times as many MACs, at the paper's 40 and 100 epochs {at_papers:.2f}"
+    return Finding("Section 1", claim, all_hold([abs(at_papers - COST) <= COST_MARGIN]), numbers)
+
+
+def dmcp_is_best(rows: pd.DataFrame, labels: Mapping[str, str]) -> Finding | None:
+    """Section 4.5: DMCP is "the best performing algorithm": its own widths are the best; `rows` of one axis."""
+    direct = found_rows(rows[rows["is_direct"]], *labels)
+    best, others = (direct[(direct["algorithm"] == "dmcp") == which] for which in (True, False))
+    if best.empty or others.empty or kind_of(rows) == COMPARISON:
+        return None
+    rival = others.sort_values("top1_pct").iloc[-1]
+    numbers = "direct: " + "; ".join(f"{row['label']} {top1_text(row)}" for _, row in direct.iterrows())
+    claim = f"{best.iloc[0]['label']} is the best of the algorithms"
+    return Finding("Section 4.5", claim, is_above(best.iloc[0], rival), numbers)
 
 
 def overfits(rows: pd.DataFrame) -> Finding | None:
-    """Appendix C, table 1: on a small data set directly optimised widths are worse than uniform ones."""
+    """Appendix C, table 1: on a small data set optimised widths are worse "due to over-fitting".
+
+    So they test worse than uniform ones and learn the training images no worse. Where training accuracies were not kept
+    the second half is open.
+    """
     targets = [(direct_row(target), uniform_row(target)) for _, target in rows.groupby("target", sort=False)]
     pairs = [(direct, uniform) for direct, uniform in targets if direct is not None and uniform is not None]
     if kind_of(rows) != COMPARISON or not pairs:
         return None
-    claim = f"{pairs[0][0]['label']} overfits a small data set: its widths are worse than uniform ones"
-    numbers = [
-        f"{configuration_title(direct['target'])}: direct {top1_text(direct)}, uniform {top1_text(uniform)} "
-        f"({difference(direct, uniform):+.2f})"
-        for direct, uniform in pairs
-    ]
-    verdict = joined([is_above(uniform, direct) for direct, uniform in pairs])
-    return Finding("Appendix C, Table 1", claim, verdict, f"{'; '.join(numbers)} (paper: -0.4 to 0.0 on CIFAR-100)")
-
-
-def alike_between_sources(rows: pd.DataFrame, label: str) -> Finding | None:
-    """Appendix D, Figure A2: widths of one optimiser are alike, whatever their source; more than with uniform ones.
-
-    Parameters
-    ----------
-    rows
-        Rows of "similarity" whose first vector is of one optimiser, for one target.
-    label
-        The optimiser's name.
-    """
-    same = rows["one_optimizer"] == rows["other_optimizer"]
-    for key in ("dataset", "target"):
-        same &= rows[f"one_{key}"] == rows[f"other_{key}"]
-    other_source = rows["one_source"] != rows["other_source"]
-    between = rows.loc[same & other_source, "cosine"]
-    floor = rows.loc[rows["relation"] == "uniform", "cosine"]
-    seeds = rows.loc[same & (rows["relation"] == "seeds"), "cosine"]
-    if between.empty or floor.empty:
-        return None
-    distance = between.mean() - floor.mean()
-    verdict = above(distance, between.std(), floor.std())
-    groups = {"between sources": between, "with uniform": floor, "between seeds": seeds}
-    means = [f"{name} {mean_with_spread(found, '.3f')}" for name, found in groups.items() if not found.empty]
-    claim = f"{label}'s widths from different sources are more alike than they are like uniform ones"
-    return Finding("Appendix D, Figure A2", claim, verdict, f"cosine {', '.join(means)}")
-
-
-def alike_between_datasets(rows: pd.DataFrame) -> Finding | None:
-    """Appendix C, table 1: widths of two data sets are more alike than with uniform ones.
-
-    Parameters
-    ----------
-    rows
-        Rows of "datasets" of one comparison and optimiser, whose accuracies are on the comparison's first data set.
-    """
-    found = rows.dropna(subset=["cosine_datasets", "cosine_uniform"])
-    if found.empty:
-        return None
-    sets = " and ".join(map(display_name, [found["dataset"].iloc[0], *found["other_dataset"].unique()]))
-    claim = f"{found['label'].iloc[0]}'s widths for {sets} are more alike than they are like uniform ones"
-    numbers = [
-        f"{configuration_title(row['configuration'])}: cosine between data sets {row['cosine_datasets']:.3f}, "
-        f"with uniform {row['cosine_uniform']:.3f}"
-        for _, row in found.iterrows()
-    ]
-    paper = "(paper: 0.91 to 0.96, with uniform 0.88 to 0.93)"
-    verdict = all_hold(found["cosine_datasets"] > found["cosine_uniform"])
-    return Finding("Appendix C, Table 1", claim, verdict, f"{'; '.join(numbers)} {paper}")
+    claim = (
+        f"{pairs[0][0]['label']} overfits a small data set: its widths test worse than uniform ones and train no worse"
+    )
+    numbers = "; ".join(_of_comparison(*pair) for pair in pairs)
+    verdict = joined([_overfits(*pair) for pair in pairs])
+    return Finding("Appendix C, Table 1", claim, verdict, f"{numbers} (paper: -0.4 to 0.0 on CIFAR-100)")
 
 
 CHECKS: tuple[Check, ...] = (
@@ -275,42 +233,9 @@ CHECKS: tuple[Check, ...] = (
     morphnet_needs_resolution,
     stackings_alike,
     compound_reduction,
+    search_costs,
     overfits,
 )
-
-
-def _widths_findings(
-    study: TransferStudy, widths: pd.DataFrame, labels: Mapping[str, str]
-) -> list[tuple[str, Finding | None]]:
-    found = []
-    for axis in study.axes():
-        if axis.kind == "width":
-            target, sources = axis.target, [task.configuration.name for task in axis.sources]
-            here = widths[
-                (widths["model"] == target.model)
-                & (widths["dataset"] == target.dataset)
-                & (widths["target"] == target.configuration.name)
-                & widths["source"].isin(sources)
-            ]
-            panel = title_of(target.model, target.dataset, target.configuration.name)
-            found += [(panel, last_layer_widens(here[here["optimizer"] == row], labels[row])) for row in labels]
-    return found
-
-
-def _similarity_findings(similarity: pd.DataFrame, labels: Mapping[str, str]) -> list[tuple[str, Finding | None]]:
-    keys = ["model", "one_dataset", "one_target", "one_optimizer"]
-    groups = [(list(map(str, key)), rows) for key, rows in similarity.groupby(keys, sort=False)]
-    return [
-        (title_of(*place), alike_between_sources(rows, labels[row])) for (*place, row), rows in groups if row in labels
-    ]
-
-
-def _datasets_findings(
-    datasets: pd.DataFrame, labels: Mapping[str, str], small: Mapping[str, str]
-) -> list[tuple[str, Finding | None]]:
-    here = datasets[datasets["dataset"] == datasets["comparison"].map(small)]
-    groups = here[here["optimizer"].isin(labels)].groupby(["comparison", "model", "optimizer"], sort=False)
-    return [(display_name(str(model)), alike_between_datasets(rows)) for (_, model, _), rows in groups]
 
 
 def _sources_within(rows: pd.DataFrame, limits: Mapping[str, float]) -> list[pd.Series]:
@@ -328,6 +253,36 @@ def _reduction(source: pd.Series) -> str:
     return f"{source['overhead_factor']:.1f} (by its multipliers {source['cost_ratio']:.1f}) times"
 
 
+def _of_comparison(direct: pd.Series, uniform: pd.Series) -> str:
+    """Return what two rows of a comparison came to, with their training accuracies if they were kept."""
+    trained = " and ".join(with_spread(row["train_pct"], row["train_std_pct"]) for row in (direct, uniform))
+    known = pd.notna([direct["train_pct"], uniform["train_pct"]]).all()
+    return (
+        f"{configuration_title(direct['target'])}: direct {top1_text(direct)}, uniform {top1_text(uniform)} "
+        f"({difference(direct, uniform):+.2f}), {f'in training {trained}' if known else 'training accuracy not kept'}"
+    )
+
+
+def _overfits(direct: pd.Series, uniform: pd.Series) -> Verdict:
+    """Return whether widths that test worse train no worse."""
+    first, second, worse = train_mean(direct), train_mean(uniform), is_above(uniform, direct)
+    if worse != "holds":
+        return worse
+    return "undecided" if first is None or second is None else above(first, second, by=-NEAR)
+
+
+def _reduction_verdict(far: Sequence[Verdict], kept: bool) -> Verdict:
+    """Return whether the reduction holds, from the verdicts on sources that reach it; without any it is undecided.
+
+    `kept`: whether a costlier source keeps the accuracy.
+    """
+    if not far or ("holds" not in far and "undecided" in far):
+        return "undecided"
+    if "holds" in far:
+        return "holds"
+    return "holds in part" if kept else "does not hold"
+
+
 def _is_morphnets_exception(row: pd.Series) -> bool:
     """Whether the paper excepts these widths from what it says of all others (section 4.3)."""
     return (row["kind"], row["algorithm"], row["model"]) == ("resolution", "morphnet", "resnet18")
@@ -335,14 +290,12 @@ def _is_morphnets_exception(row: pd.Series) -> bool:
 
 def _not_below(first: pd.Series, second: pd.Series) -> Verdict:
     """Return whether the first mean is at most `NEAR` below the second."""
-    if difference(first, second) >= -NEAR:
-        return "holds"
-    return above(difference(first, second), first["std_pct"], second["std_pct"])
+    return above(top1_mean(first), top1_mean(second), by=-NEAR)
 
 
 def _near(first: pd.Series, second: pd.Series) -> Verdict:
     """Return whether two means are at most `NEAR` apart."""
-    return _not_below(*sorted((first, second), key=lambda row: float(row["top1_pct"])))
+    return alike(top1_mean(first), top1_mean(second), NEAR)
 
 
 def _compared(sources: Sequence[pd.Series], reference: pd.Series) -> str:

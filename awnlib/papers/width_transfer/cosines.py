@@ -107,7 +107,7 @@ def _titled(pair: pd.Series, names: Mapping[tuple[Any, ...], str]) -> list[tuple
     one, other = (names.get(tuple(pair[f"{which}_{key}"] for key in VECTOR)) for which in ("one", "other"))
     if pair["relation"] == "uniform":
         other = "uniform"
-    elif pair["relation"] == "vectors" and pair["one_seed"] != pair["other_seed"]:
+    elif pair["relation"] != "seeds" and pair["one_seed"] != pair["other_seed"]:
         return []
     if one is None or other is None:
         return []

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from awnlib.papers.width_transfer.drawing import draw_panels, style_of
 from awnlib.results.exhibits import Exhibit
-from awnlib.results.style import ACCURACY_LABEL, DASHED, LINE, Style, say_empty
+from awnlib.results.style import ACCURACY_LABEL, DASHED, DOTTED, GREY, LINE, Style, say_empty
 from awnlib.results.titles import panel_title
 from awnlib.settings import Settings
 from awnlib.studies.transfer.cells import NONE, UNIFORM, configuration_title
@@ -58,7 +58,8 @@ def draw(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> Figure:
 def _draw_axis(axes: Axes, rows: pd.DataFrame, *, several: bool) -> None:
     """Draw accuracy over the overhead saved: a line for each optimiser and stacking, direct optimisation leftmost.
 
-    Bands reach from the lowest to the highest seed. The baseline is the horizontal line.
+    Bands reach from the lowest to the highest seed. Horizontal lines are the baseline and, dotted, widths of a search
+    that sees no image and costs nothing.
     """
     first = rows.iloc[0]
     kind = f" ({first['kind']})" if several else ""
@@ -72,6 +73,10 @@ def _draw_axis(axes: Axes, rows: pd.DataFrame, *, several: bool) -> None:
     if len(baseline):
         axes.axhline(baseline.mean(), color="black", linewidth=LINE, linestyle=DASHED, label="uniform")
         axes.axhspan(baseline.min(), baseline.max(), color="black", alpha=0.08, linewidth=0)
+    for label, control in found[found["is_direct"] & (found["search_macs"] == 0)].groupby("label", sort=False):
+        top1 = control["test_top1_pct"]
+        axes.axhline(top1.mean(), color=GREY, linewidth=LINE, linestyle=DOTTED, label=str(label))
+        axes.axhspan(top1.min(), top1.max(), color=GREY, alpha=0.08, linewidth=0)
     optimised = found[(found["optimizer"] != UNIFORM) & found["overhead_saved_pct"].notna()]
     names = list(dict.fromkeys(optimised["optimizer"]))
     for name in names:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-from awnlib.results.findings import Verdict, above
+from awnlib.results.findings import Verdict
+from awnlib.results.means import Mean, above, mean_of_row
 from awnlib.results.numbers import with_spread
 from awnlib.results.titles import panel_title
 from awnlib.studies.transfer.cells import UNIFORM, configuration_title, ratio_of_costs
@@ -15,9 +16,10 @@ from awnlib.studies.transfer.layout import summarise_transfer
 
 
 def decisive_rows(study: TransferStudy, transfer: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `summarise_transfer` that decide claims, with `algorithm`, `target_depth_mult`, `cost_ratio`.
+    """Return the rows of `summarise_transfer` that decide claims, and what claims need besides.
 
-    `cost_ratio` is that of target and source (`ratio_of_costs`). Of a comparison, only its small data set decides.
+    These are `algorithm`, `target_depth_mult`, `cost_ratio` (of target and source, `ratio_of_costs`) and `epochs_ratio`
+    (of search and retraining). Of a comparison, only its small data set decides.
     """
     summary = summarise_transfer(transfer)
     small = small_datasets(study)
@@ -31,7 +33,10 @@ def decisive_rows(study: TransferStudy, transfer: pd.DataFrame) -> pd.DataFrame:
         ratio_of_costs(known[target], known[source])
         for target, source in zip(summary["target"], summary["source"], strict=True)
     ]
+    epochs = {row: study.row_settings(row)[1].get("num_epochs") for row in study.transfer.optimizers}
+    ratio = summary["optimizer"].map(epochs).astype(float) / study.transfer.train.num_epochs
     return summary.assign(
+        epochs_ratio=ratio,
         algorithm=summary["optimizer"].map(algorithms),
         target_depth_mult=summary["axis"].map(depths),
         cost_ratio=ratios,
@@ -98,8 +103,13 @@ def difference(first: pd.Series, second: pd.Series) -> float:
 
 
 def is_above(first: pd.Series, second: pd.Series) -> Verdict:
-    """Return whether the first row's accuracy is above the second's, further than both standard deviations."""
-    return above(difference(first, second), first["std_pct"], second["std_pct"])
+    """Return whether the first row's accuracy is above the second's."""
+    return above(top1_mean(first), top1_mean(second))
+
+
+def top1_mean(row: pd.Series) -> Mean:
+    """Return an accuracy over the seeds."""
+    return mean_of_row(row, "top1_pct", "std_pct")
 
 
 def place_of(row: pd.Series) -> str:
@@ -109,6 +119,11 @@ def place_of(row: pd.Series) -> str:
     target = configuration_title(row["target"]).split(", ")
     parts = [part for part in configuration_title(row["source"]).split(", ") if part not in target]
     return ", ".join([*parts, "last block stacked"] if row["extrapolation"] == "last_block" else parts)
+
+
+def train_mean(row: pd.Series) -> Mean | None:
+    """Return the training accuracy of the last epoch over the seeds; None where it was not kept."""
+    return None if pd.isna(row["train_pct"]) else mean_of_row(row, "train_pct", "train_std_pct")
 
 
 def top1_text(row: pd.Series) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import pandas as pd
 from awnlib.jobs.provenance import merge_provenance
 from awnlib.jobs.records import Record, read_record, recorded_file
 from awnlib.results.columns import TABLES
-from awnlib.results.schemas import write_table_files
+from awnlib.results.schemas import read_table, write_table_files
+from awnlib.studies.base import HISTORY
 from awnlib.studies.transfer.cells import NONE, UNIFORM, Axis, Retraining, Search, Task
 from awnlib.studies.transfer.config import TransferStudy
 from awnlib.studies.transfer.layout import markdown
-from awnlib.studies.transfer.stages import retraining_record, search_record
+from awnlib.studies.transfer.stages import WIDTHS, retraining_record, search_record
+from awnlib.width_transfer.ledger import ALL_GRADIENTS
 from awnlib.width_transfer.similarity import cosine
 from awnlib.width_transfer.vector import WidthVector
 
@@ -41,10 +44,13 @@ def collect(study: TransferStudy, results: Path, tables: Path) -> None:
     RecordError
         If a record, or a file that it names, is missing or damaged.
     """
-    searches = {name: read_record(search_record(results, one)) for name, one in study.searches().items()}
-    retrained = {name: read_record(retraining_record(results, one)) for name, one in study.retrainings().items()}
+    searches = {name: _search(search_record(results, one)) for name, one in study.searches().items()}
+    batch_size = study.transfer.train.batch_size
+    retrained = {
+        name: _training(retraining_record(results, one), batch_size) for name, one in study.retrainings().items()
+    }
     vectors = {
-        name: WidthVector.load(recorded_file(retraining_record(results, cell), "widths.json"))
+        name: WidthVector.load(recorded_file(retraining_record(results, cell), WIDTHS))
         for name, cell in study.retrainings().items()
         if retrained[name].state == "ok"
     }
@@ -60,6 +66,29 @@ def collect(study: TransferStudy, results: Path, tables: Path) -> None:
     )
     for name, frame in frames.items():
         write_table_files(tables / name, name, frame, origin, markdown(name, frame))
+
+
+def _training(path: Path, batch_size: int) -> Record:
+    """Return the record of a retraining, with the training accuracy of its last epoch and the MACs that it took."""
+    record = read_record(path)
+    if record.state != "ok":
+        return record
+    history = read_table(recorded_file(path, HISTORY))
+    last = history[history["metric"] == "top1_pct"].iloc[-1]
+    macs = (1 + ALL_GRADIENTS) * float(record.measured["macs"]) * int(last["step"]) * batch_size
+    return replace(record, measured={**record.measured, "train_top1_pct": last["score"], "train_macs": macs})
+
+
+def _search(path: Path) -> Record:
+    """Return the record of a search, with the MACs of what it found before they were brought to its budget."""
+    record = read_record(path)
+    if record.state != "ok":
+        return record
+    origin = WidthVector.load(recorded_file(path, WIDTHS)).provenance
+    found = origin["macs_before_matching"]
+    return replace(
+        record, measured={**record.measured, "found_macs_pct": 100 * sum(found) / len(found) / origin["budget_macs"]}
+    )
 
 
 def transfer_table(
@@ -88,7 +117,8 @@ def _transfer_row(
     spent, direct = _search_macs(cell.search, searches), None
     if cell.search is not None:
         direct = _search_macs(Search(axis.target, cell.search.optimizer, cell.seed), searches)
-    measured = ("test_top1_pct", "test_loss", "macs", "target_macs", "params", "train_time_s")
+    measured = ("test_top1_pct", "test_loss", "train_top1_pct", "macs", "target_macs", "train_macs")
+    searched = {} if cell.search is None else searches[cell.search.name].measured
     return {
         "axis": axis.name,
         "kind": axis.kind,
@@ -98,11 +128,12 @@ def _transfer_row(
         "seed": cell.seed,
         "state": record.state,
         "error": record.error,
-        **{name: record.measured.get(name) for name in measured},
+        **{name: record.measured.get(name) for name in (*measured, "params", "train_time_s")},
         "search_macs": spent,
-        "overhead_saved_pct": None if spent is None or direct is None else 100 * (1 - spent / direct),
-        "overhead_factor": None if spent is None or direct is None else direct / spent,
-        "search_time_s": None if cell.search is None else searches[cell.search.name].measured.get("search_time_s"),
+        "found_macs_pct": searched.get("found_macs_pct"),
+        "overhead_saved_pct": 100 * (1 - spent / direct) if spent and direct else None,
+        "overhead_factor": direct / spent if spent and direct else None,
+        "search_time_s": searched.get("search_time_s"),
     }
 
 
@@ -149,14 +180,30 @@ def similarity_table(study: TransferStudy, vectors: Vectors) -> pd.DataFrame:
     cells = study.retrainings()
     optimised = [cells[name] for name in vectors if cells[name].search is not None]
     rows = [row for cell in optimised for row in _uniform_row(study, cell, vectors)]
-    for one, other in combinations(optimised, 2):
-        if _dimensions(one.target) == _dimensions(other.target):
-            multipliers = [vectors[cell.name].multipliers for cell in (one, other)]
-            seeds = _names(study, one) == _names(study, other)
-            names = {**_vector_names(study, "one", one), **_vector_names(study, "other", other)}
-            relation = "seeds" if seeds else "vectors"
-            rows.append({"model": one.target.model, **names, "relation": relation, "cosine": cosine(*multipliers)})
+    nulls = {row: study.null_control(row) for row in study.transfer.optimizers}
+    for pair in combinations(optimised, 2):
+        if _dimensions(pair[0].target) == _dimensions(pair[1].target):
+            rows.append(_pair_row(study, *_null_last(*pair, nulls), nulls, vectors))
     return pd.DataFrame(rows, columns=TABLES["similarity"].names).astype({"one_seed": "Int64", "other_seed": "Int64"})
+
+
+def _pair_row(
+    study: TransferStudy, one: Retraining, other: Retraining, nulls: Mapping[str, str | None], vectors: Vectors
+) -> dict[str, Any]:
+    multipliers = [vectors[cell.name].multipliers for cell in (one, other)]
+    names = {**_vector_names(study, "one", one), **_vector_names(study, "other", other)}
+    relation = "seeds" if _names(study, one) == _names(study, other) else "vectors"
+    if nulls[names["one_optimizer"]] == names["other_optimizer"] and one.target == other.target:
+        relation = "null"
+    return {"model": one.target.model, **names, "relation": relation, "cosine": cosine(*multipliers)}
+
+
+def _null_last(one: Retraining, other: Retraining, nulls: Mapping[str, str | None]) -> tuple[Retraining, Retraining]:
+    """Return two optimised cells in this order, but a null control after the search that it is one of."""
+    assert one.search is not None
+    assert other.search is not None
+    is_null = nulls[other.search.optimizer] == one.search.optimizer
+    return (other, one) if is_null else (one, other)
 
 
 def _uniform_row(study: TransferStudy, cell: Retraining, vectors: Vectors) -> Iterator[dict[str, Any]]:

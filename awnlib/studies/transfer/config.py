@@ -292,6 +292,18 @@ class TransferStudy(BaseStudy):
         optimizer = config.optimizer or row
         return optimizer, parse_settings(optimizer, {**self.transfer.search, **config.settings}).model_dump()
 
+    def null_control(self, row: str) -> str | None:
+        """Return the row of `optimizers` that is the null control of a row: the same but for a task weight of 0."""
+        optimizer, settings = self.row_settings(row)
+        wanted = optimizer, {**settings, "task_weight": 0.0}
+        if "task_weight" not in settings or settings == wanted[1]:
+            return None
+        return next((other for other in self.transfer.optimizers if self.row_settings(other) == wanted), None)
+
+    def is_null_control(self, row: str) -> bool:
+        """Return whether a row of `optimizers` searches without seeing an image."""
+        return self.row_settings(row)[1].get("task_weight") == 0
+
     def search_settings(self, search: Search) -> tuple[str, dict[str, Any]]:
         """Return a search's optimiser and what it is told: the data set's augmentation, `search`, the row's own."""
         row = self.transfer.optimizers[search.optimizer]

@@ -17,14 +17,13 @@ from awnlib.studies.base import HISTORY, MODEL
 from awnlib.studies.shell import Workplace
 from awnlib.studies.transfer.cells import Retraining, Task
 from awnlib.studies.transfer.config import TransferStudy
-from awnlib.studies.transfer.stages import SearchWidths, TrainTransferred, TransferWidths
+from awnlib.studies.transfer.stages import WIDTHS, SearchWidths, TrainTransferred, TransferWidths
 from awnlib.training.engine import build_model, train
 from awnlib.width_transfer.extrapolation import extrapolate
 from awnlib.width_transfer.options import parse_settings
 from awnlib.width_transfer.search import search
 from awnlib.width_transfer.vector import Network, WidthVector
 
-WIDTHS = "widths.json"
 TEST_BATCH = 250  # images
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from awnlib.results.numbers import number, with_spread
+from awnlib.results.numbers import HOLE, number, with_spread
 from awnlib.results.titles import display_name
 from awnlib.studies.transfer.cells import COMPARISON, NONE, UNIFORM, configuration_title
 
@@ -21,16 +21,19 @@ def summarise_transfer(transfer: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         The columns that name a row; `top1_pct`, `std_pct` (n - 1; null below two seeds), `gain_pct` (over the uniform
-        network of the same axis and target), `num_seeds`, `missing`; means of `overhead_saved_pct`, `overhead_factor`,
-        `macs_error_pct` (MACs relative to the target's) and `search_macs`.
+        network of the same axis and target), `num_seeds`, `missing`; `train_pct` and `train_std_pct` of the last epoch;
+        means of `overhead_saved_pct`, `overhead_factor`, `macs_error_pct` (MACs relative to the target's),
+        `search_macs`, `train_macs` and `found_macs_pct`.
     """
-    numbers = ["test_top1_pct", "overhead_saved_pct", "overhead_factor", "search_macs", "macs", "target_macs"]
+    numbers = ["test_top1_pct", "train_top1_pct", "overhead_saved_pct", "overhead_factor", "search_macs", "train_macs"]
+    numbers += ["found_macs_pct", "macs", "target_macs"]
     frame = transfer.assign(**{name: transfer[name].astype(float) for name in numbers})
     frame["macs_error_pct"] = 100 * (frame["macs"] / frame["target_macs"] - 1)
     groups = frame.groupby(KEYS, sort=False)
-    means = ["overhead_saved_pct", "overhead_factor", "macs_error_pct", "search_macs"]
+    means = ["overhead_saved_pct", "overhead_factor", "macs_error_pct", "search_macs", "train_macs", "found_macs_pct"]
     summary = groups[means].mean()
-    accuracy = groups["test_top1_pct"]
+    accuracy, training = groups["test_top1_pct"], groups["train_top1_pct"]
+    summary["train_pct"], summary["train_std_pct"] = training.mean(), training.std()
     summary["top1_pct"], summary["std_pct"], summary["num_seeds"] = accuracy.mean(), accuracy.std(), accuracy.count()
     summary["missing"] = groups.size() - summary["num_seeds"]
     summary = summary.reset_index()
@@ -41,24 +44,35 @@ def summarise_transfer(transfer: pd.DataFrame) -> pd.DataFrame:
 
 
 def similarity_bounds(similarity: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean cosine with uniform widths, between seeds, and of all pairs, of each optimiser and target.
+    """Return the mean cosine with two floors, between seeds and between sources, of each optimiser and target.
 
     Returns
     -------
     pandas.DataFrame
-        `model`, `dataset`, `target`, `optimizer`, `uniform` (the floor), `seeds` (the ceiling; null with one seed) and
-        `vectors` (searches of this optimiser that differ in more than the seed).
+        `model`, `dataset`, `target`, `optimizer`, `uniform` (the floor), `null` (with the widths of a search that sees
+        no image, the second floor; null without one), `seeds` (the ceiling; null with one seed) and
+        `vectors` (searches of this optimiser in different sources; two stackings of one source are no two searches).
     """
-    same = (similarity["one_optimizer"] == similarity["other_optimizer"]) | (similarity["relation"] == "uniform")
-    for key in ("dataset", "target"):
-        same &= similarity[f"one_{key}"] == similarity[f"other_{key}"]
+    same = similarity["relation"].isin(["uniform", "null"]) | _same(similarity, "dataset", "target", "optimizer")
+    same &= (similarity["relation"] != "vectors") | between_sources(similarity)
     keys = {f"one_{key}": key for key in ("dataset", "target", "optimizer")}
     means = (
         similarity[same]
         .rename(columns=keys)
         .pivot_table(index=["model", *keys.values()], columns="relation", values="cosine", aggfunc="mean", sort=False)
     )
-    return means.reindex(columns=["uniform", "seeds", "vectors"]).reset_index()
+    return means.reindex(columns=["uniform", "null", "seeds", "vectors"]).reset_index()
+
+
+def between_sources(similarity: pd.DataFrame) -> pd.Series:
+    """Return which pairs are of one optimiser and target but of different sources."""
+    return _same(similarity, "dataset", "target", "optimizer") & ~_same(similarity, "source")
+
+
+def _same(similarity: pd.DataFrame, *names: str) -> pd.Series:
+    """Return which pairs have all of these in common."""
+    equal = [similarity[f"one_{name}"] == similarity[f"other_{name}"] for name in names]
+    return pd.concat(equal, axis=1).all(axis=1)
 
 
 def markdown(name: str, frame: pd.DataFrame) -> str:
@@ -74,7 +88,10 @@ def markdown(name: str, frame: pd.DataFrame) -> str:
 
 
 def transfer_rows(transfer: pd.DataFrame) -> pd.DataFrame:
-    """Return the table `transfer` as text: a row for each source and optimiser of an axis."""
+    """Return the table `transfer` as text: a row for each source and optimiser of an axis.
+
+    What an older table does not have is left out.
+    """
     rows = []
     for _, row in summarise_transfer(transfer).iterrows():
         rows.append(
@@ -84,14 +101,17 @@ def transfer_rows(transfer: pd.DataFrame) -> pd.DataFrame:
                 "target": configuration_title(row["target"]),
                 "widths from": _origin(row),
                 "top-1, %": with_spread(row["top1_pct"], row["std_pct"]) + ("†" if row["missing"] else ""),
+                "in training, %": with_spread(row["train_pct"], row["train_std_pct"]),
                 "over uniform": number(row["gain_pct"], "+.2f") if row["optimizer"] != UNIFORM else "",
                 "overhead saved, %": number(row["overhead_saved_pct"], ".1f"),
                 "factor": number(row["overhead_factor"], ".1f"),
                 "search MACs": number(row["search_macs"], ".3g"),
+                "found, % of the budget": number(row["found_macs_pct"], ".1f"),
                 "MACs off target, %": number(row["macs_error_pct"], "+.2f"),
             }
         )
-    return pd.DataFrame(rows)
+    text = pd.DataFrame(rows)
+    return text.loc[:, (text != HOLE).any()]
 
 
 def widths_rows(widths: pd.DataFrame) -> pd.DataFrame:
@@ -108,8 +128,10 @@ def widths_rows(widths: pd.DataFrame) -> pd.DataFrame:
 def similarity_rows(similarity: pd.DataFrame) -> pd.DataFrame:
     """Return `similarity_bounds` as text."""
     bounds = similarity_bounds(similarity)
-    names = {"uniform": "with uniform (floor)", "seeds": "between seeds (ceiling)", "vectors": "between sources"}
-    text = {label: bounds[name].astype(float).map(lambda value: number(value, ".3f")) for name, label in names.items()}
+    names = {"uniform": "with uniform (floor)", "null": "with the null control (second floor)"}
+    names |= {"vectors": "between sources", "seeds": "between seeds (ceiling)"}
+    known = {name: label for name, label in names.items() if name != "null" or bounds[name].notna().any()}
+    text = {label: bounds[name].astype(float).map(lambda value: number(value, ".3f")) for name, label in known.items()}
     return _named(bounds[["model", "dataset", "target", "optimizer"]]).assign(**text)
 
 

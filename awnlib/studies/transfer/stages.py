@@ -11,6 +11,9 @@ from awnlib.studies.transfer.cells import Retraining, Search
 from awnlib.studies.transfer.config import TransferStudy
 from awnlib.width_transfer.options import parse_settings
 
+WIDTHS = "widths.json"
+"""The file with a width vector, of every job."""
+
 
 class SearchWidths(Job[TransferStudy, Search]):
     """Run a width optimiser in one training configuration."""

@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from awnlib.data import ImageData
 from awnlib.models import ModelSpec
 from awnlib.seeding import rng
 from awnlib.width_transfer.dmcp import DMCP, Chain, budget_loss
 from awnlib.width_transfer.optimizer import Problem
-from awnlib.width_transfer.options import DMCPSettings
+from awnlib.width_transfer.options import DMCPSettings, parse_settings
+from awnlib.width_transfer.search import search as run_search
 
 LENET = ModelSpec(name="lenet_3c1l", input_shape=(1, 16, 16), num_classes=10, base_width_mult=0.5)
 CPU = torch.device("cpu")
@@ -209,3 +211,61 @@ def test_sampling_gives_up_after_some_tries(shapes):
             one.alpha.fill_(-20.0)
     with pytest.raises(ValueError, match=r"none of 20 sampled networks costs .* MACs within 1%: the chains expect"):
         optimizer.multipliers()
+
+
+def blind(shapes, data=None, checkpoint=None, **settings):
+    """A null control of ten steps on some images, as a finished search."""
+    options = {"task_weight": 0.0, "num_epochs": 2, "batch_size": 20, "architecture_lr": 2.0, **settings}
+    data = data or shapes
+    return run_search(data, LENET, parse_settings("dmcp", options), checkpoint=checkpoint, checkpoint_every_s=0)
+
+
+def test_the_null_control_sees_no_image_trains_no_weight_and_costs_nothing(shapes):
+    """Other images, and a network that begins elsewhere, give the same widths; a search with images does not."""
+    found = blind(shapes)
+    others = ImageData(**{**vars(shapes), "train_images": 255 - shapes.train_images})
+    assert blind(shapes, others).rows == found.rows
+    assert found.ledger.total == 0
+    seeing = blind(shapes, task_weight=1.0)
+    assert seeing.rows != found.rows
+    assert seeing.ledger.total > 0
+    one = search(shapes, task_weight=0.0, weights_only=0.0)
+    before = [parameter.clone() for parameter in one.model.parameters()]
+    images, labels = torch.rand(4, 1, 16, 16), torch.arange(4)
+    assert one.backward(images, labels, step=0, progress=0.9) == 0
+    one.after_step([(images, labels)], progress=0.5)
+    assert all(torch.equal(*pair) for pair in zip(before, one.model.parameters(), strict=True))
+    assert all(parameter.grad is None for parameter in one.model.parameters())
+
+
+def test_the_null_control_moves_along_the_gradient_of_the_expected_macs_alone(shapes):
+    """Below the budget each logit rises by what expected MACs gain from it: d log(1 - r) = -dr / (1 - r)."""
+    one = search(shapes, task_weight=0.0, weights_only=0.0, architecture_lr=0.01, budget_weight=0.3)
+    macs = one.expected_macs()
+    gradient = torch.autograd.grad(macs, one.chains["conv2"].alpha)[0] / one.problem.budget
+    ratio = macs.item() / one.problem.budget
+    assert ratio < 0.9
+    one.after_step([(torch.rand(4, 1, 16, 16), torch.arange(4))], progress=0.0)
+    step = 0.01 * 0.3 * gradient / (1 - ratio) * 1.9  # the first step of Nesterov's momentum
+    torch.testing.assert_close(one.chains["conv2"].alpha.detach(), step)
+
+
+def test_a_null_control_goes_on_from_its_checkpoint(shapes, tmp_path):
+    found = blind(shapes, checkpoint=tmp_path / "point.safetensors")
+    again = blind(shapes, checkpoint=tmp_path / "point.safetensors")
+    assert again.rows == found.rows
+    assert again.vector.multipliers == found.vector.multipliers
+
+
+def test_the_null_control_reaches_the_budget(shapes):
+    found = blind(shapes, num_epochs=40)
+    (before,), budget = found.vector.provenance["macs_before_matching"], found.vector.provenance["budget_macs"]
+    assert 0.95 <= before / budget <= 1.02
+
+
+def test_a_smaller_weight_of_the_task_moves_chains_less_by_it(shapes):
+    one = search(shapes, weights_only=0.0, task_weight=0.25, budget_weight=0.0)
+    images, labels = torch.rand(8, 1, 16, 16, generator=rng(0, "x")), torch.arange(8)
+    quarter = one.architecture_loss(images, labels)
+    one.settings = one.settings.model_copy(update={"task_weight": 1.0})
+    torch.testing.assert_close(4 * quarter, one.architecture_loss(images, labels))

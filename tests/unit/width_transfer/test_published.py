@@ -151,15 +151,15 @@ def test_the_section_of_the_page(results, tmp_path, page):
     notes.write_text("By *hand*.\n")
     publish(results, tmp_path / "docs", notes=notes)
     text = page()
-    assert "| [transfer](#transfer) | A & B | 2 min | 3 of 4 |" in text
-    assert "The papers:\n\n- Width Transfer (Chin, Marculescu and Morcos, 2021)\n" in text
+    assert "| [transfer](#transfer) | A & B | 2 min | 3 | 0 | 1 | 0 |" in text
+    assert "| Width Transfer (Chin, Marculescu and Morcos, 2021) | 3 | 0 | 1 | 0 |" in text
     assert "Fast & <small>." in text
     assert "- Time: searches 2 min in 10 jobs, the longest 10 s; retrainings 28 s in 14 jobs, the longest 2 s." in text
     place = "ResNet18, MNIST-5k, 1x wide, 1x deep"
     claim = "DMCP's widths from narrower networks are at most 0.5 points below direct optimisation"
     numbers = "direct 74.00 ± 0.00; from 0.5x wide 74.00 ± 0.00 (+0.00, 4.0 times cheaper)"
     assert f"| Section 4.1, Figure 3 | {place} | {claim} | **holds** | {numbers} |" in text
-    assert "### Our own questions" in text
+    assert "### Checks and questions of our own" in text
     assert "folded finds better widths than DMCP | **holds** | direct: folded 75.00" in text
     assert "**Accuracy and overhead**\n\n| axis" in text
     assert "**Widths by dimension**" not in text
@@ -246,7 +246,7 @@ def test_departures_name_what_differs():
     del axes["width_mobilenet_v2"]
     axes["depth_resnet18"] = {**axes["depth_resnet18"], "target": {"depth_mult": 3}, "sources": [{"depth_mult": 1}]}
     ours["transfer"]["comparisons"]["cifar100"]["configurations"] = [{"width_mult": 0.5}]
-    imagenet = "ImageNet (224 px, augmented by randaugment)"
+    imagenet = "ImageNet (224 px, augmented by rand-m9-mstd0.5)"
     assert departures(parse_transfer_study(ours), paper) == [
         "1 seed instead of 3",
         f"data sets {imagenet}, CIFAR-100 (5,000 training images, not augmented) "

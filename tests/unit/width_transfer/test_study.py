@@ -248,10 +248,13 @@ def test_the_studies_of_the_repository_are_valid(repository):
     paths = sorted((repository / "configs").glob("width_transfer_*.yaml"))
     assert len(paths) == 2
     studies = {path.stem: load_transfer_study(path) for path in paths}
+    studies["null_control"] = load_transfer_study(repository / "configs/null_control.yaml")
     studies["width_transfer_imagenet"] = load_transfer_study(PAPER)
     for name, study in studies.items():
         assert study.study == name
         check_networks(study)
+        searched = "dmcp" in study.transfer.optimizers and name != "width_transfer_imagenet"
+        assert (study.null_control("dmcp") == "dmcp_null") == searched
 
 
 def test_the_paper_s_study_has_its_sources():

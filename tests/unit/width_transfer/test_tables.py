@@ -104,6 +104,26 @@ def test_half_the_images_save_half_the_overhead(tables):
     assert tables["transfer"].query("optimizer == 'uniform'")["search_macs"].isna().all()
 
 
+def test_a_retraining_tells_its_last_training_accuracy_and_its_macs(finished, tables):
+    """100 images are 5 batches of 20, each forward and with two gradients."""
+    study, results = finished
+    (cell, *_) = study.retrainings().values()
+    history = read_table(retraining_record(results, cell).with_name("history.parquet"))
+    row = tables["transfer"].iloc[0]
+    assert row["train_top1_pct"] == history.query("metric == 'top1_pct'")["score"].iloc[-1]
+    assert row["train_macs"] == 3 * 100 * row["macs"]
+
+
+def test_a_search_tells_how_far_from_its_budget_it_ended(finished, tables):
+    study, results = finished
+    rows = tables["transfer"]
+    assert rows.loc[rows["optimizer"] == "uniform", "found_macs_pct"].isna().all()
+    row = rows[rows["is_direct"]].iloc[0]
+    (search, *_) = study.searches().values()
+    origin = json.loads(search_record(results, search).with_name("widths.json").read_text())["provenance"]
+    assert row["found_macs_pct"] == pytest.approx(100 * origin["macs_before_matching"][0] / origin["budget_macs"])
+
+
 def test_every_network_has_the_target_s_macs(tables):
     rows = tables["transfer"]
     assert ((rows["macs"] / rows["target_macs"] - 1).abs() < 0.05).all()
@@ -215,9 +235,9 @@ def test_data_sets_have_a_floor_each():
     here, between = similarity_rows(), similarity_rows().tail(1)
     there = here.assign(one_dataset="cifar100", other_dataset="cifar100", cosine=here["cosine"] - 0.5)
     both = pd.concat([here, there, between.assign(other_dataset="cifar100", cosine=0.0)])
-    first, second = similarity_bounds(both).to_dict("records")
+    first, second = similarity_bounds(both).drop(columns="null").to_dict("records")
     assert (first["dataset"], second["dataset"]) == ("mnist5k", "cifar100")
-    assert first == similarity_bounds(here).to_dict("records")[0]
+    assert first == similarity_bounds(here).drop(columns="null").to_dict("records")[0]
     assert second["vectors"] == pytest.approx(first["vectors"] - 0.5)
 
 
