@@ -111,7 +111,7 @@ def test_settings_in_another_order_search_nothing(transfer_workflow, study):
 def test_retraining_longer_searches_nothing(transfer_workflow, study):
     study["transfer"]["train"]["num_epochs"] = 2
     planned = transfer_workflow.planned(study)
-    assert planned == {"train_transferred": 11, **AFTER}
+    assert planned == {"train_transferred": 13, **AFTER}
 
 
 def test_another_search_of_one_optimiser(transfer_workflow, study):
@@ -123,7 +123,7 @@ def test_another_search_of_one_optimiser(transfer_workflow, study):
 def test_a_source_more(transfer_workflow, study):
     study["transfer"]["axes"]["width"]["sources"].append({"width_mult": 0.1})
     planned = transfer_workflow.planned(study)
-    assert planned == {"search_widths": 3, "transfer_widths": 3, "train_transferred": 3, **AFTER}
+    assert planned == {"search_widths": 4, "transfer_widths": 4, "train_transferred": 4, **AFTER}
 
 
 def test_words(transfer_workflow, study):
