@@ -73,8 +73,11 @@ def worst_drift(bn_drift: pd.DataFrame) -> pd.DataFrame:
 
 
 def one_row_each(evaluations: pd.DataFrame) -> pd.DataFrame:
-    """Return the first row of each evaluation, of which the table has one for each test set and summarised metric."""
-    return evaluations.drop_duplicates(["dataset", "model", "method", "seed", "variant"])
+    """Return the first row of each evaluation, of which the table has one for each test set and summarised metric.
+
+    Individually trained networks are told apart by their width, the smallest one that they have.
+    """
+    return evaluations.drop_duplicates(["dataset", "model", "method", "seed", "variant", "min_width_mult"])
 
 
 def model_sizes(evaluations: pd.DataFrame, runs: pd.DataFrame, paper: PaperValues) -> pd.DataFrame:

@@ -39,6 +39,8 @@ PAPER = {
     },
 }
 
+TRAINED = {"num_epochs": 20, "batch_size": 128, "lr": 0.01, "weight_decay": 0.0, "train_time_s": 60.0}
+
 
 def settings(name="demo"):
     panel = {"model": "lenet_3c1l", "dataset": "digits", "paper_dataset": "fashion_mnist"}
@@ -67,9 +69,8 @@ def results(tmp_path):
 
     def make(name="demo", shift=0.0):
         study, folder = parse_study(settings(name)), tmp_path / "results" / name
-        trained = {"num_epochs": 20, "batch_size": 128, "lr": 0.01, "weight_decay": 0.0, "train_time_s": 60.0}
         frames = {
-            "runs": table("runs", [cell(run) | trained for run in runs(study)]),
+            "runs": table("runs", [cell(run) | TRAINED for run in runs(study)]),
             "evaluations": table(
                 "evaluations",
                 [
@@ -174,6 +175,25 @@ def test_further_test_sets_and_metrics_are_no_further_evaluations(results, tmp_p
     publish(source, to)
     assert (to / "demo/provenance.json").read_bytes() == provenance
     assert page(to) == text
+
+
+def test_individual_networks_are_evaluations_of_their_own(results, tmp_path):
+    source = results()
+    study = settings()
+    study["exhibits"][TABLE2]["methods"] = [*AUCS, "i_net"]
+    networks = [run for run in runs(parse_study(study)) if run.individual_width is not None]
+    (source / "study.yaml").write_text(study_yaml(parse_study(study)))
+    about = {"variant": "as_trained", "test_set": "test", "metric": "top1_pct"}
+    more = {
+        "runs": [cell(run) | TRAINED | {"individual_width": run.individual_width} for run in networks],
+        "evaluations": [cell(run) | about | {"min_width_mult": run.individual_width} for run in networks],
+    }
+    assert len(networks) == 4 * 2
+    for name, rows in more.items():
+        path = source / f"tables/{name}.parquet"
+        write_table(path, name, pd.concat([read_table(path), table(name, rows)]), ORIGIN)
+    publish(source, tmp_path / "docs")
+    assert json.loads((tmp_path / "docs/demo/provenance.json").read_text())["missing"] == []
 
 
 def test_a_second_call_gives_the_same_bytes(results, tmp_path):
