@@ -13,6 +13,7 @@ from awnlib.results.paper_values import paper_values
 from awnlib.results.schemas import read_table
 
 WIDTHS = ["all_widths", "awn_on_transferred_widths", "awn_short", "fashion_mnist", "fashion_mnist_sampling"]
+STUDIES = [*WIDTHS, "us_nets_small", "width_transfer_small"]
 PAPER = paper_values("any_width_networks")
 
 
@@ -242,11 +243,34 @@ def similar(read, optimizer, target):
     return between["cosine"].mean(), pairs[pairs["relation"] == "uniform"]["cosine"].mean()
 
 
+def notes_of_us_nets_small(read):
+    def errors(table):
+        rows = read("us_nets_small", f"us_nets.{table}")
+        return rows.assign(width=rows["width_mult"].fillna(0)).set_index(["method", "variant", "width"])["score"]
+
+    def mean(table, method):
+        return errors(table).xs(0, level="width")[method].item()
+
+    i_net, s_net, us_net, hard = (mean("table1", method) for method in ("i_net", "s_net", "us_net", "us_net_hard"))
+    yield f"the S-Net is {i_net - s_net:.2f} points better than individual networks"
+    yield f"the US-Net {us_net - i_net:.2f} points worse"
+    rules = errors("table2").droplevel("variant").unstack("width").rename(lambda name: name.removeprefix("us_net_"))
+    assert rules[0].idxmin() == "random"
+    assert set(rules.columns[(rules.loc["3_hard"] < rules.loc["random"])]) == {0.25}
+    yield f"{rules[0]['3_hard'] - rules[0]['random']:.2f} points below that of the sandwich rule"
+    yield f"the mean error is {rules[0]['min_random'] - rules[0]['max_random']:.2f} points larger"
+    ways = errors("table3")["us_net"].unstack("variant").drop(index=0)
+    assert len(ways.columns) == 4
+    yield f"at most {(ways.max(axis=1) - ways.min(axis=1)).max():.2f} points apart at each width"
+    assert hard < s_net
+    yield f"from {us_net:.2f} to {hard:.2f} %"
+
+
 SETTINGS = r"0\.25x|0\.354x|rate of 0\.05"
 """Decimals that are no results."""
 
 
-@pytest.mark.parametrize("study", [*WIDTHS, "width_transfer_small"])
+@pytest.mark.parametrize("study", STUDIES)
 def test_every_number_of_the_notes_is_that_of_the_tables(repository, read, study):
     """What was never published stands below "Not kept"; above it no decimal is left that is not computed here."""
     text = " ".join((repository / f"docs/results/{study}/notes.md").read_text(encoding="utf-8").split())
@@ -259,4 +283,4 @@ def test_every_number_of_the_notes_is_that_of_the_tables(repository, read, study
 
 def test_every_published_study_is_checked(repository):
     studies = {path.parent.name for path in (repository / "docs/results").glob("*/study.yaml")}
-    assert studies == {*WIDTHS, "width_transfer_small"}
+    assert studies == set(STUDIES)
