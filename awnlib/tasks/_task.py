@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from awnlib.data import DataSet
+from awnlib.data import DataSet, ImagePairs
 from awnlib.data.batches import EVERYTHING
 from awnlib.layers import SlimmableNetwork
 from awnlib.one_pass import Updates
@@ -136,7 +136,7 @@ class Task(ABC):
     def __init__(
         self,
         settings: Settings | None = None,
-        data: DataSet | None = None,
+        data: DataSet | ImagePairs | None = None,
         *,
         device: torch.device | str = "cpu",
         batch_size: int = 250,

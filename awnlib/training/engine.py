@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from awnlib.data import DataSet
+from awnlib.data import DataSet, ImagePairs
 from awnlib.data.splits import hold_out
 from awnlib.jobs import distributed
 from awnlib.jobs.hardware import warn_of_slow_bfloat16
@@ -67,7 +67,7 @@ class TrainResult:
 
 def train(
     run: RunConfig,
-    data: DataSet | None = None,
+    data: DataSet | ImagePairs | None = None,
     *,
     device: torch.device | str = "cpu",
     checkpoint: Path | None = None,
@@ -201,7 +201,7 @@ def _spared_from_decay(model: nn.Module, weight_decay_on: WeightDecayOn) -> set[
 class _Training:
     """A training run between two steps: all that a checkpoint holds, and how to go on."""
 
-    def __init__(self, run: RunConfig, data: DataSet | None, device: torch.device) -> None:
+    def __init__(self, run: RunConfig, data: DataSet | ImagePairs | None, device: torch.device) -> None:
         self.run, self.device, self.settings = run, device, run.train
         share = run.train.batch_size // run.train.num_processes
         own = slice(distributed.rank() * share, (distributed.rank() + 1) * share)  # of each batch
