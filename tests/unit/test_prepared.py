@@ -99,7 +99,7 @@ def test_usual_places_are_watched(source, tmp_path):
             (tmp_path / place).mkdir(parents=True)
             (tmp_path / place / "file").touch()
             assert fingerprint(config, tmp_path) != before, place
-    assert bool(usual_places(source)) == (source not in ("mnist5k", "parquet", "image_folder"))
+    assert bool(usual_places(source)) == (source not in ("mnist5k", *FILES))
 
 
 def prepared(config, folder, tmp_path, asked=None):
