@@ -163,6 +163,12 @@ class Supervised(Task):
             for metric, score in ((metric, means[metric][index]) for metric in means)
         ]
 
+    def outputs_of_widths(
+        self, model: SlimmableNetwork, inputs: Tensor, rising: Sequence[float]
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the outputs of rising widths in evaluation mode, as `awnlib.one_pass.outputs_of_widths` does."""
+        return outputs_of_widths(model, inputs, rising)
+
     @torch.no_grad()
     def _means(
         self, model: SlimmableNetwork, name: str, batches: Iterable[Batch], rising: list[float]
@@ -172,7 +178,7 @@ class Supervised(Task):
         num_images = 0
         for inputs, targets in batches:
             num_images += len(targets)
-            for some, outputs in outputs_of_widths(model, inputs, rising):
+            for some, outputs in self.outputs_of_widths(model, inputs, rising):
                 for metric, values in self.measure_widths(outputs, targets).items():
                     if metric not in sums:  # they stay on the device: reading them would wait for it
                         sums[metric] = torch.zeros(len(rising), dtype=torch.float64, device=values.device)

@@ -189,6 +189,17 @@ class Task(ABC):
             `width_mult`, `test_set`, `metric`, `score`, `num_images` (None where no images are judged).
         """
 
+    def evaluate_images(self, model: SlimmableNetwork, width_mults: Sequence[float]) -> list[dict[str, Any]]:
+        """Measure single test images at some widths; nothing, unless the task's file says `JUDGES_IMAGES = True`.
+
+        Returns
+        -------
+        list of dict
+            A row for each width, image and metric: `width_mult`, `test_set`, `image`, `metric`, `score`, `baseline`
+            (without a network) and the PNG files `picture`, `picture_before`, `picture_target`, or None.
+        """
+        return []
+
     def training_digest(self) -> str:
         """Return a digest of the data that training reads; empty without a data set."""
         return "" if self.data is None else self.data.training_digest()
