@@ -71,7 +71,7 @@ class ImagePairs:
         words = {name: getattr(self, name) for name in _WORDS}
         names = {split: [pair.name for pair in pairs] for split, pairs in splits.items()}
         tensors = {
-            f"{split}/{number}/{part}": getattr(pair, part)
+            f"{split}/{number}/{part}": getattr(pair, part).contiguous()
             for split, pairs in splits.items()
             for number, pair in enumerate(pairs)
             for part in ("high", "low")
