@@ -183,6 +183,11 @@ def load_paper(name: str) -> Paper:
     return parse(Paper, read_yaml(path), origin=str(path))
 
 
+def paper_settings(name: str) -> list[Path]:
+    """Return the files of a paper's own studies, one for each task: `setting.yaml`, `setting_<task>.yaml`."""
+    return sorted((PAPERS / name).glob("setting*.yaml"))
+
+
 def paper_names() -> list[str]:
     """Return the names of all papers: the folders that have an `exhibits.yaml`."""
     return sorted(path.parent.name for path in PAPERS.glob("*/exhibits.yaml"))

@@ -237,10 +237,18 @@ def test_claims_without_their_methods_are_not_listed():
     assert claims.not_naturally_slimmable(aucs(us_net=70)) is None
 
 
-@pytest.mark.parametrize("path", [PAPERS / "us_nets/setting.yaml", Path("configs/us_nets_ci.yaml")], ids=str)
-def test_studies_show_every_exhibit(repository, path):
-    study = load_any_study(repository / path)
-    assert set(study.shown) == {name for name in exhibit_names("widths") if name.startswith("us_nets.")}
+@pytest.mark.parametrize(
+    "paths",
+    [
+        [PAPERS / "us_nets/setting.yaml", PAPERS / "us_nets/setting_super_resolution.yaml"],
+        [Path("configs/us_nets_ci.yaml"), Path("configs/super_resolution_ci.yaml")],
+    ],
+    ids=["the paper's", "ci"],
+)
+def test_studies_show_every_exhibit(repository, paths):
+    """One of each task."""
+    shown = [name for path in paths for name in load_any_study(repository / path).shown]
+    assert sorted(shown) == sorted(name for name in exhibit_names("widths") if name.startswith("us_nets."))
 
 
 def test_the_setting_is_that_of_section_5_1():
