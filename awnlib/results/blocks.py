@@ -53,12 +53,19 @@ def row_titles(frame: pd.DataFrame) -> list[str]:
 
 
 def block(
-    title: str, corner: str, frame: pd.DataFrame, column: str, *, by_row: bool, lower_is_better: bool = False
+    title: str,
+    corner: str,
+    frame: pd.DataFrame,
+    column: str,
+    *,
+    by_row: bool,
+    lower_is_better: bool = False,
+    words: str = "percentage points",
 ) -> Block:
     """Lay out one block of rows of the table `exhibit`, whose column `row` holds the names of its rows.
 
-    The best number is looked for along the methods: by row or by column. A column `gain`, if there is one, says by how
-    much a number is better than another, and is shown with it.
+    The best number is looked for along the methods: by row or by column. `words` say what differences are in. A column
+    `gain`, if there is one, says by how much a number is better than another, and is shown with it.
     """
     best = frame.groupby("row" if by_row else column)["score"].transform("min" if lower_is_better else "max")
     is_best = (frame["score"] == best) & frame["score"].notna()
@@ -68,7 +75,7 @@ def block(
     }
     columns, names = list(dict.fromkeys(frame[column])), list(dict.fromkeys(frame["row"]))
     rows = [(name, [cells.get((name, key)) for key in columns]) for name in names]
-    return Block(title, [corner, *columns], rows, _notes(frame))
+    return Block(title, [corner, *columns], rows, _notes(frame, words))
 
 
 def _cell(row: pd.Series, is_best: bool) -> Cell:
@@ -81,14 +88,15 @@ def _cell(row: pd.Series, is_best: bool) -> Cell:
     return Cell(ours, paper + difference, is_best)
 
 
-def _notes(frame: pd.DataFrame) -> list[str]:
+def _notes(frame: pd.DataFrame, words: str) -> list[str]:
     seeds = sorted({int(number) for number in frame["num_seeds"] if number})
     notes = []
     if seeds:
         numbers = " to ".join(map(str, dict.fromkeys([seeds[0], seeds[-1]])))
         notes.append(f"Mean ± standard deviation over {numbers} seeds." if seeds[-1] > 1 else "One seed.")
     if frame["paper_score"].notna().any():
-        notes.append("With it the paper's number and the difference (ours minus the paper's) in percentage points.")
+        unit = f" in {words}" if words else ""
+        notes.append(f"With it the paper's number and the difference (ours minus the paper's){unit}.")
     if frame["score"].isna().any():
         notes.append(f"{HOLE} no result.")
     partial = frame.loc[frame["score"].notna(), "missing"]

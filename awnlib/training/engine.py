@@ -207,8 +207,9 @@ class _Training:
         share = run.train.batch_size // run.train.num_processes
         own = slice(distributed.rank() * share, (distributed.rank() + 1) * share)  # of each batch
         self.widths = [1.0] if run.individual_width is not None else run.widths
-        whole = data is None or isinstance(data, ImagePairs)  # without classes nothing can be held out by them
-        trained = data if whole else hold_out(data, run.train.held_out, run.seed)[0]
+        trained = data
+        if data is not None and not isinstance(data, ImagePairs):  # those have no classes to hold out by
+            trained = hold_out(data, run.train.held_out, run.seed)[0]
         self.task = create_task(run.task, run.task_settings, trained, device=device, num_workers=run.train.num_workers)
         self.model = build_model(run, *self.task.network_shape())
         self.model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]

@@ -54,4 +54,6 @@ def make(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def layout(exhibit: Exhibit, frame: pd.DataFrame) -> list[Block]:
     """Return one block: panels down, methods across."""
     rows = frame.assign(row=row_titles(frame))
-    return [block(exhibit.options(Options).heading, "model, data set", rows, "label", by_row=True)]
+    metric = exhibit.metric
+    direction = {"lower_is_better": not metric.higher_is_better, "words": metric.words}
+    return [block(exhibit.options(Options).heading, "model, data set", rows, "label", by_row=True, **direction)]
