@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from awnlib.results.numbers import HOLE, with_spread
-from awnlib.results.titles import display_name, panel_title
+from awnlib.results.titles import ONLY, display_name, panel_title
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ def markdown(blocks: Sequence[Block]) -> str:
     return "\n".join(map(_block_markdown, blocks))
 
 
-def row_title(model: str, dataset: str, paper_dataset: str) -> str:
+def row_title(model: str, dataset: str, paper_dataset: str, test_set: str = ONLY) -> str:
     """Return the panel's name and, where another data set stands in for it, the paper's."""
     stand_in = "" if dataset == paper_dataset else f" (paper: {display_name(paper_dataset)})"
-    return panel_title(model, dataset) + stand_in
+    return panel_title(model, dataset, test_set) + stand_in
 
 
 def row_titles(frame: pd.DataFrame) -> list[str]:
     """Return the title of each row's panel."""
-    keys = [frame[name].tolist() for name in ("model", "dataset", "paper_dataset")]
+    keys = [frame[name].tolist() for name in ("model", "dataset", "paper_dataset", "test_set")]
     return [row_title(*panel) for panel in zip(*keys, strict=True)]
 
 

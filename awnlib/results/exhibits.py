@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 
 from awnlib.lazy import read_literal
 from awnlib.results.paper_values import PaperValues, paper_values
-from awnlib.results.titles import display_name
+from awnlib.results.titles import ONLY, display_name
 from awnlib.results.variants import AS_TRAINED
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.tasks import Metric
@@ -157,6 +157,7 @@ class Exhibit:
     def _titles(self) -> dict[str, str]:
         """Return what the models and data sets of its panels are called."""
         names = [name for one in self.panels for name in (one.model, one.dataset, one.paper_dataset or one.dataset)]
+        names += [one.test_set for one in self.panels if one.test_set != ONLY]
         return {name: display_name(name) for name in names}
 
     def _looks(self) -> dict[str, Any]:

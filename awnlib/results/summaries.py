@@ -41,7 +41,7 @@ def orders(table: pd.DataFrame, metric: Metric) -> list[Order]:
     both = table.dropna(subset=["score", "paper_score"])
     return [
         _order(row_title(*map(str, keys)), rows, metric)
-        for keys, rows in both.groupby(["model", "dataset", "paper_dataset"], sort=False)
+        for keys, rows in both.groupby(["model", "dataset", "paper_dataset", "test_set"], sort=False)
         if len(rows) > 1
     ]
 

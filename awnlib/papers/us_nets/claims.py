@@ -25,7 +25,7 @@ from awnlib.results.variants import AS_TRAINED, Averaging, parse_variant
 from awnlib.studies.widths.config import StudyConfig
 
 PAPER = "us_nets"
-PANEL = ["model", "dataset", "paper_dataset"]
+PANEL = ["model", "dataset", "paper_dataset", "test_set"]
 ONE_TENTH = 0.1  # percentage points: by as much the ways of computing statistics differ in Table 3
 ALIKE = 0.5  # percentage points: "very similar" (figure 9)
 FAILS = 10.0  # percentage points below its full width: a network that "fails to run" at half its width (section 6)

@@ -17,7 +17,7 @@ from awnlib.tasks import Metric
 
 NEEDS = ("sweep", "runs")
 MEAN = "AVG"
-PANEL = ["model", "dataset", "paper_dataset"]
+PANEL = ["model", "dataset", "paper_dataset", "test_set"]
 
 
 class Options(Settings):

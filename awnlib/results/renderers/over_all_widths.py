@@ -55,5 +55,5 @@ def layout(exhibit: Exhibit, frame: pd.DataFrame) -> list[Block]:
     """Return one block: panels down, methods across."""
     rows = frame.assign(row=row_titles(frame))
     metric = exhibit.metric
-    direction = {"lower_is_better": not metric.higher_is_better, "words": metric.words}
-    return [block(exhibit.options(Options).heading, "model, data set", rows, "label", by_row=True, **direction)]
+    heading, lower = exhibit.options(Options).heading, not metric.higher_is_better
+    return [block(heading, "model, data set", rows, "label", by_row=True, lower_is_better=lower, words=metric.words)]
