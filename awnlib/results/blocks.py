@@ -61,16 +61,18 @@ def block(
     by_row: bool,
     lower_is_better: bool = False,
     words: str = "percentage points",
+    spec: str = ".2f",
 ) -> Block:
     """Lay out one block of rows of the table `exhibit`, whose column `row` holds the names of its rows.
 
-    The best number is looked for along the methods: by row or by column. `words` say what differences are in. A column
-    `gain`, if there is one, says by how much a number is better than another, and is shown with it.
+    The best number is looked for along the methods: by row or by column. `words` say what differences are in, and
+    `spec` is the format of numbers. A column `gain`, if there is one, says by how much a number is better than another,
+    and is shown with it.
     """
     best = frame.groupby("row" if by_row else column)["score"].transform("min" if lower_is_better else "max")
     is_best = (frame["score"] == best) & frame["score"].notna()
     cells = {
-        (row["row"], row[column]): _cell(row, bool(top))
+        (row["row"], row[column]): _cell(row, bool(top), spec)
         for (_, row), top in zip(frame.iterrows(), is_best, strict=True)
     }
     columns, names = list(dict.fromkeys(frame[column])), list(dict.fromkeys(frame["row"]))
@@ -78,13 +80,13 @@ def block(
     return Block(title, [corner, *columns], rows, _notes(frame, words))
 
 
-def _cell(row: pd.Series, is_best: bool) -> Cell:
+def _cell(row: pd.Series, is_best: bool, spec: str) -> Cell:
     paper = "" if pd.isna(row["paper_score"]) else f"paper {row['paper_score']:.2f}"
     if pd.isna(row["score"]):
         return Cell(HOLE, paper)
     difference = "" if pd.isna(row["difference"]) else f", {row['difference']:+.2f}"
     gain = "" if pd.isna(row.get("gain")) else f" [{row['gain']:+.2f}]"
-    ours = with_spread(row["score"], row["std"]) + gain + ("†" if row["missing"] else "")
+    ours = with_spread(row["score"], row["std"], spec) + gain + ("†" if row["missing"] else "")
     return Cell(ours, paper + difference, is_best)
 
 

@@ -264,6 +264,17 @@ def needs_of(name: str) -> list[str]:
     return list(read_literal(_renderer_file(name), "NEEDS"))
 
 
+def without_tables(names: list[str], files: list[str]) -> list[str]:
+    """Return a line for each exhibit that is made from a table that a study does not leave."""
+    there = {Path(file).stem for file in files}
+    lost = {name: ", ".join(table for table in needs_of(name) if table not in there) for name in names}
+    return [
+        f"exhibits.{name}: it needs the table {tables}, which this task does not leave"
+        for name, tables in lost.items()
+        if tables
+    ]
+
+
 def is_table(name: str) -> bool:
     """Whether an exhibit is a table rather than a figure; its renderer is not imported."""
     return "\ndef make(" in _renderer_file(name).read_text(encoding="utf-8")

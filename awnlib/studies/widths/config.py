@@ -24,6 +24,7 @@ from awnlib.results.exhibits import (
     full_names,
     needs_of,
     with_companions,
+    without_tables,
 )
 from awnlib.results.paper_values import paper_values
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
@@ -196,7 +197,7 @@ class StudyConfig(BaseStudy):
             raise ValueError(f"datasets: the task '{self.task}' needs {only}")
         methods = self.resolved_methods()
         problems = [problem for name in [*methods, *self.datasets] for problem in name_problems(name)]
-        problems += self._unknown_names(methods)
+        problems += [*self._unknown_names(methods), *without_tables(self.shown, self.collected)]
         problems += [problem for index in range(len(self.overrides)) for problem in self._override_problems(index)]
         if not problems:
             problems = [problem for cell in self.cells() for problem in self._cell_problems(methods, *cell)]
