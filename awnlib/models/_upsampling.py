@@ -61,7 +61,16 @@ class UpsamplingHead(nn.Module):
         return F.pixel_shuffle(self.tail(trunk) + self._enlarged(image), self.scale)
 
     def prefix_outputs(self, features: Tensor, counts: Tensor) -> Tensor:
-        """Return the outputs of several widths, `[n, N, ...]` (`PrefixHead`)."""
+        """Return the outputs of several widths, `[n, N, ...]` (`PrefixHead`).
+
+        On a CPU from convolutions of the channels between one count and the next, which cost what one width does; else
+        from a single one, which need not know the counts.
+        """
+        if counts.device.type == "cpu" and not torch.compiler.is_compiling():
+            rising = sorted(set(counts.tolist()))
+            outputs = dict(zip(rising, self.running_outputs(features, rising), strict=True))
+            pixels_first = torch.stack([outputs[count].movedim(1, -1) for count in counts.tolist()])
+            return pixels_first.movedim(-1, 2)  # each of them in the memory layout that it had
         image, trunk = self._parts(features)
         return F.pixel_shuffle(self.tail.prefix_outputs(trunk, counts) + self._enlarged(image), self.scale)
 
@@ -73,7 +82,8 @@ class UpsamplingHead(nn.Module):
             yield F.pixel_shuffle(outputs + enlarged, self.scale)
 
     def _parts(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        return features[:, : self.colours], features[:, self.colours :]
+        image, trunk = torch.split(features, [self.colours, features.shape[1] - self.colours], dim=1)
+        return image, trunk
 
     def _enlarged(self, image: Tensor) -> Tensor:
         enlarged: Tensor = self.skip(F.pad(image, [2, 2, 2, 2], mode="replicate") if self.fixed else image)
