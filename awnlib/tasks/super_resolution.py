@@ -135,16 +135,21 @@ class SuperResolution(Supervised):
         for test_set, pairs in self.pairs.tests.items():
             for pair in pairs:
                 inputs, targets = self._whole(pair)
-                before = in_colour(enlarged(pair.low, self.pairs.scale))[None].to(self.device)
-                baseline = self.measure(self.normalised(before), targets)
+                before = self._before(pair)
+                baseline = self.baseline(pair)
                 for some, outputs in self.outputs_of_widths(model, inputs, rising):
                     for width_mult, output in zip(rising[some], outputs, strict=True):
                         about = {"width_mult": width_mult, "test_set": test_set, "image": pair.name}
                         shown = pictures.of(test_set, pair.name, self.pixels(output), before, targets)
                         for metric, score in self.measure(output, targets).items():
-                            beside = {"score": score.item(), "baseline": baseline[metric].item()}
+                            beside = {"score": score.item(), "baseline": baseline[metric]}
                             rows.append({**about, "metric": metric, **beside, **shown})
         return rows
+
+    def baseline(self, pair: ImagePair) -> dict[str, float]:
+        """Return by metric what the bicubic enlargement of an image's small copy is worth."""
+        scores = self.measure(self.normalised(self._before(pair)), self._whole(pair)[1])
+        return {metric: score.item() for metric, score in scores.items()}
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Return pixels, 0 to 255, as networks see them."""
@@ -161,6 +166,10 @@ class SuperResolution(Supervised):
             torch.tensor(values, device=self.device)[:, None, None] for values in (self.pairs.mean, self.pairs.std)
         )
         return mean, std
+
+    def _before(self, pair: ImagePair) -> Tensor:
+        """Return the bicubic enlargement, in pixels."""
+        return in_colour(enlarged(pair.low, self.pairs.scale))[None].to(self.device)
 
     def _whole(self, pair: ImagePair) -> Batch:
         """Return the input and the target of one test image."""
