@@ -274,6 +274,13 @@ def test_a_study_has_the_images_that_its_task_needs():
         study_of(task="classification", task_settings={})
 
 
+def test_images_without_labels_are_not_held_out_but_may_be_fewer_than_a_batch():
+    with pytest.raises(ConfigError, match=r"train\.held_out: .* has no labels to hold images out by, found 0\.1"):
+        study_of(train={"batch_size": 6, "held_out": 0.1})
+    few = {"photographs": CONFIGS["photographs"] | {"train_size": 2}}
+    assert study_of(datasets=few).train.batch_size == 6
+
+
 def test_a_panel_shows_a_test_set_that_there_is():
     panel = {"model": "wdsr", "dataset": "photographs"}
     exhibits = {"any_width_networks.table2": {"panels": [panel], "methods": ["awn"]}}

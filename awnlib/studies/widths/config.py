@@ -246,7 +246,8 @@ class StudyConfig(BaseStudy):
         except ConfigError as error:
             return error.problems
         problems = []
-        train_size = self.datasets[dataset].train_size if self.datasets else None
+        labelled = dataset in self.datasets and self.datasets[dataset].scale is None
+        train_size = self.datasets[dataset].train_size if labelled else None
         held_out = 0 if train_size is None else round(train.held_out * train_size)
         if train_size is not None and train_size - held_out < train.batch_size:
             without = f", without the {held_out} held out" if held_out else ""
@@ -254,8 +255,9 @@ class StudyConfig(BaseStudy):
                 f"train.batch_size, with overrides: must be at most datasets.{dataset}.train_size ({train_size})"
                 f"{without}, found {train.batch_size}"
             )
-        if train.held_out and not self.datasets:
-            problems.append(f"train.held_out: the task '{self.task}' has no training images, found {train.held_out}")
+        if train.held_out and not labelled:
+            images = "no labels to hold images out by" if self.datasets else "no training images"
+            problems.append(f"train.held_out: the task '{self.task}' has {images}, found {train.held_out}")
         method, widths = methods[name], self.width_settings(**cell)
         if train.compile and method.draws_widths and not method.is_any_width:
             problems.append(
