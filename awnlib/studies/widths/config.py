@@ -197,10 +197,11 @@ class StudyConfig(BaseStudy):
             raise ValueError(f"datasets: the task '{self.task}' needs {only}")
         methods = self.resolved_methods()
         problems = [problem for name in [*methods, *self.datasets] for problem in name_problems(name)]
-        problems += [*self._unknown_names(methods), *without_tables(self.shown, self.collected)]
+        problems += self._unknown_names(methods)
         problems += [problem for index in range(len(self.overrides)) for problem in self._override_problems(index)]
         if not problems:
             problems = [problem for cell in self.cells() for problem in self._cell_problems(methods, *cell)]
+            problems += without_tables(self.shown, self.collected)
             problems += self._tracking_problems()
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
