@@ -7,6 +7,7 @@ Each module is one benchmark: its function `benchmarks(options)` says what is ru
 NAMES = (
     "train_step",
     "mobilenet_v2",
+    "super_resolution",
     "width_counts",
     "sweep",
     "calibration",

@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from awnlib.data import ImageData
+from awnlib.data import ImageData, ImagePair, ImagePairs
+from awnlib.data.bicubic import reduced, to_image, to_pixels
 from awnlib.seeding import rng
 from awnlib.studies.shell import do_job
 from awnlib.studies.widths.cells import runs
@@ -75,6 +76,25 @@ def ten_shapes():
     return ImageData("shapes", images, labels, *test, tuple("abcdefghij"), (mean,), (std,), "ten shapes")
 
 
+def six_photographs():
+    """Smooth colours of several sizes, one of them in grey, with PIL's copies of half the size; two are for tests."""
+    y, x = torch.meshgrid(torch.linspace(0, 6, 80), torch.linspace(0, 5, 88), indexing="ij")
+    pairs = []
+    for number in range(6):
+        waves = [torch.sin(x * (1 + colour) + number) * torch.cos(y * (number + 1)) for colour in range(3)]
+        pixels = (110 * torch.stack(waves) + 128).to(torch.uint8)[: 1 if number == 5 else 3, : 64 + 2 * number]
+        pairs.append(ImagePair(f"p{number}", pixels, to_pixels(reduced(to_image(pixels), 2))))
+    return ImagePairs("photographs", 2, pairs[:4], {"some": pairs[4:]}, (0.5,) * 3, (0.25,) * 3, "computed")
+
+
+DATA = {"shapes": ten_shapes, "photographs": six_photographs}
+CONFIGS = {
+    "shapes": {"source": "mnist5k"},
+    "photographs": {"source": "photographs", "path": "nowhere", "scale": 2, "test_paths": {"some": "nowhere"}},
+}
+"""Settings under which tests put what `DATA` makes in the place of a prepared data set."""
+
+
 @pytest.fixture(scope="session")
 def finished(shapes, tmp_path_factory):
     """A finished study, without the workflow: (study, results folder). Copy the folder before changing it."""
@@ -89,10 +109,10 @@ def finished(shapes, tmp_path_factory):
     return study, results
 
 
-def finish(study, shapes, results):
+def finish(study, data, results):
     """Do all jobs of a study, up to its sweeps, without the workflow."""
-    if shapes is not None:  # of a task without a data set
-        shapes.save(results / "data" / "shapes.safetensors")
+    if data is not None:  # of a task without a data set
+        data.save(results / "data" / f"{data.name}.safetensors")
     for there in jobs(study).values():
         for job in there.values():
             do_job(job, results)

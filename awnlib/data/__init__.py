@@ -2,6 +2,7 @@
 
 ``prepare_dataset`` reads any source that a config can name into ``ImageData``, which is saved once and loaded by
 every training run (``load_dataset``). A streamed data set is an ``ImageIndex`` instead: its images stay in their files.
+Images without labels are ``ImagePairs``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from awnlib.data.image_index import DataSet as DataSet
     from awnlib.data.image_index import ImageIndex as ImageIndex
     from awnlib.data.image_index import load_dataset as load_dataset
+    from awnlib.data.image_pairs import ImagePair as ImagePair
+    from awnlib.data.image_pairs import ImagePairs as ImagePairs
     from awnlib.data.prepare import prepare_dataset as prepare_dataset
     from awnlib.data.raw import DataError as DataError
     from awnlib.data.source_files import data_folder as data_folder

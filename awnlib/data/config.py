@@ -9,6 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from awnlib.data.sources import source_names
 from awnlib.settings import Settings
 
+FILES = ("parquet", "image_folder", "photographs")
+"""Sources that are files of the user's own."""
+
 
 class DatasetConfig(Settings):
     """Where the images of a data set come from and how they are presented in training."""
@@ -22,6 +25,12 @@ class DatasetConfig(Settings):
     stream: bool = Field(
         default=False, description="read image files while they are needed: for sets that do not fit into memory"
     )
+    scale: int | None = Field(
+        default=None, ge=2, le=4, description="photographs: how many times as high and wide as its copy an image is"
+    )
+    test_paths: dict[str, str] = Field(
+        default_factory=dict, description="photographs: the folder inside the data folder of each test set, by its name"
+    )
     augment: Literal["none", "crop_flip", "resized_crop", "randaugment", "rand-m9-mstd0.5"] = Field(
         default="none",
         description="in training: random crop after padding by 4, random flip; streamed sets: crop of random size and "
@@ -32,9 +41,9 @@ class DatasetConfig(Settings):
     )
     std: list[float] | None = Field(default=None, description="standard deviation, likewise")
     train_size: int | None = Field(
-        default=None, ge=1, description="train on this many images, balanced over the classes"
+        default=None, ge=1, description="train on this many images, balanced over the classes if there are any"
     )
-    test_size: int | None = Field(default=None, ge=1, description="test on this many images, balanced over the classes")
+    test_size: int | None = Field(default=None, ge=1, description="test on this many images of each test set, likewise")
 
     def prepare_settings(self) -> dict[str, Any]:
         """Return the settings that decide which images a data set has; how they are augmented is not one."""
@@ -49,12 +58,24 @@ class DatasetConfig(Settings):
 
     @model_validator(mode="after")
     def _source_has_files(self) -> DatasetConfig:
-        if self.source in ("parquet", "image_folder") and self.path is None:
+        if self.source in FILES and self.path is None:
             raise ValueError(f"source '{self.source}' needs a path inside the data folder")
         if self.source == "mnist5k" and (self.path is not None or self.download):
             raise ValueError("source 'mnist5k' comes with a package: it has no path and no download")
-        if self.source in ("parquet", "image_folder") and self.download:
+        if self.source in FILES and self.download:
             raise ValueError(f"source '{self.source}' cannot be downloaded: put the files into the data folder")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_or_labels(self) -> DatasetConfig:
+        if self.source != "photographs":
+            if self.scale is not None or self.test_paths:
+                raise ValueError("scale and test_paths are options of source 'photographs'")
+            return self
+        if self.scale is None or not self.test_paths:
+            raise ValueError("source 'photographs' needs a scale and test_paths")
+        if self.image_size is not None or self.augment != "none":
+            raise ValueError("source 'photographs' has images of any size: no image_size, no augment")
         return self
 
     @model_validator(mode="after")

@@ -74,12 +74,18 @@ def read_file(file: str | os.PathLike[str]) -> bytes:
         raise DataError(f"{why_unreadable(file, error)}: put it back, or prepare the data set again") from None
 
 
-def decode_image(where: str, content: bytes) -> Image.Image:
-    """Return one image as RGB; raise a ``DataError`` that says where it comes from if it cannot be used."""
+def decode_image(where: str, content: bytes, *, keep_grey: bool = False) -> Image.Image:
+    """Return one image as RGB, or in grey if it is stored so and shall stay so.
+
+    Raises
+    ------
+    DataError
+        If it cannot be used; the message says where it comes from.
+    """
     try:
         image: Image.Image = Image.open(io.BytesIO(content))
         if image.mode[0] in "IF":
             raise ValueError(f"mode {image.mode}, more than 8 bits a channel")
-        return image.convert("RGB")
+        return image.convert("L" if keep_grey and image.mode in ("1", "L") else "RGB")
     except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{where}: not an image that can be used ({error}): replace or remove it") from None

@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from awnlib.data.image_data import ImageData, digest_of
+from awnlib.data.image_pairs import METADATA as PAIRS
+from awnlib.data.image_pairs import ImagePairs
 from awnlib.data.raw import DataError
 from awnlib.files import atomic_path, shown
 from awnlib.settings import check_choice
@@ -123,8 +125,8 @@ class ImageIndex:
 DataSet = ImageData | ImageIndex
 
 
-def load_dataset(path: str | Path) -> DataSet:
-    """Read a prepared data set of either form.
+def load_dataset(path: str | Path) -> DataSet | ImagePairs:
+    """Read a prepared data set of any form.
 
     Raises
     ------
@@ -133,11 +135,14 @@ def load_dataset(path: str | Path) -> DataSet:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            words = json.loads((file.metadata() or {}).get(_METADATA, "null"))
+            metadata = file.metadata() or {}
+            words = json.loads(metadata.get(_METADATA, "null"))
             if words is not None:
                 tensors = {name: file.get_tensor(name) for name in _TENSORS}
     except (SafetensorError, OSError):
-        words = None  # ImageData.load says what is wrong
+        words, metadata = None, {}  # ImageData.load says what is wrong
+    if PAIRS in metadata:
+        return ImagePairs.load(path)
     if words is None:
         return ImageData.load(path)
     words.update({name: tuple(words[name]) for name in ("classes", "mean", "std")})

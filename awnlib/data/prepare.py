@@ -1,6 +1,6 @@
 """From a data set's config to ``ImageData``: read the source, resize, choose a subset, measure mean and std.
 
-A streamed data set becomes an ``ImageIndex`` instead.
+A streamed data set becomes an ``ImageIndex`` instead, one without labels ``ImagePairs``.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from awnlib.data.config import DatasetConfig
 from awnlib.data.decode import fit_image
 from awnlib.data.image_data import ImageData
 from awnlib.data.image_index import DataSet
+from awnlib.data.image_pairs import ImagePairs
 from awnlib.data.indexing import index_dataset
+from awnlib.data.pairing import pair_dataset
 from awnlib.data.raw import DataError, RawData, Split, check_classes, check_labels, naming_the_folder
 from awnlib.data.sources import read_source
 from awnlib.data.subsets import choose_balanced, describe_subsets, mean_and_std
 
 
-def prepare_dataset(name: str, config: DatasetConfig, folder: Path) -> DataSet:
+def prepare_dataset(name: str, config: DatasetConfig, folder: Path) -> DataSet | ImagePairs:
     """Read a data set, or list its files if it is streamed, and make it ready for training.
 
     The same files give the same bits.
@@ -41,6 +43,8 @@ def prepare_dataset(name: str, config: DatasetConfig, folder: Path) -> DataSet:
     DataError
         If data are missing or damaged, do not fit together, or are too few.
     """
+    if config.scale is not None:
+        return pair_dataset(name, config, folder)
     return index_dataset(name, config, folder) if config.stream else _read(name, config, folder)
 
 

@@ -29,13 +29,13 @@ def prepare(
     asked
         What `asked_files` said when this job was planned.
     """
-    from awnlib.data import prepare_dataset
+    from awnlib.data import ImagePairs, prepare_dataset
 
     before = fingerprint(config, folder)  # and not after: files that change meanwhile are read again
     data = prepare_dataset(name, config, folder)
     data.save(path)
     known = {
-        "shape": [*data.image_shape, data.num_classes],
+        "shape": [data.scale] if isinstance(data, ImagePairs) else [*data.image_shape, data.num_classes],
         "training": data.training_digest(),
         "test": data.test_digest(),
         "files": before or fingerprint(config, folder),  # those that were fetched

@@ -28,7 +28,7 @@ def fingerprint(config: DatasetConfig, folder: Path) -> str | None:
     Parameters
     ----------
     config
-        The data set: `source`, `path` and `stream`.
+        The data set: `source`, `path`, `test_paths` and `stream`.
     folder
         The data folder (`data_folder`).
 
@@ -37,7 +37,7 @@ def fingerprint(config: DatasetConfig, folder: Path) -> str | None:
     str or None
         None if there are no files: they are yet to be fetched, or come with a package.
     """
-    places = [config.path] if config.path is not None else usual_places(config.source)
+    places = [config.path, *config.test_paths.values()] if config.path is not None else usual_places(config.source)
     look = _folders if config.stream else _files
     lines = [line for place in places for line in look(folder / place, place)]
     if not lines:

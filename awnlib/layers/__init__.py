@@ -2,11 +2,14 @@
 
 from awnlib.layers.batchnorm import SharedBatchNorm2d, SwitchableBatchNorm2d
 from awnlib.layers.conv import SlimmableConv2d, TriangularConv2d
+from awnlib.layers.conv_head import ConvHead
 from awnlib.layers.head import PrefixHead
 from awnlib.layers.linear import SlimmableLinear, TriangularLinear
 from awnlib.layers.network import SlimmableNetwork
+from awnlib.layers.weight_norm import weight_norm
 
 __all__ = [
+    "ConvHead",
     "PrefixHead",
     "SharedBatchNorm2d",
     "SlimmableConv2d",
@@ -15,4 +18,5 @@ __all__ = [
     "SwitchableBatchNorm2d",
     "TriangularConv2d",
     "TriangularLinear",
+    "weight_norm",
 ]

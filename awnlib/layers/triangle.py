@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from awnlib.channels import Channels
 
+NORMALISED = "parametrizations.weight.original1"
+"""Where torch keeps the directions of a normalised layer (`awnlib.layers.weight_norm`): the rows before their norm."""
+
 
 class Staircase(nn.Module):
     """Mixed into a layer with a weight `[out, in, ...]`: keeps the weights above its staircase exactly zero.
@@ -62,9 +65,10 @@ class Staircase(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Load the weights at or below the staircase; the numbers of the caller stay as they are."""
-        weight = state_dict.get(prefix + "weight")
-        if hasattr(self, "mask") and weight is not None and weight.shape == self.weight.shape:
-            state_dict[prefix + "weight"] = mask_weight(weight, self._draw_mask(weight))
+        for key in (prefix + "weight", prefix + NORMALISED):
+            weight = state_dict.get(key)
+            if hasattr(self, "mask") and weight is not None and weight.shape == self.weight.shape:
+                state_dict[key] = mask_weight(weight, self._draw_mask(weight))
         super()._load_from_state_dict(state_dict, prefix, *args)
         if hasattr(self, "mask") and self.mask.device != self.weight.device:  # assigned to a layer without memory
             self.mask = self._draw_mask(self.weight)

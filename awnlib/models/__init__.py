@@ -51,12 +51,14 @@ def create_model(name: str, **options: Any) -> SlimmableModel:
         For an unknown name, option or value; the message lists what is allowed.
     """
     from awnlib.models._spec import ModelSpec
-    from awnlib.settings import parse
+    from awnlib.settings import Settings, parse
 
     if name not in model_names():
         raise ValueError(f"unknown model '{name}' (allowed: {', '.join(model_names())})")
     spec = parse(ModelSpec, {"name": name, **options}, origin=f"model {name}")
-    model: SlimmableModel = import_module(f"awnlib.models.{name}").build(spec)
+    module = import_module(f"awnlib.models.{name}")
+    parse(getattr(module, "Options", Settings), spec.options, origin=f"model {name}", prefix="options")
+    model: SlimmableModel = module.build(spec)
     return model
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, model_validator
 from torch import nn
@@ -46,6 +46,9 @@ class ModelSpec(Settings):
     )
     min_width_mult: float = Field(default=0.25, gt=0, le=1)
     divisor: int = Field(default=1, ge=1)
+    options: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="those that only this model has: its class `Options`"
+    )
     channels: dict[str, int] = Field(
         default_factory=dict, description="full counts by name, in place of the model's own times base_width_mult"
     )
@@ -105,13 +108,14 @@ class ModelSpec(Settings):
         stride: int = 1,
         padding: int = 0,
         groups: int = 1,
+        bias: bool = False,
     ) -> SlimmableConv2d:
-        """Return a convolution of the asked kind, without bias: a norm layer follows, which would remove it."""
-        shape = {"stride": stride, "padding": padding, "groups": groups}
+        """Return a convolution of the asked kind, without bias unless asked for: a norm layer would remove it."""
+        shape: dict[str, Any] = {"stride": stride, "padding": padding, "groups": groups, "bias": bias}
         if self.layer == "sliced":
             averages = self.average_inputs
-            return SlimmableConv2d(in_channels, out_channels, kernel_size, **shape, bias=False, average_inputs=averages)
-        return TriangularConv2d(in_channels, out_channels, kernel_size, **shape, bias=False, dense_base=self.dense_base)
+            return SlimmableConv2d(in_channels, out_channels, kernel_size, **shape, average_inputs=averages)
+        return TriangularConv2d(in_channels, out_channels, kernel_size, **shape, dense_base=self.dense_base)
 
     def norm_layer(self, channels: Channels) -> nn.Module:
         """Return a BN layer of the asked kind."""

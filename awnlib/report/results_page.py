@@ -17,7 +17,7 @@ from awnlib.report.page import format_time
 from awnlib.report.parts import part_of
 from awnlib.report.report import in_order
 from awnlib.report.scores import VERDICTS, Found, count_claims, count_verdicts
-from awnlib.results.exhibits import PAPERS, exhibit_row, load_paper
+from awnlib.results.exhibits import PAPERS, exhibit_row, load_paper, paper_settings
 from awnlib.results.means import CONFIDENCE, OF_ONE_SEED_PCT, Mean, difference_interval
 from awnlib.results.schemas import read_table
 from awnlib.studies.base import BaseStudy
@@ -105,11 +105,11 @@ def _findings(study: BaseStudy, tables: Mapping[str, pd.DataFrame], which: str) 
 
 
 def _departures(study: BaseStudy) -> Iterator[tuple[str, list[str]]]:
-    """Yield the title of each of a study's papers that says its own setting, and what the study has different."""
+    """Yield the title of each of a study's papers that has a setting of its task, and what the study has different."""
     for paper in study.papers:
-        setting = PAPERS / paper / "setting.yaml"
-        if setting.is_file():
-            yield load_paper(paper).title, departures_of(study, load_any_study(setting))
+        for own in map(load_any_study, paper_settings(paper)):
+            if getattr(own, "task", None) == getattr(study, "task", None):
+                yield load_paper(paper).title, departures_of(study, own)
 
 
 def _machine(origin: Mapping[str, Any]) -> dict[str, str]:

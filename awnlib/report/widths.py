@@ -21,6 +21,7 @@ from awnlib.results.titles import display_name, panel_title
 from awnlib.studies.widths.cells import evaluations, runs, runs_with_residuals
 from awnlib.studies.widths.collect import residuals_record, run_record, sweep_record
 from awnlib.studies.widths.config import StudyConfig
+from awnlib.tasks import task_metrics
 from awnlib.training.run import RunConfig
 
 TEMPLATE = "widths.html.jinja"
@@ -42,6 +43,7 @@ def report(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> dict[str, 
         "cells": _cells(trained),
         "drift": _drift(tables["bn_drift"]),
         "sizes": size_rows(study, swept, trained),
+        "metric": task_metrics(study.task)[0],
         "failures": [*_failures(trained, "training"), *_failures(one_row_each(swept), "evaluation")],
     }
 
@@ -82,6 +84,7 @@ def section(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> dict[str,
         "orders": _orders(study, today),
         "tables": "\n".join(markdown(_blocks(study, name, table)) for name, table in today.items()),
         "sizes": size_rows(study, tables["evaluations"], tables["runs"]),
+        "metric": task_metrics(study.task)[0],
     }
 
 
@@ -92,8 +95,8 @@ def _blocks(study: StudyConfig, name: str, table: pd.DataFrame) -> list[Block]:
 
 def _orders(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> list[Order]:
     """Return how the methods rank in each table that has one number for an evaluation."""
-    found = [tables[name] for name in study.tables if name in tables]
-    return [order for table in found if table["width_mult"].isna().all() for order in orders(table)]
+    found, metric = [tables[name] for name in study.tables if name in tables], task_metrics(study.task)[0]
+    return [order for table in found if table["width_mult"].isna().all() for order in orders(table, metric)]
 
 
 def _summary(study: StudyConfig, runs: pd.DataFrame) -> dict[str, str]:

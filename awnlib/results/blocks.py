@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from awnlib.results.numbers import HOLE, with_spread
-from awnlib.results.titles import display_name, panel_title
+from awnlib.results.titles import ONLY, display_name, panel_title
 
 
 @dataclass(frozen=True)
@@ -40,55 +40,65 @@ def markdown(blocks: Sequence[Block]) -> str:
     return "\n".join(map(_block_markdown, blocks))
 
 
-def row_title(model: str, dataset: str, paper_dataset: str) -> str:
+def row_title(model: str, dataset: str, paper_dataset: str, test_set: str = ONLY) -> str:
     """Return the panel's name and, where another data set stands in for it, the paper's."""
     stand_in = "" if dataset == paper_dataset else f" (paper: {display_name(paper_dataset)})"
-    return panel_title(model, dataset) + stand_in
+    return panel_title(model, dataset, test_set) + stand_in
 
 
 def row_titles(frame: pd.DataFrame) -> list[str]:
     """Return the title of each row's panel."""
-    keys = [frame[name].tolist() for name in ("model", "dataset", "paper_dataset")]
+    keys = [frame[name].tolist() for name in ("model", "dataset", "paper_dataset", "test_set")]
     return [row_title(*panel) for panel in zip(*keys, strict=True)]
 
 
 def block(
-    title: str, corner: str, frame: pd.DataFrame, column: str, *, by_row: bool, lower_is_better: bool = False
+    title: str,
+    corner: str,
+    frame: pd.DataFrame,
+    column: str,
+    *,
+    by_row: bool,
+    lower_is_better: bool = False,
+    words: str = "percentage points",
+    spec: str = ".2f",
 ) -> Block:
     """Lay out one block of rows of the table `exhibit`, whose column `row` holds the names of its rows.
 
-    The best number is looked for along the methods: by row or by column. A column `gain`, if there is one, says by how
-    much a number is better than another, and is shown with it.
+    The best number is looked for along the methods: by row or by column. `words` say what differences are in, and
+    `spec` is the format of numbers. A column `gain`, if there is one, says by how much a number is better than another,
+    and is shown with it.
     """
     best = frame.groupby("row" if by_row else column)["score"].transform("min" if lower_is_better else "max")
     is_best = (frame["score"] == best) & frame["score"].notna()
     cells = {
-        (row["row"], row[column]): _cell(row, bool(top))
+        (row["row"], row[column]): _cell(row, bool(top), spec)
         for (_, row), top in zip(frame.iterrows(), is_best, strict=True)
     }
     columns, names = list(dict.fromkeys(frame[column])), list(dict.fromkeys(frame["row"]))
     rows = [(name, [cells.get((name, key)) for key in columns]) for name in names]
-    return Block(title, [corner, *columns], rows, _notes(frame))
+    return Block(title, [corner, *columns], rows, _notes(frame, words))
 
 
-def _cell(row: pd.Series, is_best: bool) -> Cell:
+def _cell(row: pd.Series, is_best: bool, spec: str) -> Cell:
     paper = "" if pd.isna(row["paper_score"]) else f"paper {row['paper_score']:.2f}"
     if pd.isna(row["score"]):
         return Cell(HOLE, paper)
     difference = "" if pd.isna(row["difference"]) else f", {row['difference']:+.2f}"
     gain = "" if pd.isna(row.get("gain")) else f" [{row['gain']:+.2f}]"
-    ours = with_spread(row["score"], row["std"]) + gain + ("†" if row["missing"] else "")
+    ours = with_spread(row["score"], row["std"], spec) + gain + ("†" if row["missing"] else "")
     return Cell(ours, paper + difference, is_best)
 
 
-def _notes(frame: pd.DataFrame) -> list[str]:
+def _notes(frame: pd.DataFrame, words: str) -> list[str]:
     seeds = sorted({int(number) for number in frame["num_seeds"] if number})
     notes = []
     if seeds:
         numbers = " to ".join(map(str, dict.fromkeys([seeds[0], seeds[-1]])))
         notes.append(f"Mean ± standard deviation over {numbers} seeds." if seeds[-1] > 1 else "One seed.")
     if frame["paper_score"].notna().any():
-        notes.append("With it the paper's number and the difference (ours minus the paper's) in percentage points.")
+        unit = f" in {words}" if words else ""
+        notes.append(f"With it the paper's number and the difference (ours minus the paper's){unit}.")
     if frame["score"].isna().any():
         notes.append(f"{HOLE} no result.")
     partial = frame.loc[frame["score"].notna(), "missing"]

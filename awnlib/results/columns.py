@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 COLLECTED = ("runs", "evaluations", "sweep", "history", "bn_statistics", "bn_drift")  # tables of a whole study
+IMAGES = "images"  # the one more of a task that measures single images
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Column:
     """One documented column; a required column holds no nulls."""
 
     name: str
-    type: Literal["string", "int", "float", "bool"]
+    type: Literal["string", "int", "float", "bool", "bytes"]
     unit: str
     description: str
     nullable: bool = False
@@ -100,6 +101,24 @@ _SWEEP = Table(
         _int("macs", "multiply-adds for one image; those with structural zeros are not counted", unit="MACs"),
         _int("macs_dense", "multiply-adds for one image, structural zeros counted", unit="MACs"),
         _int("params", "parameters that are active at this width", unit="parameters"),
+    ),
+)
+_IMAGES = Table(
+    IMAGES,
+    "One row per evaluation, fixed width, test image and metric: what a network makes of single images.",
+    (
+        *CELL,
+        VARIANT,
+        SEED,
+        WIDTH,
+        TEST_SET,
+        _text("image", "name of the image"),
+        METRIC,
+        _float("score", "of this image; null if not finite", nullable=True),
+        _float("baseline", "of its bicubic enlargement; null if not finite", nullable=True),
+        Column("picture", "bytes", "PNG", "a part of what the network gave; null: none was asked for", nullable=True),
+        Column("picture_before", "bytes", "PNG", "the same part of the bicubic enlargement", nullable=True),
+        Column("picture_target", "bytes", "PNG", "the same part of the image", nullable=True),
     ),
 )
 _HISTORY = Table(
@@ -446,6 +465,7 @@ TABLES = {
     for table in (
         *(
             _SWEEP,
+            _IMAGES,
             _HISTORY,
             _BN_STATISTICS,
             _BN_DRIFT,

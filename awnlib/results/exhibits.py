@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 
 from awnlib.lazy import read_literal
 from awnlib.results.paper_values import PaperValues, paper_values
-from awnlib.results.titles import display_name
+from awnlib.results.titles import ONLY, display_name
 from awnlib.results.variants import AS_TRAINED
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.tasks import Metric
@@ -157,6 +157,7 @@ class Exhibit:
     def _titles(self) -> dict[str, str]:
         """Return what the models and data sets of its panels are called."""
         names = [name for one in self.panels for name in (one.model, one.dataset, one.paper_dataset or one.dataset)]
+        names += [one.test_set for one in self.panels if one.test_set != ONLY]
         return {name: display_name(name) for name in names}
 
     def _looks(self) -> dict[str, Any]:
@@ -181,6 +182,11 @@ def load_paper(name: str) -> Paper:
     """
     path = PAPERS / name / "exhibits.yaml"
     return parse(Paper, read_yaml(path), origin=str(path))
+
+
+def paper_settings(name: str) -> list[Path]:
+    """Return the files of a paper's own studies, one for each task: `setting.yaml`, `setting_<task>.yaml`."""
+    return sorted((PAPERS / name).glob("setting*.yaml"))
 
 
 def paper_names() -> list[str]:
@@ -256,6 +262,17 @@ def renderer_of(name: str) -> ModuleType:
 def needs_of(name: str) -> list[str]:
     """Return the names of the study's tables that an exhibit is made from; its renderer is not imported."""
     return list(read_literal(_renderer_file(name), "NEEDS"))
+
+
+def without_tables(names: list[str], files: list[str]) -> list[str]:
+    """Return a line for each exhibit that is made from a table that a study does not leave."""
+    there = {Path(file).stem for file in files}
+    lost = {name: ", ".join(table for table in needs_of(name) if table not in there) for name in names}
+    return [
+        f"exhibits.{name}: it needs the table {tables}, which this task does not leave"
+        for name, tables in lost.items()
+        if tables
+    ]
 
 
 def is_table(name: str) -> bool:

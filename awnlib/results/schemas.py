@@ -21,7 +21,7 @@ from awnlib.results.columns import TABLES, Column, Table, describe
 
 __all__ = ["arrow_schema", "describe", "read_provenance", "read_table", "write_table", "write_table_files"]
 
-TYPES = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+TYPES = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "bytes": pa.binary()}
 
 
 def arrow_schema(table_name: str) -> pa.Schema:
@@ -173,7 +173,8 @@ def _array(table: Table, column: Column, values: Any) -> pa.Array:
 def _fits(found: pa.DataType, wanted: str) -> bool:
     is_number = pa.types.is_integer(found) or pa.types.is_floating(found)
     is_text = pa.types.is_string(found) or pa.types.is_large_string(found)
-    return bool({"string": is_text, "bool": pa.types.is_boolean(found)}.get(wanted, is_number))
+    others = {"string": is_text, "bool": pa.types.is_boolean(found), "bytes": pa.types.is_binary(found)}
+    return bool(others.get(wanted, is_number))
 
 
 def _open(path: str | Path, reader: Any) -> Any:

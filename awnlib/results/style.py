@@ -115,7 +115,10 @@ def say_empty(axes: Axes) -> None:
 def note_missing(figure: Figure, methods: Mapping[str, Method], missing: Sequence[tuple[PanelConfig, str]]) -> None:
     """Name the (panel, method) pairs that could not be drawn in small print below the figure."""
     if missing:
-        names = [f"{methods[method].label} ({panel_title(panel.model, panel.dataset)})" for panel, method in missing]
+        names = [
+            f"{methods[method].label} ({panel_title(panel.model, panel.dataset, panel.test_set)})"
+            for panel, method in missing
+        ]
         text = textwrap.fill("missing: " + "; ".join(names), width=int(14 * figure.get_figwidth()))
         figure.supxlabel(text, fontsize=7.5, color=GREY, x=0.01, ha="left", fontstyle="italic")
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from awnlib.results.blocks import row_title
 from awnlib.results.paper_values import PaperValues
+from awnlib.tasks import Metric
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Order:
     agree, pairs
         Of so many pairs of methods that both rank, so many come in the paper's order.
     best, paper_best
-        The method with the largest score.
+        The method with the best score.
     reversed_pairs
         One sentence for each pair in the other order, with our distance.
     """
@@ -35,26 +36,29 @@ class Order:
     reversed_pairs: list[str]
 
 
-def orders(table: pd.DataFrame) -> list[Order]:
+def orders(table: pd.DataFrame, metric: Metric) -> list[Order]:
     """Compare the order of the methods with the paper's, panel by panel, where a table of one number each has both."""
     both = table.dropna(subset=["score", "paper_score"])
     return [
-        _order(row_title(*map(str, keys)), rows)
-        for keys, rows in both.groupby(["model", "dataset", "paper_dataset"], sort=False)
+        _order(row_title(*map(str, keys)), rows, metric)
+        for keys, rows in both.groupby(["model", "dataset", "paper_dataset", "test_set"], sort=False)
         if len(rows) > 1
     ]
 
 
-def _order(panel: str, rows: pd.DataFrame) -> Order:
+def _order(panel: str, rows: pd.DataFrame, metric: Metric) -> Order:
     cells = list(rows[["label", "score", "paper_score"]].itertuples(index=False, name=None))
     pairs = [(first, second) for first, second in combinations(cells, 2) if first[2] != second[2]]
+    here, there = ("above", "below") if metric.higher_is_better else ("below", "above")
+    unit = "points " if metric.unit == "%" else f"{metric.unit} " if metric.unit else ""
     reversed_pairs = []
     for first, second in pairs:
-        better, worse = (first, second) if first[2] > second[2] else (second, first)
-        if better[1] <= worse[1]:
-            ours, paper = worse[1] - better[1], better[2] - worse[2]
-            reversed_pairs.append(f"{worse[0]} is {ours:.2f} points above {better[0]} (paper: {paper:.2f} below)")
-    best, paper_best = (max(cells, key=lambda cell: cell[column])[0] for column in (1, 2))
+        better, worse = (first, second) if metric.better(first[2], second[2]) else (second, first)
+        if not metric.better(better[1], worse[1]):
+            ours, paper = abs(worse[1] - better[1]), abs(better[2] - worse[2])
+            reversed_pairs.append(f"{worse[0]} is {ours:.2f} {unit}{here} {better[0]} (paper: {paper:.2f} {there})")
+    best_of = max if metric.higher_is_better else min
+    best, paper_best = (best_of(cells, key=lambda cell: cell[column])[0] for column in (1, 2))
     return Order(panel, len(pairs) - len(reversed_pairs), len(pairs), best, paper_best, reversed_pairs)
 
 

@@ -13,8 +13,15 @@ OTHERS = {
     "cifar10_jpeg": "CIFAR-10 (JPEG)",
     "tiny_imagenet_100": "Tiny ImageNet (100 classes)",
     "imagenet": "ImageNet",
+    "bsd200": "BSD200",
+    "b100": "B100",
+    "set5": "Set5",
+    "set14": "Set14",
+    "div2k": "DIV2K",
 }
-"""Data sets that are read from image files, under the names that the studies of this repository give them."""
+"""Data and test sets that are read from image files, under the names that the studies of this repository give them."""
+ONLY = "test"
+"""The name of a data set's test set if it has one alone."""
 
 
 @cache
@@ -31,6 +38,7 @@ def display_name(name: str) -> str:
     return next((str(title) for title in titles if title), OTHERS.get(name, name))
 
 
-def panel_title(model: str, dataset: str) -> str:
-    """Return the title of one model on one data set."""
-    return f"{display_name(model)}, {display_name(dataset)}"
+def panel_title(model: str, dataset: str, test_set: str = ONLY) -> str:
+    """Return the title of one model on one data set, and on one of its test sets where it has several."""
+    names = (model, dataset) if test_set == ONLY else (model, dataset, test_set)
+    return ", ".join(map(display_name, names))

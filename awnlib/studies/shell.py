@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from awnlib.data import DataSet, load_dataset
+from awnlib.data import DataSet, ImagePairs, load_dataset
 from awnlib.jobs.provenance import provenance
 from awnlib.jobs.records import Record, run_job
 from awnlib.studies.job import AnyJob
@@ -45,9 +45,11 @@ class Workplace:
     origin: Mapping[str, str]
 
     def images(self) -> DataSet:
-        """Return the prepared images of a task that has them."""
+        """Return the prepared images, with labels, of a task that has them."""
         assert self.data is not None
-        return load_dataset(self.data)
+        data = load_dataset(self.data)
+        assert not isinstance(data, ImagePairs)  # the configuration refuses them
+        return data
 
 
 def do_job(job: AnyJob, results: Path, *, data: Path | None = None) -> Record:

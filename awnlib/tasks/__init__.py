@@ -1,8 +1,9 @@
 """What networks are trained for and judged by, by name: each task is one file of this package, named after it.
 
 A task file ``awnlib/tasks/<name>.py`` defines ``build``, a subclass of ``Task`` or ``Supervised``, and in literals
-``METRICS``, what it measures, ``NEEDS_DATA = False`` if it has no data set, and ``DISTANCES``, those that it can
-distil with besides its own loss. A task with settings of its own has a
+``METRICS``, what it measures, ``NEEDS_DATA = False`` if it has no data set, ``NEEDS_PAIRS = True`` if that has images
+without labels, ``JUDGES_IMAGES = True`` if it measures single ones, and ``DISTANCES``, those that it can distil with
+besides its own loss. A task with settings of its own has a
 second file, ``_<name>_settings.py``, with their class ``Settings`` and without torch. Adding the files adds the task.
 Names, metrics and settings are read without torch.
 """
@@ -92,6 +93,16 @@ def task_metrics(name: str) -> tuple[Metric, ...]:
 def needs_data(name: str) -> bool:
     """Return whether a task works on a data set: unless its file says `NEEDS_DATA = False`."""
     return read_literal(_file(name), "NEEDS_DATA") is not False
+
+
+def needs_pairs(name: str) -> bool:
+    """Return whether a task works on images without labels (`awnlib.data.ImagePairs`)."""
+    return read_literal(_file(name), "NEEDS_PAIRS") is True
+
+
+def judges_images(name: str) -> bool:
+    """Return whether a task measures single test images (`Task.evaluate_images`)."""
+    return read_literal(_file(name), "JUDGES_IMAGES") is True
 
 
 def task_distances(name: str) -> tuple[str, ...]:

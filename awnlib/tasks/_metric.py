@@ -35,3 +35,17 @@ class Metric:
     title: str
     axis_label: str
     summary: Summary | None = None
+
+    @property
+    def words(self) -> str:
+        """What tables call differences between two values: percentage points, dB, or nothing."""
+        return "percentage points" if self.unit == "%" else self.unit
+
+    @property
+    def summary_label(self) -> str:
+        """What tables call its one number for all widths: "AUC, %"."""
+        return "AUC" + (f", {self.unit}" if self.unit else "")
+
+    def better(self, one: float, other: float) -> bool:
+        """Whether one value is better than another."""
+        return one > other if self.higher_is_better else one < other

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import torch
 from torch import Tensor
 
-from awnlib.data import all_test_batches, chosen_training_batches, training_images
+from awnlib.data import DataSet, ImagePairs, all_test_batches, chosen_training_batches, training_images
 from awnlib.data.batches import EVERYTHING, epoch_order
 from awnlib.layers import SlimmableNetwork
 from awnlib.one_pass import (
@@ -36,7 +36,8 @@ class Supervised(Task):
     """A task with a loss between outputs and targets.
 
     A subclass defines `metrics`, `loss_metric`, `network_shape`, `loss` and `measure`. Where inputs and targets are not
-    the images and labels of its data set it says so in `training_batches`, `test_batches` and `training_inputs`.
+    the images and labels of its data set it says so in `open_training`, `training_batches`, `test_batches` and
+    `training_inputs`.
 
     Parameters
     ----------
@@ -50,6 +51,13 @@ class Supervised(Task):
         super().__init__(*args, **options)
         self._test_sets = test_sets
         self._batches: Iterator[Batch] | None = None
+
+    @property
+    def labelled(self) -> DataSet:
+        """The data set, of images with labels."""
+        assert self.data is not None
+        assert not isinstance(self.data, ImagePairs)
+        return self.data
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -107,26 +115,28 @@ class Supervised(Task):
         """Return the batches of each test set by its name; the last batch may be small."""
         if self._test_sets is not None:
             return self._test_sets
-        assert self.data is not None
-        return {"test": all_test_batches(self.data, self.batch_size, self.device, self.num_workers)}
+        return {"test": all_test_batches(self.labelled, self.batch_size, self.device, self.num_workers)}
 
     def training_inputs(self, num_images: int, batch_size: int, seed: int) -> list[Tensor]:
         """Return normalised training images without augmentation, drawn at random by the seed."""
-        assert self.data is not None
-        drawn = torch.randperm(len(self.data.train_labels), generator=rng(seed, "recalibration"))[:num_images]
-        batches = chosen_training_batches(self.data, drawn, batch_size, self.device, self.num_workers)
+        drawn = torch.randperm(len(self.labelled.train_labels), generator=rng(seed, "recalibration"))[:num_images]
+        batches = chosen_training_batches(self.labelled, drawn, batch_size, self.device, self.num_workers)
         return [inputs for inputs, _ in batches]
 
     def begin(
         self, run: RunConfig, model: SlimmableNetwork, *, share: slice = EVERYTHING, compiled: Any = _as_it_is
     ) -> None:
         """Get ready for the first step, as `Task.begin` says."""
-        assert self.data is not None
         self.run, self.share = run, share
-        self._images = training_images(self.data, run.augment, self.device, self.num_workers)
-        self.epoch_steps = len(epoch_order(len(self._images), run.train.batch_size, seed=run.seed, epoch=0))
+        self.epoch_steps = self.open_training()
         self._one_pass = is_any_width(model)
         self._forward = compiled(_losses_in_one_pass, fullgraph=True) if self._one_pass else compiled(model)
+
+    def open_training(self) -> int:
+        """Get ready for `training_batches`, and return how many there are in an epoch."""
+        run = self.run
+        self._images = training_images(self.labelled, run.augment, self.device, self.num_workers)
+        return len(epoch_order(len(self._images), run.train.batch_size, seed=run.seed, epoch=0))
 
     def step(self, model: SlimmableNetwork, draw: Draw) -> StepResult:
         """Take the step's batch, and add its gradients: in one pass for all widths where that is exact."""
@@ -153,6 +163,12 @@ class Supervised(Task):
             for metric, score in ((metric, means[metric][index]) for metric in means)
         ]
 
+    def outputs_of_widths(
+        self, model: SlimmableNetwork, inputs: Tensor, rising: Sequence[float]
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the outputs of rising widths in evaluation mode, as `awnlib.one_pass.outputs_of_widths` does."""
+        return outputs_of_widths(model, inputs, rising)
+
     @torch.no_grad()
     def _means(
         self, model: SlimmableNetwork, name: str, batches: Iterable[Batch], rising: list[float]
@@ -162,7 +178,7 @@ class Supervised(Task):
         num_images = 0
         for inputs, targets in batches:
             num_images += len(targets)
-            for some, outputs in outputs_of_widths(model, inputs, rising):
+            for some, outputs in self.outputs_of_widths(model, inputs, rising):
                 for metric, values in self.measure_widths(outputs, targets).items():
                     if metric not in sums:  # they stay on the device: reading them would wait for it
                         sums[metric] = torch.zeros(len(rising), dtype=torch.float64, device=values.device)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from awnlib.data import DataSet
+from awnlib.data import DataSet, ImagePairs
 from awnlib.data.batches import EVERYTHING
 from awnlib.layers import SlimmableNetwork
 from awnlib.one_pass import Updates
@@ -136,7 +136,7 @@ class Task(ABC):
     def __init__(
         self,
         settings: Settings | None = None,
-        data: DataSet | None = None,
+        data: DataSet | ImagePairs | None = None,
         *,
         device: torch.device | str = "cpu",
         batch_size: int = 250,
@@ -188,6 +188,17 @@ class Task(ABC):
             A row for each width, test set and metric, the metrics of one width and test set in the order of `metrics`:
             `width_mult`, `test_set`, `metric`, `score`, `num_images` (None where no images are judged).
         """
+
+    def evaluate_images(self, model: SlimmableNetwork, width_mults: Sequence[float]) -> list[dict[str, Any]]:
+        """Measure single test images at some widths; nothing, unless the task's file says `JUDGES_IMAGES = True`.
+
+        Returns
+        -------
+        list of dict
+            A row for each width, image and metric: `width_mult`, `test_set`, `image`, `metric`, `score`, `baseline`
+            (without a network) and the PNG files `picture`, `picture_before`, `picture_target`, or None.
+        """
+        return []
 
     def training_digest(self) -> str:
         """Return a digest of the data that training reads; empty without a data set."""

@@ -52,8 +52,7 @@ class Classification(Supervised):
 
     def network_shape(self) -> tuple[Shape, int]:
         """Return the shape of the images, and the number of classes."""
-        assert self.data is not None
-        return self.data.image_shape, self.data.num_classes
+        return self.labelled.image_shape, self.labelled.num_classes
 
     def begin(self, run: RunConfig, model: SlimmableNetwork, **options: Any) -> None:
         """Get ready for the first step, as `Task.begin` says."""

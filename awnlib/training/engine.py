@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from awnlib.data import DataSet
+from awnlib.data import DataSet, ImagePairs
 from awnlib.data.splits import hold_out
 from awnlib.jobs import distributed
 from awnlib.jobs.hardware import warn_of_slow_bfloat16
@@ -67,7 +67,7 @@ class TrainResult:
 
 def train(
     run: RunConfig,
-    data: DataSet | None = None,
+    data: DataSet | ImagePairs | None = None,
     *,
     device: torch.device | str = "cpu",
     checkpoint: Path | None = None,
@@ -154,6 +154,7 @@ def model_spec(run: RunConfig, input_shape: tuple[int, int, int], num_classes: i
         channels=run.counts or {},
         depth_mult=run.depth_mult,
         stem=run.model_settings.stem,
+        options=run.model_settings.options,
     )
 
 
@@ -201,12 +202,14 @@ def _spared_from_decay(model: nn.Module, weight_decay_on: WeightDecayOn) -> set[
 class _Training:
     """A training run between two steps: all that a checkpoint holds, and how to go on."""
 
-    def __init__(self, run: RunConfig, data: DataSet | None, device: torch.device) -> None:
+    def __init__(self, run: RunConfig, data: DataSet | ImagePairs | None, device: torch.device) -> None:
         self.run, self.device, self.settings = run, device, run.train
         share = run.train.batch_size // run.train.num_processes
         own = slice(distributed.rank() * share, (distributed.rank() + 1) * share)  # of each batch
         self.widths = [1.0] if run.individual_width is not None else run.widths
-        trained = None if data is None else hold_out(data, run.train.held_out, run.seed)[0]
+        trained = data
+        if data is not None and not isinstance(data, ImagePairs):  # those have no classes to hold out by
+            trained = hold_out(data, run.train.held_out, run.seed)[0]
         self.task = create_task(run.task, run.task_settings, trained, device=device, num_workers=run.train.num_workers)
         self.model = build_model(run, *self.task.network_shape())
         self.model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]

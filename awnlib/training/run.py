@@ -134,6 +134,9 @@ class ModelConfig(Settings):
         description="deep networks: whether the first layers keep the resolution, as for small images; by_size: up to "
         "64 pixels",
     )
+    options: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="options that only this model has, such as num_blocks of wdsr"
+    )
 
 
 class TrackConfig(Settings):

@@ -34,6 +34,7 @@ from tests.reference import small_lenet, wide
 WIDTHS = [1.0, 0.75, 0.5, 0.25]
 TARGETS = {
     "mobilenet_v2": [("at most", 1.05), ("at least", 2.4)],
+    "super_resolution": [("at most", 1.15), ("at least", 2)],
     "train_step": [
         *(("at most", value) for value in (1.05, 1.07, 0.6)),
         *(("at least", value) for value in (2.4, 3.3, 5.5)),

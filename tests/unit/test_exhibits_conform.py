@@ -23,6 +23,7 @@ from awnlib.results.exhibits import (
     load_paper,
     needs_of,
     paper_names,
+    paper_settings,
     renderer_of,
     with_companions,
 )
@@ -39,25 +40,24 @@ EXHIBITS = pytest.mark.parametrize("name", NAMES)
 FIGURES = pytest.mark.parametrize("name", [name for name in NAMES if not is_table(name)])
 DRAWN_TABLES = pytest.mark.parametrize("name", [name for name in NAMES if is_table(name)])
 EVERY_PAPER = pytest.mark.parametrize("paper", paper_names())
-WITH_SETTING = pytest.mark.parametrize(
-    "paper", [name for name in paper_names() if (PAPERS / name / "setting.yaml").is_file()]
-)
+WITH_SETTING = pytest.mark.parametrize("paper", [name for name in paper_names() if paper_settings(name)])
 GROUPS = {"model_size"}  # numbers of a paper that are no exhibit's: awnlib/results/summaries.py shows them
 
 
 @cache
-def setting(paper):
-    """Return the paper's own study; of a paper of widths that has none, the smallest one that shows all of it."""
-    path = PAPERS / paper / "setting.yaml"
-    if load_paper(paper).studies != "widths" or path.is_file():
-        return load_any_study(path)
+def settings(paper):
+    """Return the paper's own studies; of a paper of widths that has none, the smallest one that shows all of it."""
+    own = paper_settings(paper)
+    if own:
+        return [load_any_study(path) for path in own]
     (shown,) = STUDY["exhibits"].values()
-    return parse_any_study(STUDY | {"exhibits": {f"{paper}.{row}": shown for row in load_paper(paper).exhibits}})
+    return [parse_any_study(STUDY | {"exhibits": {f"{paper}.{row}": shown for row in load_paper(paper).exhibits}})]
 
 
 def exhibit(name):
     """Return an exhibit as the paper's own setting shows it."""
-    return setting(name.partition(".")[0]).exhibit(name)
+    (study,) = [study for study in settings(name.partition(".")[0]) if name in study.shown]
+    return study.exhibit(name)
 
 
 @pytest.fixture
@@ -79,9 +79,11 @@ def test_every_kind_of_study_has_exhibits():
 
 @WITH_SETTING
 def test_the_papers_own_setting_shows_all_its_exhibits(paper):
-    study = setting(paper)
-    assert study.kind == load_paper(paper).studies
-    assert set(study.shown) == {f"{paper}.{row}" for row in load_paper(paper).exhibits}
+    studies = settings(paper)
+    assert {study.kind for study in studies} == {load_paper(paper).studies}
+    assert sorted(name for study in studies for name in study.shown) == sorted(
+        f"{paper}.{row}" for row in load_paper(paper).exhibits
+    )
 
 
 @EXHIBITS

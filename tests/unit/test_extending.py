@@ -104,10 +104,10 @@ def test_the_new_task_is_trained_swept_and_shown_by_its_own_metric(followed):
     assert us_net["score"].nunique(axis=1).eq(1).all()  # without norms recalibration has nothing to do
     table = (results / "tables/tiny_paper.table1.md").read_text(encoding="utf-8")
     expected = evaluations.query("method == 'awn' and metric == 'snr_db' and test_set == '12px'")["score"].item()
-    assert f"| PlainFilter, Stripes | {expected:.2f} | " in table
+    assert f"| PlainFilter, Stripes, 12px | {expected:.2f} | " in table
     figure = (results / "figures/tiny_paper.figure1.svg").read_text(encoding="utf-8")
     written = set(re.findall(r"<!-- (.*?) -->", figure))
-    assert {"PlainFilter, Stripes", "US-Net(4w)", "signal-to-noise ratio (dB)"} <= written
+    assert {"PlainFilter, Stripes, 12px", "US-Net(4w)", "signal-to-noise ratio (dB)"} <= written
 
 
 def test_a_study_without_what_the_paper_claims_is_published_without_the_claim(followed):

@@ -76,6 +76,11 @@ def answer(model, images, width):
     return model(images)
 
 
+def of_head(model):
+    """The head, and the layers that it may consist of."""
+    return set(model.head.modules())
+
+
 def close(found, expected, tolerance=1e-9):
     assert found.shape == expected.shape
     assert (found - expected).norm() <= tolerance * expected.norm()
@@ -151,7 +156,7 @@ def counts(model, width_mult):
 @pytest.mark.parametrize("divisor", [1, 8])
 def test_channels_follow_base_and_divisor(name, base_width_mult, divisor):
     plain = plain_structure(name).channels
-    model = create_structure(name, base_width_mult=base_width_mult, divisor=divisor)
+    model = create_structure(name, num_classes=9, base_width_mult=base_width_mult, divisor=divisor)
     for key, channels in model.channels.items():
         exact, unit = base_width_mult * plain[key].full, divisor * channels.factor
         assert abs(channels.full - exact) < unit
@@ -203,9 +208,10 @@ def test_depth_repeats_blocks(name):
 @torch.no_grad()
 def outputs_of(model, images, width):
     """What every layer gives, the features and the layers of torch included, without the head's outputs."""
-    outputs, hooks = {}, []
+    outputs, hooks, slimmable = {}, [], slimmable_layers(model)
     for name, module in model.named_modules():
-        if module is not model.head and not list(module.children()):
+        layer = name in slimmable or not (list(module.children()) or "parametrizations" in name)
+        if layer and module not in of_head(model):
             hooks.append(module.register_forward_hook(lambda _, __, y, name=name: outputs.update({name: y})))
     model.set_width(width)
     outputs["features"] = model.features(images)
@@ -217,7 +223,7 @@ def outputs_of(model, images, width):
 def check_prefixes(model, images, widths, tolerance=1e-9):
     """What every layer gives at a width are the first of its channels at full width."""
     full = outputs_of(model, images, 1.0)
-    assert set(full) > {key for key, layer in slimmable_layers(model).items() if layer is not model.head}
+    assert set(full) > {key for key, layer in slimmable_layers(model).items() if layer not in of_head(model)}
     for width in widths:
         for name, found in outputs_of(model, images, width).items():
             assert (found - full[name][:, : found.shape[1]]).norm() <= tolerance * full[name].norm() > 0, name
@@ -244,7 +250,7 @@ def test_sliced_features_change_with_the_width(name, training):
     model, (images, _) = small_model(name, layer="sliced").train(training), batch()
     full, half = (outputs_of(model, images, width) for width in (1.0, 0.4))
     for key, layer in slimmable_layers(model).items():
-        if layer is model.head or (isinstance(layer, SlimmableConv2d) and layer.groups > 1):
+        if layer in of_head(model) or (isinstance(layer, SlimmableConv2d) and layer.groups > 1):
             continue
         expected = full[key][:, : half[key].shape[1]]
         if layer.channels_in.fixed:

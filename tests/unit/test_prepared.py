@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from awnlib.data import DataError, prepare_dataset
-from awnlib.data.config import DatasetConfig
+from awnlib.data.config import FILES, DatasetConfig
 from awnlib.data.indexing import content_digest
 from awnlib.data.prepared import asked_files, prepare, read_contents
 from awnlib.data.source_files import data_folder, fingerprint
@@ -91,14 +91,15 @@ def test_a_broken_link_is_a_file(folder):
 
 @pytest.mark.parametrize("source", source_names())
 def test_usual_places_are_watched(source, tmp_path):
-    config = DatasetConfig(source=source, path="x" if source in ("parquet", "image_folder") else None)
+    pairs = {"scale": 2, "test_paths": {"some": "x"}} if source == "photographs" else {}
+    config = DatasetConfig(source=source, path="x" if source in FILES else None, **pairs)
     for place in ["x"] if config.path else usual_places(source):
         before = fingerprint(config, tmp_path)
         if not place.startswith("/"):
             (tmp_path / place).mkdir(parents=True)
             (tmp_path / place / "file").touch()
             assert fingerprint(config, tmp_path) != before, place
-    assert bool(usual_places(source)) == (source not in ("mnist5k", "parquet", "image_folder"))
+    assert bool(usual_places(source)) == (source not in ("mnist5k", *FILES))
 
 
 def prepared(config, folder, tmp_path, asked=None):

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from awnlib.results.paper_values import paper_values
 from awnlib.results.renderers import over_all_widths
 from awnlib.results.summaries import model_sizes, orders, worst_drift
 from awnlib.studies.widths.config import parse_study
+from awnlib.tasks import task_metrics
 
+TOP1 = task_metrics("classification")[0]
 TABLE2 = "any_width_networks.table2"
 PANEL = {"model": "mobilenet_v2", "dataset": "small", "paper_dataset": "cifar10"}
 AUCS = {("awn", "as_trained"): 90.0, ("s_net", "as_trained"): 60.0, ("us_net", "recal10"): 89.0}
@@ -178,14 +181,21 @@ def test_other_figure_files_are_refused(write):
 
 def test_order_counts_pairs_and_says_how_far_the_reversed_ones_lie_apart(study):
     # Paper: AWN 90.91, S-Net 50.97, US-Net(10w) 91.98. Ours puts AWN a point above US-Net(10w).
-    [order] = orders(table2(study, evaluations()))
+    [order] = orders(table2(study, evaluations()), TOP1)
     assert (order.agree, order.pairs, order.best, order.paper_best) == (2, 3, "AWN", "US-Net(10w)")
     assert order.reversed_pairs == ["AWN is 1.00 points above US-Net(10w) (paper: 1.07 below)"]
 
 
+def test_order_by_a_metric_of_which_less_is_better_in_its_own_unit(study):
+    """The same numbers: the paper's best is now the smallest."""
+    [order] = orders(table2(study, evaluations()), replace(TOP1, unit="dB", higher_is_better=False))
+    assert (order.agree, order.pairs, order.best, order.paper_best) == (2, 3, "S-Net", "S-Net")
+    assert order.reversed_pairs == ["US-Net(10w) is 1.00 dB below AWN (paper: 1.07 above)"]
+
+
 def test_order_needs_two_methods_with_numbers(study):
     one = evaluations({("awn", "as_trained"): 90.0})
-    assert orders(table2(study, one)) == []
+    assert orders(table2(study, one), TOP1) == []
 
 
 def test_worst_drift_is_the_layer_with_the_largest_mean_over_seeds():

@@ -124,7 +124,7 @@ def test_rows_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path, rows,
 
 
 def test_an_unknown_table_is_refused_with_the_known_names(tmp_path):
-    with pytest.raises(ValueError, match=r"no table is called 'sweeps' \(allowed: sweep, history"):
+    with pytest.raises(ValueError, match=r"no table is called 'sweeps' \(allowed: sweep, images, history"):
         write_table(tmp_path / "a.parquet", "sweeps", [], {})
 
 

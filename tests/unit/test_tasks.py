@@ -42,6 +42,17 @@ def test_metrics_are_data():
     assert (loss.name, loss.unit, loss.higher_is_better, loss.summary) == ("loss_nats", "nats", False, None)
 
 
+def test_words_of_a_metric_follow_from_its_unit():
+    metrics = [*task_metrics("classification"), *task_metrics("super_resolution")[:2]]
+    assert [metric.words for metric in metrics] == ["percentage points", "nats", "dB", ""]
+    assert [metric.summary_label for metric in metrics] == ["AUC, %", "AUC, nats", "AUC, dB", "AUC"]
+    top1, loss = metrics[:2]
+    assert top1.better(2, 1)
+    assert loss.better(1, 2)
+    assert not top1.better(1, 1)
+    assert not loss.better(1, 1)
+
+
 def test_unknown_names_are_refused_with_those_there_are():
     for ask in (create_task, task_metrics, lambda name: task_settings(name, {})):
         with pytest.raises(ValueError, match=rf"unknown task 'chess' \(allowed: {', '.join(task_names())}\)"):

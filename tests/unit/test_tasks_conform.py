@@ -26,7 +26,7 @@ from awnlib.tasks import (
     task_settings,
 )
 from awnlib.training.engine import build_model, train
-from tests.conftest import STUDY, finish, ten_shapes
+from tests.conftest import CONFIGS, DATA, STUDY, finish
 
 CASES = Path(__file__).parents[1] / "tasks"
 TASKS = pytest.mark.parametrize("name", task_names())
@@ -42,21 +42,22 @@ def case(name):
 
 def study_of(name, methods=None, **changes):
     about = case(name)
-    panel = {"model": about["model"], "dataset": about["data"] or "nothing"}
+    panel = {"model": about["model"], "dataset": about["data"] or "nothing", "test_set": about.get("test_set", "test")}
     data = copy.deepcopy(STUDY) | {"task": name, "task_settings": about["settings"], "widths": WIDTHS}
     data |= {
         "device": "cpu",
         "train": {"num_epochs": 2, "batch_size": 20, "lr": 0.01},
         "track": {"num_points": 2},
     } | changes
-    data["datasets"] = {about["data"]: {"source": "mnist5k"}} if about["data"] else {}
+    data |= {"models": about.get("models", {})}
+    data["datasets"] = {about["data"]: CONFIGS[about["data"]]} if about["data"] else {}
     data |= {"recalibration": {"num_images": 40}, "device": "cpu"}
     data["exhibits"]["any_width_networks.table2"] = {"panels": [panel], "methods": methods or about["methods"]}
     return parse_study(data)
 
 
 def data_of(name):
-    return ten_shapes() if case(name)["data"] else None
+    return DATA[case(name)["data"]]() if case(name)["data"] else None
 
 
 def run_of(name, method, **changes):

@@ -237,10 +237,18 @@ def test_claims_without_their_methods_are_not_listed():
     assert claims.not_naturally_slimmable(aucs(us_net=70)) is None
 
 
-@pytest.mark.parametrize("path", [PAPERS / "us_nets/setting.yaml", Path("configs/us_nets_ci.yaml")], ids=str)
-def test_studies_show_every_exhibit(repository, path):
-    study = load_any_study(repository / path)
-    assert set(study.shown) == {name for name in exhibit_names("widths") if name.startswith("us_nets.")}
+@pytest.mark.parametrize(
+    "paths",
+    [
+        [PAPERS / "us_nets/setting.yaml", PAPERS / "us_nets/setting_super_resolution.yaml"],
+        [Path("configs/us_nets_ci.yaml"), Path("configs/super_resolution_ci.yaml")],
+    ],
+    ids=["the paper's", "ci"],
+)
+def test_studies_show_every_exhibit(repository, paths):
+    """One of each task."""
+    shown = [name for path in paths for name in load_any_study(repository / path).shown]
+    assert sorted(shown) == sorted(name for name in exhibit_names("widths") if name.startswith("us_nets."))
 
 
 def test_the_setting_is_that_of_section_5_1():
@@ -340,3 +348,23 @@ def test_subplots_side_by_side_have_one_scale():
     assert cosines == below
     assert norms[0] <= 2
     assert norms[1] >= 9
+
+
+def test_scores_of_another_metric_have_its_unit_and_direction():
+    """PSNR, of which more is better, and a paper's number of it."""
+    psnr = task_metrics("super_resolution")[0]
+    exhibit = Exhibit("us_nets.figure4_scores", psnr, [PanelConfig(**PANEL)], ["i_net", "us_net"], load_methods())
+    rows = [
+        row | {"metric": "psnr_db"}
+        for method, scores in (("i_net", [33.0, 32.0]), ("us_net", [33.1, 31.9]))
+        for row in sweep(method, scores, widths=[1.0, 0.5])
+    ]
+    tables = {
+        "sweep": pd.DataFrame(rows, columns=TABLES["sweep"].names),
+        "runs": pd.DataFrame(rows, columns=TABLES["runs"].names).drop_duplicates(["method", "seed"]),
+    }
+    frame = at_widths.make(exhibit, tables).assign(paper_score=33.0, difference=0.1)
+    [block] = at_widths.layout(exhibit, frame)
+    assert block.title.startswith("PSNR, dB: ")
+    assert [[cell.is_best for cell in cells] for _, cells in block.rows[:2]] == [[False, True], [True, False]]
+    assert "With it the paper's number and the difference (ours minus the paper's) in dB." in block.notes

@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[2]
 CONFIGS = [
     REPOSITORY / "config.yaml",
     *sorted((REPOSITORY / "configs").glob("*.yaml")),
-    *sorted((REPOSITORY / "awnlib/papers").glob("*/setting.yaml")),
+    *sorted((REPOSITORY / "awnlib/papers").glob("*/setting*.yaml")),
 ]
 EVERY_STUDY = pytest.mark.parametrize("config", CONFIGS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 SOURCES = [REPOSITORY / "Snakefile", *sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))]

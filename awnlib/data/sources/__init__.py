@@ -2,7 +2,8 @@
 
 A source file ``awnlib/data/sources/<name>.py`` defines ``read(config: DatasetConfig, folder: Path) -> RawData``, and as
 a literal ``PLACES`` the folders inside the data folder that are usual for it, if it has any; adding a file adds the
-source. Listing names and places imports neither torch nor the sources.
+source. Listing names and places imports neither torch nor the sources. `photographs` alone, whose images have neither
+labels nor one size, is read by `awnlib.data.pairing`.
 """
 
 from __future__ import annotations

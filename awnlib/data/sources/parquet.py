@@ -34,18 +34,18 @@ def read(config: DatasetConfig, folder: Path) -> RawData:
         If a split, shard or column is missing, or a file, image or label cannot be used.
     """
     root = folder / str(config.path)
-    train_files, test_files = _shards(root, ("train",)), _shards(root, TEST_NAMES)
+    train_files, test_files = shards(root, ("train",)), shards(root, TEST_NAMES)
     classes = _class_names(train_files[0])
     train_labels = _read_labels(train_files, len(classes) or None)
     classes = classes or numbered_classes(train_labels, train_files[0])
     test_labels = _read_labels(test_files, len(classes))
-    train_images = decode_images(_encoded(train_files), len(train_labels), config.image_size, "train")
-    test_images = decode_images(_encoded(test_files), len(test_labels), config.image_size, "test")
+    train_images = decode_images(encoded_images(train_files), len(train_labels), config.image_size, "train")
+    test_images = decode_images(encoded_images(test_files), len(test_labels), config.image_size, "test")
     splits = drop_unused_colour(Split(train_images, train_labels), Split(test_images, test_labels))
     return RawData(*splits, classes, f"parquet files in {config.path}")
 
 
-def _shards(root: Path, names: tuple[str, ...]) -> list[Path]:
+def shards(root: Path, names: tuple[str, ...]) -> list[Path]:
     """Return the files, in order, of the first of the named splits that has any; all its shards must be there."""
     for name in names:
         pattern = re.compile(rf"{name}(?:-(\d+)-of-(\d+).*)?\.parquet")
@@ -67,6 +67,18 @@ def _open(file: Path) -> pq.ParquetFile:
         return pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file} is damaged or no parquet file ({error}): fetch it anew") from None
+
+
+def image_names(files: list[Path]) -> Iterator[str]:
+    """Yield the names of the images of all files: the column `name`, else the numbers of the rows."""
+    row = 0
+    for file in files:
+        if "name" in _open(file).schema_arrow.names:
+            yield from (str(name) for column in _column_batches(file, "name") for name in column.to_pylist())
+        else:
+            count = _open(file).metadata.num_rows
+            yield from map(str, range(row, row + count))
+        row += _open(file).metadata.num_rows
 
 
 def _column(file: Path, names: tuple[str, ...]) -> str:
@@ -125,7 +137,7 @@ def _file_labels(file: Path, num_classes: int | None) -> Tensor:
     return labels
 
 
-def _encoded(files: list[Path]) -> Iterator[tuple[str, bytes]]:
+def encoded_images(files: list[Path]) -> Iterator[tuple[str, bytes]]:
     """Yield where each image is, and its bytes."""
     for file in files:
         name, row = _column(file, _IMAGE_COLUMNS), 0

@@ -13,6 +13,8 @@ import pandas as pd
 
 from awnlib.channels import ROUNDING
 from awnlib.evaluation.auc import auc_pct
+from awnlib.papers.us_nets.image_claims import as_good_as_individual, distillation_helps_images
+from awnlib.papers.us_nets.image_claims import own_findings as own_findings
 from awnlib.results.blocks import row_title
 from awnlib.results.columns import TABLES
 from awnlib.results.exhibits import Exhibit
@@ -25,7 +27,7 @@ from awnlib.results.variants import AS_TRAINED, Averaging, parse_variant
 from awnlib.studies.widths.config import StudyConfig
 
 PAPER = "us_nets"
-PANEL = ["model", "dataset", "paper_dataset"]
+PANEL = ["model", "dataset", "paper_dataset", "test_set"]
 ONE_TENTH = 0.1  # percentage points: by as much the ways of computing statistics differ in Table 3
 ALIKE = 0.5  # percentage points: "very similar" (figure 9)
 FAILS = 10.0  # percentage points below its full width: a network that "fails to run" at half its width (section 6)
@@ -213,8 +215,10 @@ def _frames(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> Iterator[
         "table1": (better_than_individual, better_than_slimmable, gains_most_when_narrow),
         "table2": (sandwich_is_best, smallest_matters_more),
         "table3": (few_images_are_enough, exact_is_no_worse),
+        "figure4_pairs": (as_good_as_individual,),
     }
     in_figures: dict[str, tuple[Check, ...]] = {
+        "figure4": (distillation_helps_images,),
         "figure6": (distillation_helps,),
         "figure8": (divisor_helps,),
         "figure9": (four_widths_beat_three, five_widths_are_as_good),
@@ -250,7 +254,7 @@ def _over_common_widths(exhibit: Exhibit, sweep: pd.DataFrame, measure: Measure)
             complete = (curve for _, curve in curves.groupby("seed") if curve["score"].notna().all())
             found = [measure(*_from(start, curve)) for curve in complete]
             keys = exhibit_keys(exhibit, panel, str(method), str(curves["label"].iloc[0]), str(variant))
-            rows.append(keys | over_seeds(pd.Series(found)))
+            rows.append(keys | {"test_set": panel.test_set} | over_seeds(pd.Series(found)))
     return pd.DataFrame(rows, columns=TABLES["exhibit"].names)
 
 

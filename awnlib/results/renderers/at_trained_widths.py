@@ -61,7 +61,7 @@ def layout(exhibit: Exhibit, frame: pd.DataFrame) -> list[Block]:
     what = f"{exhibit.metric.title}, {exhibit.metric.unit}"
     return [
         block(f"{IMAGES.get(str(images), images)} {what}: {row_title(*map(str, panel))}", "method", rows, "width",
-              by_row=False)
+              by_row=False, lower_is_better=not exhibit.metric.higher_is_better, words=exhibit.metric.words)
         for (*panel, images), rows in frame.groupby(["model", "dataset", "paper_dataset", "test_set"], sort=False)
     ]  # fmt: skip
 

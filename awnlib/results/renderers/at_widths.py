@@ -13,10 +13,11 @@ from awnlib.results.columns import TABLES
 from awnlib.results.exhibits import Exhibit, PanelConfig
 from awnlib.results.seeds import exhibit_keys, over_seeds, variants_of, with_paper_numbers
 from awnlib.settings import Settings
+from awnlib.tasks import Metric
 
 NEEDS = ("sweep", "runs")
 MEAN = "AVG"
-PANEL = ["model", "dataset", "paper_dataset"]
+PANEL = ["model", "dataset", "paper_dataset", "test_set"]
 
 
 class Options(Settings):
@@ -74,18 +75,20 @@ def make(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def layout(exhibit: Exhibit, frame: pd.DataFrame) -> list[Block]:
     """Return a block for each panel."""
     return [
-        _panel_block(exhibit.options(Options), row_title(*map(str, panel)), rows)
+        _panel_block(exhibit.options(Options), exhibit.metric, row_title(*map(str, panel)), rows)
         for panel, rows in frame.groupby(PANEL, sort=False)
     ]
 
 
-def _panel_block(options: Options, title: str, rows: pd.DataFrame) -> Block:
+def _panel_block(options: Options, metric: Metric, title: str, rows: pd.DataFrame) -> Block:
     text = [MEAN if pd.isna(width) else f"{width:g}x" for width in rows["width_mult"]]
     down, across = (text, rows["label"]) if options.across == "methods" else (rows["label"], text)
     rows = rows.assign(row=list(down), column=list(across), gain=_gains(options, rows))
     by_row = options.across == "methods"
     corner = "width" if by_row else "method"
-    laid = block(f"{options.heading}: {title}", corner, rows, "column", by_row=by_row, lower_is_better=options.as_error)
+    lower = options.as_error == metric.higher_is_better
+    heading = f"{options.heading}: {title}"
+    laid = block(heading, corner, rows, "column", by_row=by_row, lower_is_better=lower, words=metric.words)
     if options.gain_over and rows["gain"].notna().any():
         over = rows.loc[rows["method"] == options.gain_over, "label"].iloc[0]
         laid.notes.append(f"In brackets the gain over {over}.")

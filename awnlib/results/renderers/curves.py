@@ -130,7 +130,7 @@ def _curves(
 def _draw_panel(
     axes: Axes, exhibit: Exhibit, panel: PanelConfig, curves: list[Curve], legend: Legend, over: str
 ) -> None:
-    axes.set_title(panel_title(panel.model, panel.dataset))
+    axes.set_title(panel_title(panel.model, panel.dataset, panel.test_set))
     if not curves:
         say_empty(axes)
         return

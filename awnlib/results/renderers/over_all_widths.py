@@ -54,4 +54,6 @@ def make(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def layout(exhibit: Exhibit, frame: pd.DataFrame) -> list[Block]:
     """Return one block: panels down, methods across."""
     rows = frame.assign(row=row_titles(frame))
-    return [block(exhibit.options(Options).heading, "model, data set", rows, "label", by_row=True)]
+    metric = exhibit.metric
+    heading, lower = exhibit.options(Options).heading, not metric.higher_is_better
+    return [block(heading, "model, data set", rows, "label", by_row=True, lower_is_better=lower, words=metric.words)]

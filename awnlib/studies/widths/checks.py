@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
-from awnlib.data import ImageData
+from awnlib.data import ImageData, ImagePairs
+from awnlib.data.config import DatasetConfig
 from awnlib.models import create_structure
 from awnlib.settings import ConfigError
 from awnlib.studies.widths.cells import runs
@@ -48,9 +49,15 @@ def _no_images(shape: tuple[int, int, int]) -> ImageData:
     return ImageData("none", images, labels, images, labels, tuple("0123456789"), channels, channels, "nowhere")
 
 
+def _empty(config: DatasetConfig) -> ImageData | ImagePairs:
+    """Return what a data set is before anything is known but its configuration."""
+    if config.scale is not None:
+        return ImagePairs("none", config.scale, [], {}, (0.0,) * 3, (0.0,) * 3, "nowhere")
+    return _no_images(shape_of_images(config.image_size))
+
+
 def _run_problems(study: StudyConfig, run: RunConfig) -> Iterator[str]:
-    size = study.datasets[run.dataset].image_size if study.datasets else None
-    task = create_task(run.task, run.task_settings, _no_images(shape_of_images(size)) if study.datasets else None)
+    task = create_task(run.task, run.task_settings, _empty(study.datasets[run.dataset]) if study.datasets else None)
     try:
         spec = model_spec(run, *task.network_shape())
         model = create_structure(**spec.model_dump())

@@ -14,7 +14,7 @@ import pandas as pd
 
 from awnlib.jobs.provenance import merge_provenance
 from awnlib.jobs.records import Record, read_record, recorded_file
-from awnlib.results.columns import COLLECTED
+from awnlib.results.columns import COLLECTED, IMAGES
 from awnlib.results.schemas import read_table, write_table
 from awnlib.studies.widths.cells import (
     Evaluation,
@@ -87,7 +87,16 @@ def _of_slimming(study: StudyConfig, results: Path) -> dict[Path, str]:
     return {results / SlimWidths.record_of(run.name): run.method_settings.label for run in runs_with_slimming(study)}
 
 
-_LABELS_BY_RECORD = {"gradients": _of_gradients, "residuals": _of_residuals, "slimming": _of_slimming}
+def _of_images(study: StudyConfig, results: Path) -> dict[Path, str]:
+    return {sweep_record(results, evaluation): evaluation.label for evaluation in evaluations(runs(study))}
+
+
+_LABELS_BY_RECORD = {
+    IMAGES: _of_images,
+    "gradients": _of_gradients,
+    "residuals": _of_residuals,
+    "slimming": _of_slimming,
+}
 """For each table on demand: of a study's results, the records of the jobs that leave their part of it, with labels."""
 
 

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from awnlib.channels import ROUNDING, check_apart
 from awnlib.data.config import DatasetConfig
 from awnlib.models import model_names
-from awnlib.results.columns import COLLECTED
+from awnlib.results.columns import COLLECTED, IMAGES
 from awnlib.results.exhibits import (
     Exhibit,
     ExhibitConfig,
@@ -24,12 +24,13 @@ from awnlib.results.exhibits import (
     full_names,
     needs_of,
     with_companions,
+    without_tables,
 )
 from awnlib.results.paper_values import paper_values
 from awnlib.settings import ConfigError, Settings, parse, read_yaml
 from awnlib.studies.base import BaseStudy, name_problems, selected, unknown_names
 from awnlib.studies.widths.evaluated import RecalibrationConfig, SlimmingConfig, SweepConfig
-from awnlib.tasks import TaskName, TaskSettings, check_distance, needs_data, task_metrics
+from awnlib.tasks import TaskName, TaskSettings, check_distance, judges_images, needs_data, needs_pairs, task_metrics
 from awnlib.training.methods import Method, load_methods
 from awnlib.training.run import ModelConfig, TrackConfig, TrainConfig
 
@@ -146,10 +147,11 @@ class StudyConfig(BaseStudy):
 
     @property
     def on_demand(self) -> list[str]:
-        """The tables of what is measured only where an exhibit is made from it, or the settings ask for it."""
+        """The tables of what is measured only where an exhibit is made from it, or settings or task ask for it."""
         cells = [{"model": model, "dataset": dataset, "method": method} for model, dataset, method in self.cells()]
         methods = self.resolved_methods()
         asked = {
+            IMAGES: judges_images(self.task),
             "gradients": any(self.track_settings(**cell).gradients for cell in cells),
             "residuals": bool(self.cells(made_from="residuals")),
         }
@@ -175,10 +177,11 @@ class StudyConfig(BaseStudy):
 
     @property
     def asks_of_networks(self) -> bool:
-        """Whether only a network can tell if it fits: names of its dimensions or layers, the size of its images."""
+        """Whether only a network can tell if it fits: names of its dimensions or layers, its options, its images."""
         methods = self.resolved_methods()
         return any(
             methods[method].width_vector
+            or (model in self.models and self.models[model].options)
             or (dataset in self.datasets and self.datasets[dataset].image_size)
             or self.track_settings(model=model, dataset=dataset, method=method).layer is not None
             for model, dataset, method in self.cells()
@@ -189,12 +192,16 @@ class StudyConfig(BaseStudy):
         if needs_data(self.task) != bool(self.datasets):
             have = "a data set" if needs_data(self.task) else "no data sets, it makes its own"
             raise ValueError(f"datasets: the task '{self.task}' needs {have}")
+        if any((data.scale is not None) != needs_pairs(self.task) for data in self.datasets.values()):
+            only = "source 'photographs'" if needs_pairs(self.task) else "images with labels, not 'photographs'"
+            raise ValueError(f"datasets: the task '{self.task}' needs {only}")
         methods = self.resolved_methods()
         problems = [problem for name in [*methods, *self.datasets] for problem in name_problems(name)]
         problems += self._unknown_names(methods)
         problems += [problem for index in range(len(self.overrides)) for problem in self._override_problems(index)]
         if not problems:
             problems = [problem for cell in self.cells() for problem in self._cell_problems(methods, *cell)]
+            problems += without_tables(self.shown, self.collected)
             problems += self._tracking_problems()
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
@@ -211,6 +218,9 @@ class StudyConfig(BaseStudy):
                 named.append((f"{where}.model", [panel.model], model_names()))
                 if self.datasets:  # a task without data sets gives any name to what it makes itself
                     named.append((f"{where}.dataset", [panel.dataset], self.datasets))
+                tests = self.datasets[panel.dataset].test_paths if panel.dataset in self.datasets else {}
+                if tests:
+                    named.append((f"{where}.test_set", [panel.test_set], tests))
                 if panel.paper_dataset is not None:
                     named.append((f"{where}.paper_dataset", [panel.paper_dataset], values.datasets()))
         for index, override in enumerate(self.overrides):
@@ -237,7 +247,8 @@ class StudyConfig(BaseStudy):
         except ConfigError as error:
             return error.problems
         problems = []
-        train_size = self.datasets[dataset].train_size if self.datasets else None
+        labelled = dataset in self.datasets and self.datasets[dataset].scale is None
+        train_size = self.datasets[dataset].train_size if labelled else None
         held_out = 0 if train_size is None else round(train.held_out * train_size)
         if train_size is not None and train_size - held_out < train.batch_size:
             without = f", without the {held_out} held out" if held_out else ""
@@ -245,8 +256,9 @@ class StudyConfig(BaseStudy):
                 f"train.batch_size, with overrides: must be at most datasets.{dataset}.train_size ({train_size})"
                 f"{without}, found {train.batch_size}"
             )
-        if train.held_out and not self.datasets:
-            problems.append(f"train.held_out: the task '{self.task}' has no training images, found {train.held_out}")
+        if train.held_out and not labelled:
+            images = "no labels to hold images out by" if self.datasets else "no training images"
+            problems.append(f"train.held_out: the task '{self.task}' has {images}, found {train.held_out}")
         method, widths = methods[name], self.width_settings(**cell)
         if train.compile and method.draws_widths and not method.is_any_width:
             problems.append(

@@ -22,7 +22,7 @@ def departures(study: StudyConfig, paper: StudyConfig) -> list[str]:
     study
         What was run. A cell is compared with the paper's cell of the same model and method on its `paper_dataset`.
     paper
-        A paper's own setting (``papers/<paper>/setting.yaml``).
+        A paper's own setting (`awnlib.results.exhibits.paper_settings`).
     """
     found: dict[str, dict[str, list[str]]] = {}
     for (model, dataset, method), other in _counterparts(study, paper):
@@ -62,7 +62,8 @@ def _settings(study: StudyConfig, cell: Cell) -> dict[str, Any]:
     train = effective(study.train_settings(**keys))
     method = study.resolved_methods()[name]
     parts = {
-        "dataset": study.datasets[dataset].model_dump(exclude={"path", "download", "stream"}),
+        "dataset": study.datasets[dataset].model_dump(exclude={"path", "download", "stream", "test_paths"}),
+        "task": study.task_settings.model_dump(),
         "model": study.models.get(model, ModelConfig()).model_dump(),
         "method": method.model_dump(exclude=FOR_READERS),
         "sweep": study.sweep.model_dump(include={"between_switches"}) if method.norm != "shared" else {},

@@ -23,12 +23,13 @@ from awnlib.evaluation.width_path import NetworkSlimming, along_path, networks_b
 from awnlib.jobs.records import read_record, recorded_file
 from awnlib.model_cost import plain_params, stored_params
 from awnlib.models import SlimmableModel, load_model, save_model
+from awnlib.results.columns import IMAGES
 from awnlib.results.schemas import write_table
 from awnlib.studies.base import HISTORY, MODEL
 from awnlib.studies.shell import Workplace
-from awnlib.studies.widths.cells import statistics_columns
+from awnlib.studies.widths.cells import Evaluation, statistics_columns
 from awnlib.studies.widths.stages import MeasureResiduals, RecalibrateBN, SlimWidths, SweepWidths, TrainModel
-from awnlib.tasks import Task, create_task, task_metrics
+from awnlib.tasks import Task, create_task, judges_images, task_metrics
 from awnlib.training.base_counts import with_base_counts
 from awnlib.training.engine import train
 from awnlib.training.objectives import fixed_widths
@@ -36,6 +37,7 @@ from awnlib.training.run import RunConfig
 
 STATISTICS, DRIFT, SWEEP = "bn_statistics.parquet", "bn_drift.parquet", "sweep.parquet"
 GRADIENTS, RESIDUALS, SLIMMING = "gradients.parquet", "residuals.parquet", "slimming.parquet"
+IMAGE_SCORES = f"{IMAGES}.parquet"
 DRIFT_IMAGES = 512
 RESIDUAL_IMAGES, RESIDUAL_BATCH, RESIDUAL_WIDTHS = 512, 128, 16
 RECALIBRATION = ("recalibration_time_s", "averaging", "recalibration_images", "recalibrated_widths")
@@ -123,6 +125,9 @@ def sweep_model(job: SweepWidths, at: Workplace) -> Mapping[str, Any]:
     recalibration = {name: read_record(trained).measured.get(name) for name in RECALIBRATION}
     names = {**statistics_columns(evaluation, recalibration), "label": evaluation.label}
     write_table(at.folder / SWEEP, "sweep", [{**row, **names} for row in _named(run, rows)], at.origin)
+    if judges_images(run.task):
+        fixed = run.widths if run.individual_width is None else [1.0]
+        _write_images(at, evaluation, task.evaluate_images(model, fixed))
     summaries = _summaries(run.task, rows)
     return {"sweep_time_s": seconds, **recalibration, **_size(model, rows), "summaries": summaries}
 
@@ -158,6 +163,14 @@ def _vector_rows(
         for network in slimmed_networks(rows)
         for position, (name, multiplier) in enumerate(slimming.vector(network.counts).items())
     ]
+
+
+def _write_images(at: Workplace, evaluation: Evaluation, rows: list[dict[str, Any]]) -> None:
+    """Leave the table `images` of an evaluation."""
+    run, names = evaluation.run, {"variant": evaluation.variant, "label": evaluation.label}
+    if run.individual_width is not None:
+        rows = [{**row, "width_mult": run.individual_width} for row in rows]
+    write_table(at.folder / IMAGE_SCORES, IMAGES, [{**row, **names} for row in _named(run, rows)], at.origin)
 
 
 def _trained_widths(run: RunConfig, model: SlimmableModel) -> list[float]:
