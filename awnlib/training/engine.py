@@ -184,7 +184,7 @@ def create_optimizer(model: nn.Module, settings: SGDConfig) -> torch.optim.Optim
     filled: list[dict[str, Any]] = [group for group in groups if group["params"]]
     lr = torch.tensor(settings.lr, device=device)
     if isinstance(settings, TrainConfig) and settings.optimizer == "adam":
-        return torch.optim.Adam(filled, lr=lr, betas=(settings.momentum, 0.999), eps=1e-8, fused=True)
+        return torch.optim.Adam(filled, lr=lr, betas=(settings.momentum, 0.999), eps=settings.epsilon, fused=True)
     return torch.optim.SGD(filled, lr=lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True)
 
 

@@ -82,9 +82,9 @@ class TrainConfig(SGDConfig):
 
     optimizer: Literal["sgd", "adam"] = Field(
         default="sgd",
-        description="adam: with `momentum` as the first beta, 0.999 as the second, epsilon 1e-8 and weight decay in "
-        "the gradient",
+        description="adam: with `momentum` as the first beta, 0.999 as the second, and weight decay in the gradient",
     )
+    epsilon: float = Field(default=1e-8, gt=0, description="adam: what is added to the root of the second moment")
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="share of a label that is spread over all classes"
     )

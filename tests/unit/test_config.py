@@ -58,11 +58,7 @@ def test_defaults_are_not_shared_between_studies(study_data):
     ("path", "value", "words"),
     [
         ("sedes", [0], ["did you mean 'seeds'?", "allowed: "]),
-        (
-            "train.learning_rate",
-            0.1,
-            ["unknown key", "allowed: batch_size, compile, gamma, held_out, label_smoothing, lr,"],
-        ),
+        ("train.learning_rate", 0.1, ["unknown key", "allowed: batch_size, compile, epsilon, gamma,"]),
         ("train.lr", "1e-3", ["found '1e-3' (str)", "such as 1.0e-3"]),
         ("train.lr", 0, ["greater than 0", "found 0"]),
         ("train.lr", math.inf, ["inf"]),

@@ -732,7 +732,8 @@ def test_a_step_is_that_of_sgd_and_one_learning_rate_reaches_all_groups(make_run
 def test_a_step_of_adam_is_that_of_its_definition(make_run, shapes):
     """Kingma and Ba, algorithm 1, in float64; weight decay is part of the gradient."""
     with float64():
-        settings = TrainConfig(optimizer="adam", momentum=0.8, weight_decay=0.3, weight_decay_on="weights")
+        adam = {"optimizer": "adam", "momentum": 0.8, "epsilon": 1e-3}
+        settings = TrainConfig(**adam, weight_decay=0.3, weight_decay_on="weights")
         model = build_model(make_run("s_net"), shapes.image_shape, shapes.num_classes)
         expected = [parameter.detach().clone() for parameter in model.parameters()]
         first, second = ([torch.zeros_like(parameter) for parameter in expected] for _ in range(2))
@@ -744,7 +745,7 @@ def test_a_step_of_adam_is_that_of_its_definition(make_run, shapes):
                 gradient = parameter.grad + (0.3 * expected[index] if parameter.ndim > 1 else 0.0)
                 first[index] = 0.8 * first[index] + 0.2 * gradient
                 second[index] = 0.999 * second[index] + 0.001 * gradient**2
-                change = first[index] / (1 - 0.8**step) / ((second[index] / (1 - 0.999**step)).sqrt() + 1e-8)
+                change = first[index] / (1 - 0.8**step) / ((second[index] / (1 - 0.999**step)).sqrt() + 1e-3)
                 expected[index] = expected[index] - lr * change
             optimizer.step()
     for one, other in zip(model.parameters(), expected, strict=True):
