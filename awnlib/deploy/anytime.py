@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from awnlib.channels import Channels, check_width_mult
 from awnlib.deploy.extract import extract
-from awnlib.layers import SlimmableConv2d, SlimmableLinear, SlimmableNetwork, TriangularConv2d
+from awnlib.layers import SlimmableConv2d, SlimmableLinear, SlimmableNetwork, TriangularConv2d, TriangularLinear
 from awnlib.layers.strided import convolve
 from awnlib.model_cost import output_positions
 from awnlib.one_pass import is_any_width
@@ -227,6 +227,28 @@ class _Convolution:
         return len(rows) * reads * self.layer.kernel_size[0] * self.layer.kernel_size[1]
 
 
+@dataclass(frozen=True)
+class _Linear:
+    """A linear layer of full width before the last one, of which blocks of outputs are computed.
+
+    `limits` says how many input channels, of `features` numbers each, each output reads.
+    """
+
+    layer: nn.Linear
+    channels: Channels
+    limits: list[int]
+    features: int
+
+    def __call__(self, inputs: Tensor, rows: range) -> Tensor:
+        """Return the outputs `rows` from all inputs."""
+        new, reads = slice(rows.start, rows.stop), self.limits[rows[-1]] * self.features
+        return F.linear(inputs[:, :reads], self.layer.weight[new, :reads], self.layer.bias[new])
+
+    def connections(self, rows: range) -> int:
+        """Return how many weights the block `rows` has."""
+        return len(rows) * self.limits[rows[-1]] * self.features if rows else 0
+
+
 def _added(channels: Channels, start: float, stop: float) -> range:
     """Return the channels that one width has and a smaller one has not; start 0 stands for nothing at all."""
     return range(channels.count(start) if start else 0, channels.count(stop))
@@ -242,10 +264,14 @@ def _linear_head(model: SlimmableNetwork, network: fx.GraphModule) -> SlimmableL
     return head
 
 
-def _convolutions(network: nn.Module, model: SlimmableNetwork) -> dict[str, _Convolution]:
-    """Return the convolutions of the network by name, with what the model knows of them."""
-    convolutions = {}
+def _convolutions(network: nn.Module, model: SlimmableNetwork) -> dict[str, _Convolution | _Linear]:
+    """Return the convolutions and triangular linear layers by name, with what the model knows of them."""
+    convolutions: dict[str, _Convolution | _Linear] = {}
     for name, layer in model.named_modules():
+        if isinstance(layer, TriangularLinear):
+            linear = network.get_submodule(name)
+            assert isinstance(linear, nn.Linear)
+            convolutions[name] = _Linear(linear, layer.channels_out, layer.limits, layer.features_per_channel)
         if isinstance(layer, SlimmableConv2d):
             conv = network.get_submodule(name)
             assert isinstance(conv, nn.Conv2d)

@@ -9,7 +9,14 @@ from pydantic import Field, Strict, model_validator
 from torch import nn
 
 from awnlib.channels import Channels, round_channels
-from awnlib.layers import SharedBatchNorm2d, SlimmableConv2d, SwitchableBatchNorm2d, TriangularConv2d
+from awnlib.layers import (
+    SharedBatchNorm2d,
+    SlimmableConv2d,
+    SlimmableLinear,
+    SwitchableBatchNorm2d,
+    TriangularConv2d,
+    TriangularLinear,
+)
 from awnlib.settings import Settings
 
 Width = float | dict[str, float]
@@ -46,7 +53,7 @@ class ModelSpec(Settings):
     )
     min_width_mult: float = Field(default=0.25, gt=0, le=1)
     divisor: int = Field(default=1, ge=1)
-    options: dict[str, bool | int | float | str] = Field(
+    options: dict[str, Any] = Field(
         default_factory=dict, description="those that only this model has: its class `Options`"
     )
     channels: dict[str, int] = Field(
@@ -116,6 +123,12 @@ class ModelSpec(Settings):
             averages = self.average_inputs
             return SlimmableConv2d(in_channels, out_channels, kernel_size, **shape, average_inputs=averages)
         return TriangularConv2d(in_channels, out_channels, kernel_size, **shape, dense_base=self.dense_base)
+
+    def linear(self, inputs: Channels, outputs: Channels, *, features_per_channel: int = 1) -> SlimmableLinear:
+        """Return a linear layer of the asked kind between two dimensions, with bias."""
+        if self.layer == "sliced":
+            return SlimmableLinear(inputs, outputs, features_per_channel=features_per_channel)
+        return TriangularLinear(inputs, outputs, features_per_channel=features_per_channel, dense_base=self.dense_base)
 
     def norm_layer(self, channels: Channels) -> nn.Module:
         """Return a BN layer of the asked kind."""

@@ -134,7 +134,7 @@ class ModelConfig(Settings):
         description="deep networks: whether the first layers keep the resolution, as for small images; by_size: up to "
         "64 pixels",
     )
-    options: dict[str, bool | int | float | str] = Field(
+    options: dict[str, Any] = Field(
         default_factory=dict, description="options that only this model has, such as num_blocks of wdsr"
     )
 

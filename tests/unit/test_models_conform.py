@@ -16,7 +16,8 @@ from awnlib.deploy.anytime import AnytimeNetwork
 from awnlib.deploy.extract import extract
 from awnlib.evaluation.recalibrate import recalibrate_bn
 from awnlib.evaluation.sweep import sweep_widths
-from awnlib.layers import SlimmableConv2d, SlimmableLinear, TriangularConv2d
+from awnlib.layers import SlimmableConv2d, SlimmableLinear
+from awnlib.layers.triangle import Staircase
 from awnlib.model_cost import cost, output_positions
 from awnlib.models import create_structure, model_names
 from awnlib.tasks.classification import backward_one_pass, backward_widths
@@ -315,9 +316,7 @@ def flat(tensors):
 
 def triangular_layers(model):
     return {
-        key: layer
-        for key, layer in slimmable_layers(model).items()
-        if isinstance(layer, TriangularConv2d) and not layer.depthwise
+        key: layer for key, layer in slimmable_layers(model).items() if isinstance(layer, Staircase) and layer.limits
     }
 
 
