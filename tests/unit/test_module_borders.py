@@ -80,6 +80,7 @@ LEVELS = [
     ["training"],
     ["evaluation", "deploy"],
     ["tasks"],
+    ["reinforcement"],
     ["model_cost", "one_pass", "budget"],
     ["models"],
     ["data"],
