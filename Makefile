@@ -54,12 +54,12 @@ clean:  ## results and the virtual environment
 
 .venv/installed: pyproject.toml $(PLUGIN)/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[workflow,dev]' --editable ./$(PLUGIN)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[workflow,rl,dev]' --editable ./$(PLUGIN)
 	touch $@
 
 $(LOWEST)/installed: pyproject.toml $(PLUGIN)/pyproject.toml
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/pip install --quiet uv
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct \
-		--editable '.[workflow,dev]' --editable ./$(PLUGIN)
+		--editable '.[workflow,rl,dev]' --editable ./$(PLUGIN)
 	touch $@
