@@ -45,13 +45,19 @@ def run_resumable(parts: Parts, save: Callable[[], None] | None, every_s: float,
 
 
 def look(
-    progress: Progress, step: int, loss: Tensor, lr: float, tensors: Callable[[], Mapping[str, Tensor]], key: str
+    progress: Progress,
+    step: int,
+    loss: Tensor,
+    lr: float,
+    tensors: Callable[[], Mapping[str, Tensor]],
+    key: str,
+    **others: float,
 ) -> bool:
     """After one step in `CHECK_EVERY` and the last: check that all is finite, show the progress, and return True."""
     if step % CHECK_EVERY and step != progress.total:
         return False
     check_finite({"the loss": loss, **tensors()}, step, key)
-    progress.update(step, loss=float(loss), lr=lr)
+    progress.update(step, loss=float(loss), lr=lr, **others)
     return True
 
 

@@ -200,6 +200,20 @@ class Task(ABC):
         """
         return []
 
+    def end_epoch(self, model: SlimmableNetwork, width_mults: Sequence[float]) -> list[dict[str, Any]]:
+        """Return what is measured where an epoch ends, besides the means over its steps; nothing by default.
+
+        Returns
+        -------
+        list of dict
+            Rows of `width_mult`, `metric` and `score` for the history.
+        """
+        return []
+
+    def progress(self) -> dict[str, float]:
+        """Return what a log is to show besides the loss."""
+        return {}
+
     def training_digest(self) -> str:
         """Return a digest of the data that training reads; empty without a data set."""
         return "" if self.data is None else self.data.training_digest()

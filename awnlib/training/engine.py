@@ -246,7 +246,8 @@ class _Training:
             self.step += 1
             if self.step % self.epoch_steps == 0:
                 self._end_epoch(self.step // self.epoch_steps)
-            yield self.step, look(progress, self.step, loss, self.lr, self.model.state_dict, "train.lr")
+            others = self.task.progress()
+            yield self.step, look(progress, self.step, loss, self.lr, self.model.state_dict, "train.lr", **others)
 
     def _take_step(self) -> Tensor:
         progress = self.step / self.total_steps
@@ -342,7 +343,14 @@ class _Training:
             about = {"epoch": epoch, "step": self.step, "lr": self.lr, "width_mult": width_mult}
             names = [metric.name for metric in self.task.metrics if metric.name in means]
             self.history += [{**about, "metric": name, "score": _mean(means[name][slot])} for name in names]
+        about = {"epoch": epoch, "step": self.step, "lr": self.lr}
+        self.history += [about | row | self._individual() for row in self.task.end_epoch(self.model, self.widths)]
         self._reset_meters()
+
+    def _individual(self) -> dict[str, float]:
+        """Return the width that an individual network stands for, at whose full width all is measured."""
+        width = self.run.individual_width
+        return {} if width is None else {"width_mult": width}
 
     def _seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.started

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from awnlib.jobs.progress import Progress
 from awnlib.settings import ConfigError, Settings
 from awnlib.tasks import (
     Metric,
@@ -15,6 +16,7 @@ from awnlib.tasks import (
     task_names,
     task_settings,
 )
+from awnlib.training.engine import train
 
 
 class Nothing(Task):
@@ -91,6 +93,8 @@ def test_what_a_task_need_not_say():
     assert task.training_inputs(10, 5, seed=0) == []
     assert task.state() == {}
     task.load_state({})
+    assert task.end_epoch(None, [1.0]) == []
+    assert task.progress() == {}
 
 
 def test_a_task_must_say_the_rest():
@@ -98,3 +102,24 @@ def test_a_task_must_say_the_rest():
         partial = type("Partial", (Nothing,), {name: getattr(Task, name)})
         with pytest.raises(TypeError, match=f"abstract method '?{name}"):
             partial()
+
+
+def test_what_is_measured_where_an_epoch_ends_is_in_the_history(make_run, shapes, monkeypatch):
+    """At the width that an individual network stands for; and the log shows what the task has to say."""
+    asked, shown = [], []
+
+    def measure(self, model, width_mults):
+        asked.append((model.training, list(width_mults)))
+        return [{"width_mult": width_mult, "metric": "loss_nats", "score": 7.0} for width_mult in width_mults]
+
+    monkeypatch.setattr(Task, "end_epoch", measure)
+    monkeypatch.setattr(Task, "progress", lambda self: {"games": 3.0})
+    monkeypatch.setattr(Progress, "update", lambda self, step, **values: shown.append(values))
+    for method, widths, named in (("awn", [1.0, 0.75, 0.5, 0.25], [1.0, 0.75, 0.5, 0.25]), ("i_net", [1.0], [0.75])):
+        run = make_run(method, individual=1 if method == "i_net" else 0)
+        found = [row for row in train(run, shapes).history if row["score"] == 7.0]
+        assert asked == [(True, widths)] * 2
+        assert [row["width_mult"] for row in found] == 2 * named
+        assert [(row["epoch"], row["step"]) for row in found[:: len(named)]] == [(1, 5), (2, 10)]
+        asked.clear()
+    assert all(values["games"] == 3.0 for values in shown)

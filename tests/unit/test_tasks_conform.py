@@ -21,6 +21,7 @@ from awnlib.tasks import (
     Supervised,
     create_task,
     needs_data,
+    task_distances,
     task_metrics,
     task_names,
     task_settings,
@@ -156,15 +157,18 @@ def test_gradients_are_those_of_the_sum_of_the_losses(name, method, monkeypatch)
 
 @pytest.mark.parametrize(("name", "method"), EVERY_METHOD)
 def test_labels_have_their_share_in_the_losses_of_narrower_widths(name, method):
-    losses = []
-    for rule in (None, Distillation(), Distillation(label_share=0.3)):
-        task, model = begun(name, method)
-        losses.append(task.step(model, Draw(0, WIDTHS, distillation=rule)).losses)
-    if isinstance(task, Supervised):  # others may have no labels
-        hard, distilled, mixed = losses
-        assert hard[0] == distilled[0] == mixed[0]
-        assert hard[1] != distilled[1]
-        torch.testing.assert_close(mixed[1], 0.3 * hard[1] + 0.7 * distilled[1])
+    learnt = []
+    for distance in (None, *task_distances(name)):
+        losses = []
+        for rule in (None, Distillation(distance), Distillation(distance, label_share=0.3)):
+            task, model = begun(name, method)
+            losses.append(task.step(model, Draw(0, WIDTHS, distillation=rule)).losses)
+        if isinstance(task, Supervised):  # others may have no labels
+            hard, distilled, mixed = losses
+            assert hard[0] == distilled[0] == mixed[0]
+            torch.testing.assert_close(mixed[1], 0.3 * hard[1] + 0.7 * distilled[1])
+            learnt.append(bool(hard[1] != distilled[1]))
+    assert any(learnt) or not isinstance(task, Supervised)
 
 
 @pytest.mark.parametrize(("name", "method"), EVERY_METHOD)
@@ -209,11 +213,15 @@ def test_a_continued_training_is_the_uninterrupted_one(name, method, tmp_path, m
 def test_the_history_has_every_metric_of_each_epoch(name, method):
     result, task = train(run_of(name, method), data_of(name)), create_task(name, data=data_of(name))
     expected = [metric.name for metric in task.metrics if metric.name in (task.loss_metric, *task.monitored)]
-    groups = [result.history[start : start + len(expected)] for start in range(0, len(result.history), len(expected))]
+    of_steps = [row for row in result.history if row["metric"] in expected]
+    groups = [of_steps[start : start + len(expected)] for start in range(0, len(of_steps), len(expected))]
     for group in groups:
         assert [row["metric"] for row in group] == expected
         assert len({(row["epoch"], row["width_mult"]) for row in group}) == 1
     assert {row["epoch"] for row in result.history} == {1, 2}
+    assert {row["metric"] for row in result.history} <= {metric.name for metric in task.metrics}
+    keys = [(row["epoch"], row["width_mult"], row["metric"]) for row in result.history]
+    assert len(set(keys)) == len(keys)
     assert all(isinstance(row["score"], float) for row in result.history)
 
 
