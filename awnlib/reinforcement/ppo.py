@@ -58,7 +58,7 @@ def advantages_of(
 def ppo_loss(
     outputs: Tensor, targets: Tensor, *, clip: float, value_coef: float, entropy_coef: float, clip_value: bool
 ) -> Tensor:
-    r"""Return the mean loss of some steps.
+    r"""Return the mean loss of some steps, of one width or of each of several.
 
     With the ratio $\rho$ of the action's probability to what it was,
 
@@ -67,7 +67,7 @@ def ppo_loss(
     Parameters
     ----------
     outputs, targets
-        Of the same steps, `[N, actions + 1]` and `[N, 5]`. Another policy than this one may have taken the actions.
+        Of the same steps, `[..., N, actions + 1]` and `[N, 5]`. Another policy may have taken the actions.
     clip
         $\epsilon$.
     value_coef, entropy_coef
@@ -78,28 +78,31 @@ def ppo_loss(
     Returns
     -------
     Tensor
-        A scalar.
+        `[...]`, a scalar for one width.
 
     References
     ----------
     Schulman et al.: Proximal Policy Optimization Algorithms, 2017, equations 7 and 9; the clipped value is that of
     OpenAI's baselines.
     """
-    log_probs, value = outputs[:, :-1].log_softmax(dim=1), outputs[:, -1]
+    log_probs, value = outputs[..., :-1].log_softmax(dim=-1), outputs[..., -1]
     _, _, advantage, returned, expected = targets.unbind(1)
-    ratio = ratio_of(outputs, targets)
+    ratio = _ratio(log_probs, targets)
     surrogate = torch.min(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
     error = (value - returned).square()
     if clip_value:
         near = expected + (value - expected).clamp(-clip, clip)
         error = torch.max(error, (near - returned).square())
-    entropy = -(log_probs.exp() * log_probs).sum(dim=1)
-    return (value_coef / 2 * error - surrogate - entropy_coef * entropy).mean()
+    entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
+    return (value_coef / 2 * error - surrogate - entropy_coef * entropy).mean(dim=-1)
 
 
 def ratio_of(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the ratio of the probability of each action that was taken to what it was, `[..., N]`."""
-    log_probs = outputs[..., :-1].log_softmax(dim=-1)
+    return _ratio(outputs[..., :-1].log_softmax(dim=-1), targets)
+
+
+def _ratio(log_probs: Tensor, targets: Tensor) -> Tensor:
     actions = targets[..., 0].long().expand(log_probs.shape[:-1])
     return (log_probs.gather(-1, actions[..., None])[..., 0] - targets[..., 1]).exp()
 
@@ -110,11 +113,17 @@ def policy_distance(outputs: Tensor, teacher: Tensor, *, value_coef: float) -> T
     Parameters
     ----------
     outputs, teacher
-        Of the same steps, `[N, actions + 1]`; no gradient reaches the teacher.
+        Of the same steps, `[..., N, actions + 1]` and `[N, actions + 1]`; no gradient reaches the teacher.
     value_coef
         Of half the squared error, as in `ppo_loss`.
+
+    Returns
+    -------
+    Tensor
+        `[...]`, a scalar for one width.
     """
     teacher = teacher.detach()
-    probs = teacher[:, :-1].softmax(dim=1)
-    cross_entropy = -(probs * outputs[:, :-1].log_softmax(dim=1)).sum(dim=1)
-    return (cross_entropy + value_coef / 2 * (outputs[:, -1] - teacher[:, -1]).square()).mean()
+    probs = teacher[..., :-1].softmax(dim=-1)
+    cross_entropy = -(probs * outputs[..., :-1].log_softmax(dim=-1)).sum(dim=-1)
+    error = (outputs[..., -1] - teacher[..., -1]).square()
+    return (cross_entropy + value_coef / 2 * error).mean(dim=-1)

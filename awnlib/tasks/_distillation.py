@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-Distance = Literal["alpha_divergence", "l1", "l2"]
+Distance = Literal["alpha_divergence", "l1", "l2", "policy"]
 """Other distances between two outputs than a task's own loss; a task's file names those that it has."""
 
 

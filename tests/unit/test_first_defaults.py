@@ -57,7 +57,8 @@ def first_defaults():
         # Options of renderers are compared whole, as they stand in a paper's rows.
         if kind.__module__.startswith("awnlib.") and kind.__name__ != "Options":
             values = {name: kind._first_default(name) for name in kind.model_fields}
-            found[kind.__name__] = {
+            name = kind.__name__ if kind.__name__ != "Settings" else kind.__module__  # a task's own has no other name
+            found[name] = {
                 name: to_jsonable_python(value) for name, value in values.items() if value is not PydanticUndefined
             }
     return found

@@ -205,6 +205,16 @@ def test_an_update_is_that_of_stable_baselines():
         torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_several_widths_have_a_loss_each():
+    (first, targets), (second, _) = answered(), answered(seed=1)
+    both = torch.stack([first, second])
+    for found, alone in (
+        (ppo_loss(both, targets, **OPTIONS), [ppo_loss(one, targets, **OPTIONS) for one in both]),
+        (policy_distance(both, first, value_coef=0.5), [policy_distance(one, first, value_coef=0.5) for one in both]),
+    ):
+        torch.testing.assert_close(found, torch.stack(alone))
+
+
 # --- distillation ----------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,174 @@
+"""Roll-outs: what an agent saw and did in games that go on one after the other, and what it is to learn from them."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from awnlib.reinforcement.environments import Games, Played
+from awnlib.reinforcement.ppo import advantages_of
+from awnlib.seeding import rng
+
+LAST_GAMES = 100
+Answer = Callable[[Tensor], Tensor]
+"""From what is seen, `[N, *shape]`, the agent's outputs, `[N, actions + 1]`."""
+
+
+class Arena:
+    """Games that go on: where one ends the next one begins, from a seed that follows from the run's.
+
+    Its state is the number of each game and the actions in it, which are played again to go on from there.
+
+    Parameters
+    ----------
+    environment, count
+        As of `Games`.
+    seed
+        Of the run.
+
+    Attributes
+    ----------
+    games
+        Those that are played.
+    finished
+        The returns of the last hundred games that have ended since this object was made.
+    """
+
+    def __init__(self, environment: str, count: int, seed: int) -> None:
+        self.games, self._seed = Games(environment, count), seed
+        self._numbers, self._ages = ([0] * count for _ in range(2))
+        self._actions: list[Tensor] = []  # since the longest of the running games began
+        self._returns = torch.zeros(count)
+        self.finished: deque[float] = deque(maxlen=LAST_GAMES)
+        self._begin(range(count))
+
+    def step(self, actions: Tensor) -> Played:
+        """Take an action in each game, `[games]`, and begin the next one where it has ended."""
+        played = self.games.step(actions)
+        self._actions.append(actions.to(torch.uint8))
+        self._ages = [age + 1 for age in self._ages]
+        self._returns += played.rewards
+        ended = played.ended.nonzero()[:, 0].tolist()
+        for index in ended:
+            self.finished.append(float(self._returns[index]))
+            self._numbers[index], self._ages[index], self._returns[index] = self._numbers[index] + 1, 0, 0.0
+        if ended:
+            self._begin(ended)
+            del self._actions[: -max(self._ages) or len(self._actions)]
+        return played
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what `load_state` needs."""
+        nothing = torch.zeros(0, self.games.count, dtype=torch.uint8)
+        actions = torch.stack(self._actions) if self._actions else nothing
+        about = {"numbers": self._numbers, "ages": self._ages}
+        return {name: torch.tensor(values) for name, values in about.items()} | {
+            "actions": actions,
+            "seen": self.games.seen,
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Play the games of a state again up to where they were; if that ends elsewhere, say so and begin new ones."""
+        self._numbers, self._ages = state["numbers"].tolist(), state["ages"].tolist()
+        self._actions = list(state["actions"])
+        self._returns.zero_()
+        self._begin(range(self.games.count))
+        for left, actions in zip(range(len(self._actions), 0, -1), self._actions, strict=True):
+            started = [index for index, age in enumerate(self._ages) if age == left]
+            if started:
+                self._begin(started)
+                self._returns[started] = 0.0
+            self._returns += self.games.step(actions.long()).rewards
+        fresh = [index for index, age in enumerate(self._ages) if age == 0]
+        if fresh:
+            self._begin(fresh)
+            self._returns[fresh] = 0.0
+        if not torch.equal(self.games.seen, state["seen"]):
+            print("the games do not repeat themselves: new ones begin", file=sys.stderr, flush=True)
+            self._numbers, self._ages = [number + 1 for number in self._numbers], [0] * self.games.count
+            self._actions.clear()
+            self._returns.zero_()
+            self._begin(range(self.games.count))
+
+    def _begin(self, places: range | list[int]) -> None:
+        self.games.begin({index: game_seed(self._seed, "game", index, self._numbers[index]) for index in places})
+
+
+def game_seed(seed: int, *purpose: str | int) -> int:
+    """Return the seed of a game."""
+    return int(torch.randint(2**31 - 1, (), generator=rng(seed, *purpose)))
+
+
+def choose(outputs: Tensor, draws: Tensor) -> Tensor:
+    """Return an action for each row of outputs, `[N, actions + 1]`, drawn by numbers between 0 and 1, `[N]`.
+
+    The same numbers give different policies the same actions as often as possible.
+    """
+    below = outputs[:, :-1].softmax(dim=1).cumsum(dim=1)
+    return (below[:, :-1] <= draws[:, None]).sum(dim=1)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What some steps of some games teach.
+
+    Attributes
+    ----------
+    seen
+        What was seen before each step, `[steps * games, *shape]` of type uint8.
+    targets
+        `[steps * games, 5]`, see `awnlib.reinforcement.ppo`. Their advantages have a mean of 0 and a deviation of 1.
+    """
+
+    seen: Tensor
+    targets: Tensor
+
+
+def collect(
+    answer: Answer, arena: Arena, draws: Tensor, *, discount: float, gae_lambda: float, clip_rewards: bool
+) -> Rollout:
+    """Let an agent play on.
+
+    Parameters
+    ----------
+    answer
+        The agent.
+    arena
+        The games.
+    draws
+        Numbers between 0 and 1 that choose the actions, `[steps, games]`.
+    discount, gae_lambda
+        As of `advantages_of`.
+    clip_rewards
+        Learn from the sign of each reward. A lost life ends a game for the learner in any case.
+    """
+    seen, actions, log_probs, values, rewards, ended = [], [], [], [], [], []
+    for draw in draws:
+        seen.append(arena.games.seen)
+        outputs = answer(seen[-1])
+        actions.append(choose(outputs, draw))
+        played = arena.step(actions[-1])
+        log_probs.append(outputs[:, :-1].log_softmax(dim=1).gather(1, actions[-1][:, None])[:, 0])
+        values.append(outputs[:, -1])
+        rewards.append(played.rewards.sign() if clip_rewards else played.rewards)
+        if played.truncated.any():
+            cut = played.truncated
+            rewards[-1] = rewards[-1].masked_scatter(cut, rewards[-1][cut] + discount * answer(played.seen[cut])[:, -1])
+        ended.append(played.ended | played.lost_life)
+    expected = torch.stack(values)
+    found = advantages_of(
+        torch.stack(rewards),
+        expected,
+        answer(arena.games.seen)[:, -1],
+        torch.stack(ended),
+        discount=discount,
+        gae_lambda=gae_lambda,
+    )
+    normed = (found - found.mean()) / (found.std() + 1e-8)
+    targets = [torch.stack(actions), torch.stack(log_probs), normed, found + expected, expected]
+    return Rollout(torch.cat(seen), torch.stack(targets, dim=2).flatten(0, 1))
