@@ -240,8 +240,16 @@ def test_claims_without_their_methods_are_not_listed():
 @pytest.mark.parametrize(
     "paths",
     [
-        [PAPERS / "us_nets/setting.yaml", PAPERS / "us_nets/setting_super_resolution.yaml"],
-        [Path("configs/us_nets_ci.yaml"), Path("configs/super_resolution_ci.yaml")],
+        [
+            PAPERS / "us_nets/setting.yaml",
+            PAPERS / "us_nets/setting_super_resolution.yaml",
+            PAPERS / "us_nets/setting_reinforcement.yaml",
+        ],
+        [
+            Path("configs/us_nets_ci.yaml"),
+            Path("configs/super_resolution_ci.yaml"),
+            Path("configs/reinforcement_ci.yaml"),
+        ],
     ],
     ids=["the paper's", "ci"],
 )
