@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Sequence
 
 import torch
@@ -56,6 +57,49 @@ def play(
         if over.all():
             break
     return returns.reshape(len(width_mults), count)
+
+
+@torch.no_grad()
+def watch(
+    model: SlimmableNetwork, environment: str, width_mult: float, *, longest: int, seed: int
+) -> list[tuple[Tensor, float]]:
+    """Return what is seen before each step of the first game of `play`, a picture, and the points by then.
+
+    Parameters
+    ----------
+    model, environment, longest, seed
+        As of `play`.
+    width_mult
+        The width that plays.
+
+    Returns
+    -------
+    list
+        Pictures of type uint8, `[3, H, W]`, of a stack of frames the last one, of ones and zeros a colour for each
+        channel; the last one is of the end.
+    """
+    games = Games(environment, 1)
+    games.begin({0: game_seed(seed, "play", 0)})
+    model.set_width_mult(width_mult)
+    generator, device = rng(seed, "play"), next(model.parameters()).device
+    frames, points = [(_picture(games.seen[0], games.is_binary), 0.0)], 0.0
+    for _ in range(longest):
+        outputs = model(to_input(games.seen.to(device), is_binary=games.is_binary))
+        played = games.step(choose(outputs.float().cpu(), torch.rand(1, generator=generator)))
+        points += float(played.rewards)
+        frames.append((_picture(played.seen[0], games.is_binary), points))
+        if played.ended:
+            break
+    return frames
+
+
+def _picture(seen: Tensor, is_binary: bool) -> Tensor:
+    if not is_binary:
+        return seen[-1:].expand(3, -1, -1)
+    hues = [colorsys.hsv_to_rgb(channel / len(seen), 0.6, 1.0) for channel in range(len(seen))]
+    colors = 255 * torch.tensor([(0.0, 0.0, 0.0), *hues])
+    top = (seen * torch.arange(1, len(seen) + 1, dtype=torch.uint8)[:, None, None]).amax(dim=0)
+    return colors[top.long()].permute(2, 0, 1).to(torch.uint8)
 
 
 def _outputs(model: SlimmableNetwork, inputs: Tensor, counts: Sequence[int], width_mults: Sequence[float]) -> Tensor:

@@ -39,10 +39,11 @@ class Pictures:
                 f"task_settings.crops.{name}: {side} pixels from {left}, {top} are not within {width} x {height}"
             )
         parts = [images[0, :, top : top + side, left : left + side] for images in pixels]
-        return dict(zip(COLUMNS, map(_png, parts), strict=True))
+        return dict(zip(COLUMNS, map(png, parts), strict=True))
 
 
-def _png(pixels: Tensor) -> bytes:
+def png(pixels: Tensor) -> bytes:
+    """Return the PNG file of an image, `[C, H, W]` of grey or three colours up to 255."""
     file = io.BytesIO()
     to_image(in_colour(pixels.to("cpu", torch.uint8))).save(file, "PNG")
     return file.getvalue()

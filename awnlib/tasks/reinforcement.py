@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from awnlib.data.batches import EVERYTHING
 from awnlib.layers import SlimmableNetwork
 from awnlib.reinforcement.environments import Games, to_input
-from awnlib.reinforcement.play import play
+from awnlib.reinforcement.play import play, watch
 from awnlib.reinforcement.ppo import policy_distance, ppo_loss, ratio_of
 from awnlib.reinforcement.rollout import Arena, Rollout, collect
 from awnlib.seeding import rng
 from awnlib.tasks._distillation import Distance, Distillation
 from awnlib.tasks._metric import Metric
+from awnlib.tasks._pictures import COLUMNS, png
 from awnlib.tasks._reinforcement_settings import Settings
 from awnlib.tasks._supervised import Batch, Supervised
 from awnlib.tasks._task import Draw, Shape, StepResult, _as_it_is
@@ -65,8 +66,10 @@ METRICS = (
     Metric(name="loss", unit="", higher_is_better=False, title="loss", axis_label="loss"),
 )
 NEEDS_DATA = False
+JUDGES_IMAGES = True
 DISTANCES = ("policy",)
 TEST_SET = "games"
+PICTURES = 8  # of a game
 
 
 class Reinforcement(Supervised):
@@ -181,6 +184,20 @@ class Reinforcement(Supervised):
         about = {"test_set": TEST_SET, "num_images": None}
         rows = self._judge(model, sorted(set(width_mults)), self.settings.test_games, seed=0)
         return [{**row, **about} for width_mult, found in rows for row in _rows(width_mult, found)]
+
+    def evaluate_images(self, model: SlimmableNetwork, width_mults: Sequence[float]) -> list[dict[str, Any]]:
+        """Show a game at the largest and the smallest width, in pictures at even distances."""
+        chosen = self.settings
+        rows = []
+        for width_mult in sorted({min(width_mults), max(width_mults)}):
+            frames = watch(model, chosen.environment, width_mult, longest=chosen.longest_game, seed=0)
+            last = len(frames) - 1
+            for number in dict.fromkeys(round(last * part / (PICTURES - 1)) for part in range(PICTURES)):
+                picture, points = frames[number]
+                about = {"width_mult": width_mult, "test_set": TEST_SET, "image": f"step {number}", "baseline": None}
+                shown = {"metric": METRICS[0].name, "score": points, **dict.fromkeys(COLUMNS), "picture": png(picture)}
+                rows.append(about | shown)
+        return rows
 
     def training_inputs(self, num_images: int, batch_size: int, seed: int) -> list[Tensor]:
         """Return nothing: agents have no norms whose statistics are computed after training."""

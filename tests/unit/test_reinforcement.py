@@ -1,13 +1,15 @@
 """Agents: what their roll-outs teach, games that are resumed, tests of all widths, and a game that every width wins."""
 
 import copy
+import io
 
 import pytest
 import torch
+from PIL import Image
 
 from awnlib import create_model
 from awnlib.reinforcement.environments import Games
-from awnlib.reinforcement.play import play
+from awnlib.reinforcement.play import play, watch
 from awnlib.reinforcement.rollout import Arena, choose, collect
 from awnlib.seeding import rng
 from awnlib.studies.widths.cells import runs
@@ -260,3 +262,36 @@ def test_what_does_not_fit_together_is_refused(train, message):
     task = create_task(run.task, run.task_settings)
     with pytest.raises(ValueError, match=message):
         task.begin(run, build_model(run, *task.network_shape()))
+
+
+def test_a_game_is_watched_as_it_is_played():
+    model, games = agent(), Games("MinAtar/Breakout-v1", 1)
+    frames = watch(model, "MinAtar/Breakout-v1", 0.5, longest=1000, seed=4)
+    assert frames[-1][1] == play(model, "MinAtar/Breakout-v1", [0.5], count=1, longest=1000, seed=4).item()
+    points = [score for _, score in frames]
+    assert points == sorted(points)
+    games.begin({0: int(torch.randint(2**31 - 1, (), generator=rng(4, "play", 0)))})
+    first = frames[0][0]
+    assert (first.shape, first.dtype) == ((3, 10, 10), torch.uint8)
+    assert torch.equal(first.any(dim=0), games.seen[0].any(dim=0))  # black where nothing is seen
+    bricks = first[:, games.seen[0, 3] == 1]
+    assert torch.equal(bricks, bricks[:, :1].expand_as(bricks))  # of one colour
+
+
+def test_pictures_of_a_game_are_spread_over_it():
+    task, model = begun("awn")
+    rows = task.evaluate_images(model.eval(), [1.0, 0.5, 0.25])
+    assert {row["width_mult"] for row in rows} == {1.0, 0.25}
+    assert [row["image"] for row in rows if row["width_mult"] == 1.0] == [f"step {turn}" for turn in range(6)]
+    picture = Image.open(io.BytesIO(rows[0]["picture"]))
+    assert (picture.size, picture.mode) == ((4, 4), "RGB")
+
+
+def test_of_a_stack_of_frames_the_last_one_is_shown():
+    torch.manual_seed(0)
+    model = create_model("nature_cnn", input_shape=(4, 84, 84), num_classes=5, base_width_mult=0.25).eval()
+    frames = watch(model, "BreakoutNoFrameskip-v4", 1.0, longest=2, seed=0)
+    games = Games("BreakoutNoFrameskip-v4", 1)
+    games.begin({0: int(torch.randint(2**31 - 1, (), generator=rng(0, "play", 0)))})
+    assert len(frames) == 3
+    assert torch.equal(frames[0][0], games.seen[0, -1].expand(3, -1, -1))

@@ -36,8 +36,8 @@ class Options(Settings):
 def draw(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw a row for each panel: a subplot for each method, and one in which they stand beside each other.
 
-    Colours are widths, from the smallest (light) to the largest; in the last subplot lines are methods. Lines are means
-    over seeds, bands reach from the lowest to the highest seed.
+    Colours are widths, from the smallest (light) to the largest; in the last subplot lines are methods, of more than
+    two of them the ends of the widths. Lines are means over seeds, bands reach from the lowest to the highest seed.
 
     Parameters
     ----------
@@ -62,8 +62,10 @@ def draw(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> Figure:
             for axes, name in zip(row, exhibit.methods, strict=False):
                 axes.set_title(exhibit.settings[name].label)
                 _draw(axes, points[points["method"] == name], colors, "-")
+            ends = {width: colors[width] for width in (*list(colors)[:1], *list(colors)[-1:])}
             for name, line in zip(exhibit.methods, LINES * len(exhibit.methods), strict=False):
-                _draw(row[-1], points[points["method"] == name], colors, line, empty=not found)
+                shown = colors if len(exhibit.methods) <= 2 else ends
+                _draw(row[-1], points[points["method"] == name], shown, line, empty=not found)
             row[-1].set_title("side by side")
             _label(row, exhibit, panel, options)
             _add_legends(row, exhibit, found, colors)
@@ -121,4 +123,4 @@ def _add_legends(row: list[Axes], exhibit: Exhibit, found: list[str], colors: Ma
     for axes in row:
         handles = methods if axes is row[-1] else widths
         if axes.lines and handles:
-            axes.legend(handles=handles, loc="upper left", ncols=1 if axes is row[-1] else 2)
+            axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.4, ncols=2)
