@@ -13,6 +13,7 @@ import pandas as pd
 
 from awnlib.channels import ROUNDING
 from awnlib.evaluation.auc import auc_pct
+from awnlib.papers.us_nets import agents
 from awnlib.papers.us_nets.image_claims import as_good_as_individual, distillation_helps_images
 from awnlib.papers.us_nets.image_claims import own_findings as own_findings
 from awnlib.results.blocks import row_title
@@ -216,6 +217,7 @@ def _frames(study: StudyConfig, tables: Mapping[str, pd.DataFrame]) -> Iterator[
         "table2": (sandwich_is_best, smallest_matters_more),
         "table3": (few_images_are_enough, exact_is_no_worse),
         "figure4_pairs": (as_good_as_individual,),
+        "figure5_returns": agents.CHECKS,
     }
     in_figures: dict[str, tuple[Check, ...]] = {
         "figure4": (distillation_helps_images,),

@@ -67,7 +67,7 @@ def draw(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> Figure:
                 shown = colors if len(exhibit.methods) <= 2 else ends
                 _draw(row[-1], points[points["method"] == name], shown, line, empty=not found)
             row[-1].set_title("side by side")
-            _label(row, exhibit, panel, options)
+            _label(row, exhibit, panel, options, lowest=min(0.0, float(points["score"].min())) if found else 0.0)
             _add_legends(row, exhibit, found, colors)
         note_missing(figure, exhibit.settings, missing)
     return figure
@@ -103,11 +103,11 @@ def _draw(axes: Axes, points: pd.DataFrame, colors: Mapping[float, str], line: A
             sns.lineplot(curve, x="x", y="score", ax=axes, legend=False, **band, **style)
 
 
-def _label(row: list[Axes], exhibit: Exhibit, panel: PanelConfig, options: Options) -> None:
+def _label(row: list[Axes], exhibit: Exhibit, panel: PanelConfig, options: Options, *, lowest: float) -> None:
     drawn = [axes for axes in row if axes.lines]
     top = max((axes.get_ylim()[1] for axes in drawn), default=1.0)
     for axes in drawn:
-        axes.set(ylim=(0 if axes.get_ylim()[0] >= 0 else None, top), xlabel=options.over_label, ylabel="")
+        axes.set(ylim=(lowest, top), xlabel=options.over_label, ylabel="")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     row[0].set_ylabel(f"{panel_title(panel.model, panel.dataset)}\n{exhibit.metric.axis_label}")
 
