@@ -18,4 +18,5 @@ NAMES = (
     "gpu_busy",
     "packing",
     "memory",
+    "agents",
 )
