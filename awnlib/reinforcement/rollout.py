@@ -76,24 +76,27 @@ class Arena:
         """Play the games of a state again up to where they were; if that ends elsewhere, say so and begin new ones."""
         self._numbers, self._ages = state["numbers"].tolist(), state["ages"].tolist()
         self._actions = list(state["actions"])
-        self._returns.zero_()
         self._begin(range(self.games.count))
-        for left, actions in zip(range(len(self._actions), 0, -1), self._actions, strict=True):
-            started = [index for index, age in enumerate(self._ages) if age == left]
-            if started:
-                self._begin(started)
-                self._returns[started] = 0.0
-            self._returns += self.games.step(actions.long()).rewards
-        fresh = [index for index, age in enumerate(self._ages) if age == 0]
-        if fresh:
-            self._begin(fresh)
-            self._returns[fresh] = 0.0
+        self._play_again()
         if not torch.equal(self.games.seen, state["seen"]):
             print("the games do not repeat themselves: new ones begin", file=sys.stderr, flush=True)
             self._numbers, self._ages = [number + 1 for number in self._numbers], [0] * self.games.count
             self._actions.clear()
-            self._returns.zero_()
-            self._begin(range(self.games.count))
+            self._begin_at(0)
+
+    def _play_again(self) -> None:
+        """Take the actions again, the longest game's from the first one on; a game begins where its actions do."""
+        for left, actions in zip(range(len(self._actions), 0, -1), self._actions, strict=True):
+            self._begin_at(left)
+            self._returns += self.games.step(actions.long()).rewards
+        self._begin_at(0)
+
+    def _begin_at(self, age: int) -> None:
+        """Begin the games of this age."""
+        places = [index for index, found in enumerate(self._ages) if found == age]
+        if places:
+            self._begin(places)
+            self._returns[places] = 0.0
 
     def _begin(self, places: range | list[int]) -> None:
         self.games.begin({index: game_seed(self._seed, "game", index, self._numbers[index]) for index in places})
@@ -107,7 +110,7 @@ def game_seed(seed: int, *purpose: str | int) -> int:
 def choose(outputs: Tensor, draws: Tensor) -> Tensor:
     """Return an action for each row of outputs, `[N, actions + 1]`, drawn by numbers between 0 and 1, `[N]`.
 
-    The same numbers give different policies the same actions as often as possible.
+    The same numbers give policies that are alike the same actions nearly always.
     """
     below = outputs[:, :-1].softmax(dim=1).cumsum(dim=1)
     return (below[:, :-1] <= draws[:, None]).sum(dim=1)
@@ -147,28 +150,28 @@ def collect(
     clip_rewards
         Learn from the sign of each reward. A lost life ends a game for the learner in any case.
     """
-    seen, actions, log_probs, values, rewards, ended = [], [], [], [], [], []
+    seen, outputs, actions, rewards, ended = [], [], [], [], []
     for draw in draws:
         seen.append(arena.games.seen)
-        outputs = answer(seen[-1])
-        actions.append(choose(outputs, draw))
+        outputs.append(answer(seen[-1]))
+        actions.append(choose(outputs[-1], draw))
         played = arena.step(actions[-1])
-        log_probs.append(outputs[:, :-1].log_softmax(dim=1).gather(1, actions[-1][:, None])[:, 0])
-        values.append(outputs[:, -1])
-        rewards.append(played.rewards.sign() if clip_rewards else played.rewards)
-        if played.truncated.any():
-            cut = played.truncated
-            rewards[-1] = rewards[-1].masked_scatter(cut, rewards[-1][cut] + discount * answer(played.seen[cut])[:, -1])
+        rewards.append(_rewards(played, answer, discount, clip=clip_rewards))
         ended.append(played.ended | played.lost_life)
-    expected = torch.stack(values)
-    found = advantages_of(
-        torch.stack(rewards),
-        expected,
-        answer(arena.games.seen)[:, -1],
-        torch.stack(ended),
-        discount=discount,
-        gae_lambda=gae_lambda,
+    answers, taken = torch.stack(outputs), torch.stack(actions)
+    values, next_values = answers[..., -1], answer(arena.games.seen)[:, -1]
+    log_probs = answers[..., :-1].log_softmax(dim=2).gather(2, taken[..., None])[..., 0]
+    advantages = advantages_of(
+        torch.stack(rewards), values, next_values, torch.stack(ended), discount=discount, gae_lambda=gae_lambda
     )
-    normed = (found - found.mean()) / (found.std() + 1e-8)
-    targets = [torch.stack(actions), torch.stack(log_probs), normed, found + expected, expected]
-    return Rollout(torch.cat(seen), torch.stack(targets, dim=2).flatten(0, 1))
+    normed = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    targets = torch.stack([taken, log_probs, normed, advantages + values, values], dim=2)
+    return Rollout(torch.cat(seen), targets.flatten(0, 1))
+
+
+def _rewards(played: Played, answer: Answer, discount: float, *, clip: bool) -> Tensor:
+    """Return the rewards to learn from; a game that was cut off is worth what is seen last."""
+    rewards, cut = played.rewards.sign() if clip else played.rewards.clone(), played.truncated
+    if cut.any():
+        rewards[cut] += discount * answer(played.seen[cut])[:, -1]
+    return rewards

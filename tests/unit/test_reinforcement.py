@@ -127,7 +127,7 @@ def test_the_learner_sees_the_sign_of_rewards_if_it_is_to(monkeypatch):
     assert sums == {True: [1.0] * 10, False: [5.0] * 10}
 
 
-@pytest.mark.parametrize("environment", [LAMPS, WIRES, "MinAtar/Breakout-v1"])
+@pytest.mark.parametrize("environment", [LAMPS, WIRES, "MinAtar/Breakout-v1", "BreakoutNoFrameskip-v4"])
 def test_games_go_on_where_they_were(environment):
     arena = Arena(environment, 3, seed=1)
     actions = torch.randint(arena.games.num_actions, (60, 3), generator=rng(0, "actions"))
@@ -144,7 +144,7 @@ def test_games_go_on_where_they_were(environment):
         assert torch.equal(one.seen, other.seen)
         assert torch.equal(one.ended, other.ended)
     assert list(arena.finished) == list(again.finished)
-    assert arena.finished
+    assert arena.finished or environment == "BreakoutNoFrameskip-v4"  # those are longer
 
 
 def test_games_that_do_not_repeat_themselves_are_begun_anew_and_it_is_said(capsys):
