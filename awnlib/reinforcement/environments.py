@@ -4,7 +4,7 @@ Environment (ALE), which come with `awnlib[rl]`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -66,7 +66,7 @@ class Games:
     is_binary
         Whether what is seen has ones and zeros, rather than shades up to 255.
     seen
-        What is seen now, `[games, *shape]` of type uint8.
+        What is seen now, of games that have ended the last of them, `[games, *shape]` of type uint8.
 
     Raises
     ------
@@ -80,48 +80,111 @@ class Games:
             spec = gymnasium.spec(environment.rpartition(":")[2])
         except gymnasium.error.Error as error:
             raise ValueError(f"no environment '{environment}': {error}") from None
-        self._is_atari = str(spec.entry_point).startswith(ALE)
-        self._games: Any = _atari(spec, count) if self._is_atari else _others(gymnasium, spec, count)
+        is_atari = str(spec.entry_point).startswith(ALE)
+        self._games: _Atari | _OneByOne = _Atari(spec, count) if is_atari else _OneByOne(gymnasium, spec, count)
         self.count = count
-        self.shape, self.num_actions, self.is_binary = _kind(gymnasium, environment, self._games, self._is_atari)
+        self.shape, self.num_actions, self.is_binary = _kind(gymnasium, environment, self._games)
         self.seen = torch.zeros(count, *self.shape, dtype=torch.uint8)
-        self._lives = np.zeros(count, dtype=np.int64)
 
     def begin(self, seeds: Mapping[int, int]) -> None:
         """Begin some of the games, at first all of them, each with its seed."""
-        which = np.isin(np.arange(self.count), list(seeds))
-        chosen: Any = np.array([seeds[index] for index in sorted(seeds)])
-        if not self._is_atari:
-            chosen = [seeds.get(index) for index in range(self.count)]
-        options = {} if which.all() else {"reset_mask": which}
-        seen, about = self._games.reset(seed=chosen, options=options)
-        self._look(seen, about)
+        self._games.begin(seeds)
+        self._look()
 
-    def step(self, actions: Tensor) -> Played:
-        """Take an action in each game, `[games]`; those that have ended then have to be begun again."""
-        seen, rewards, terminated, truncated, about = self._games.step(actions.numpy())
-        lives, ended = self._lives, terminated | truncated
-        self._look(seen, about)
-        last = self.seen
-        if ended.any():  # the environment has begun another game, which is not used
-            last = self.seen.clone()
-            for index in np.flatnonzero(ended):
-                last[index] = self._channels_first(torch.from_numpy(np.asarray(about["final_obs"][index])))
+    def step(self, actions: Tensor, playing: Sequence[int] | None = None) -> Played:
+        """Take an action in each game, `[games]`; those that have ended then have to be begun again.
+
+        Parameters
+        ----------
+        actions
+            Numbers from 0, of type int64.
+        playing
+            The games that count, by default all; the others stand still, or go on if that is faster.
+        """
+        lives = self._games.lives.copy()
+        rewards, terminated, truncated = self._games.step(
+            actions.numpy(), range(self.count) if playing is None else playing
+        )
+        self._look()
         return Played(
             rewards=torch.from_numpy(rewards.astype(np.float32)),
-            ended=torch.from_numpy(ended),
+            ended=torch.from_numpy(terminated | truncated),
             truncated=torch.from_numpy(truncated & ~terminated),
-            lost_life=torch.from_numpy(self._lives < lives),
-            seen=last,
+            lost_life=torch.from_numpy(self._games.lives < lives),
+            seen=self.seen,
         )
 
-    def _look(self, seen: Any, about: Mapping[str, Any]) -> None:
-        self.seen = self._channels_first(torch.from_numpy(seen))
-        self._lives = about.get("lives", self._lives)
+    def _look(self) -> None:
+        seen = torch.from_numpy(self._games.seen)
+        seen = seen if self._games.channels_first else seen.movedim(-1, 1)
+        self.seen = seen.to(torch.uint8, memory_format=torch.contiguous_format, copy=True)
 
-    def _channels_first(self, seen: Tensor) -> Tensor:
-        seen = seen.to(torch.uint8)
-        return seen if self._is_atari else seen.movedim(-1, -3).contiguous()
+
+Steps = tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
+"""Rewards, and whether games are over or were cut off."""
+
+
+class _OneByOne:
+    """Games of gymnasium that are played one after the other; what is seen of one that has ended is the last of it."""
+
+    channels_first = False
+
+    def __init__(self, gymnasium: Any, spec: Any, count: int) -> None:
+        self._games = [gymnasium.make(spec, disable_env_checker=True) for _ in range(count)]
+        self.looks, self.actions = self._games[0].observation_space, self._games[0].action_space
+        self.seen = np.zeros((count, *(self.looks.shape or ())), dtype=self.looks.dtype)
+        self.lives = np.zeros(count, dtype=np.int64)
+
+    def begin(self, seeds: Mapping[int, int]) -> None:
+        for index, seed in seeds.items():
+            self.seen[index], about = self._games[index].reset(seed=seed)
+            self.lives[index] = about.get("lives", 0)
+
+    def step(self, actions: np.ndarray[Any, Any], playing: Sequence[int]) -> Steps:
+        count = len(self._games)
+        rewards, terminated, truncated = np.zeros(count), np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+        for index in playing:
+            found = self._games[index].step(int(actions[index]))
+            self.seen[index], rewards[index], terminated[index], truncated[index], about = found
+            self.lives[index] = about.get("lives", 0)
+        return rewards, terminated, truncated
+
+
+class _Atari:
+    """Games of ALE, with the standard preprocessing.
+
+    ALE begins another game by itself where one has ended, which is not used. Its own `episodic_life` begins a new one
+    where a life is lost, and scores need all lives and unclipped rewards.
+    """
+
+    channels_first = True
+
+    def __init__(self, spec: Any, count: int) -> None:
+        from ale_py.vector_env import AtariVectorEnv
+
+        self._games: Any = AtariVectorEnv(
+            spec.kwargs["game"],
+            count,
+            num_threads=1,
+            repeat_action_probability=spec.kwargs["repeat_action_probability"],
+            autoreset_mode="SameStep",
+            reward_clipping=False,
+        )
+        self.looks, self.actions = self._games.single_observation_space, self._games.single_action_space
+        self.lives = np.zeros(count, dtype=np.int64)
+
+    def begin(self, seeds: Mapping[int, int]) -> None:
+        which = np.isin(np.arange(len(self.lives)), list(seeds))
+        chosen = np.array([seeds[index] for index in sorted(seeds)])
+        self.seen, about = self._games.reset(seed=chosen, options={} if which.all() else {"reset_mask": which})
+        self.lives = about["lives"]
+
+    def step(self, actions: np.ndarray[Any, Any], playing: Sequence[int]) -> Steps:
+        self.seen, rewards, terminated, truncated, about = self._games.step(actions)
+        self.lives = about["lives"]
+        for index in np.flatnonzero(terminated | truncated):
+            self.seen[index] = about["final_obs"][index]
+        return rewards, terminated, truncated
 
 
 def to_input(seen: Tensor, *, is_binary: bool) -> Tensor:
@@ -150,40 +213,13 @@ def _gymnasium(environment: str) -> ModuleType:
     return gymnasium
 
 
-def _atari(spec: Any, count: int) -> Any:
-    """Return games of ALE, with the standard preprocessing.
-
-    Its own `episodic_life` begins a new game where a life is lost, and scores need all lives and unclipped rewards.
-    """
-    from ale_py.vector_env import AtariVectorEnv
-
-    return AtariVectorEnv(
-        spec.kwargs["game"],
-        count,
-        num_threads=1,
-        repeat_action_probability=spec.kwargs["repeat_action_probability"],
-        autoreset_mode="SameStep",
-        reward_clipping=False,
-    )
-
-
-def _others(gymnasium: Any, spec: Any, count: int) -> Any:
-    """Return games that are played one after the other.
-
-    With gymnasium's default mode the step after the last one of a game would ignore its action.
-    """
-    mode = {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}
-    return gymnasium.make_vec(spec, num_envs=count, vectorization_mode="sync", vector_kwargs=mode)
-
-
-def _kind(gymnasium: Any, environment: str, games: Any, channels_first: bool) -> tuple[tuple[int, int, int], int, bool]:
+def _kind(gymnasium: Any, environment: str, games: _Atari | _OneByOne) -> tuple[tuple[int, int, int], int, bool]:
     """Return the shape of what is seen, the number of actions, and whether ones and zeros are seen."""
-    seen, actions = games.single_observation_space, games.single_action_space
-    spaces = gymnasium.spaces
+    seen, actions, spaces = games.looks, games.actions, gymnasium.spaces
     if not (isinstance(seen, spaces.Box) and len(seen.shape) == 3 and seen.dtype in (np.uint8, np.bool_)):
         raise ValueError(f"environment '{environment}' must show images of type uint8 or bool, found {seen}")
     if not isinstance(actions, spaces.Discrete):
         raise ValueError(f"environment '{environment}' must have numbered actions, found {actions}")
     one, two, three = seen.shape
-    shape = (one, two, three) if channels_first else (three, one, two)
+    shape = (one, two, three) if games.channels_first else (three, one, two)
     return shape, int(actions.n), seen.dtype == np.bool_

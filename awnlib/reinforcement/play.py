@@ -51,7 +51,7 @@ def play(
         outputs = _outputs(model, inputs, [int(n) for n in (~over).reshape(-1, count).sum(dim=1)], width_mults)
         actions = torch.zeros(games.count, dtype=torch.int64)
         actions[goes_on] = choose(outputs.float().cpu(), draws[goes_on])
-        played = games.step(actions)
+        played = games.step(actions, goes_on.tolist())
         returns += played.rewards.masked_fill(over, 0.0)
         over |= played.ended
         if over.all():

@@ -88,7 +88,8 @@ class Arena:
         """Take the actions again, the longest game's from the first one on; a game begins where its actions do."""
         for left, actions in zip(range(len(self._actions), 0, -1), self._actions, strict=True):
             self._begin_at(left)
-            self._returns += self.games.step(actions.long()).rewards
+            begun = [index for index, age in enumerate(self._ages) if age >= left]
+            self._returns[begun] += self.games.step(actions.long(), begun).rewards[begun]
         self._begin_at(0)
 
     def _begin_at(self, age: int) -> None:

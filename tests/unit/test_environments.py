@@ -64,7 +64,11 @@ def test_the_last_of_a_game_is_seen_and_one_that_is_cut_off_is_not_over():
         assert played.rewards.tolist() == [1.0, 0.0]
         assert played.ended.tolist() == played.truncated.tolist() == [turn == 4] * 2
         assert not played.lost_life.any()
-        assert torch.equal(played.seen, games.seen) == (turn < 4)  # there the next game is seen
+        assert torch.equal(played.seen, games.seen)
+        assert played.seen[:, :, 0, 0].sum(dim=1).tolist() == [1, 1]
+    last = played.seen.clone()
+    games.begin({0: 2, 1: 3})
+    assert torch.equal(played.seen, last)
 
 
 def test_lives_are_told_from_ends():
