@@ -137,7 +137,11 @@ _HISTORY = Table(
             nullable=True,
         ),
         METRIC,
-        _float("score", "its mean over the epoch, in training mode; null if not finite", nullable=True),
+        _float(
+            "score",
+            "its mean over the epoch, in training mode, or what a task measures at its end; null if not finite",
+            nullable=True,
+        ),
     ),
 )
 _BN_STATISTICS = Table(
