@@ -20,7 +20,7 @@ from benchmarks.measure import Benchmark, Case, Ratio, at_least, at_most
 from benchmarks.workload import Options
 
 ENVIRONMENT = "MinAtar/Breakout-v1"
-GAMES, STEPS, PASSES, MINIBATCH, ROLLOUTS = 64, 32, 4, 512, 4
+GAMES, STEPS, PASSES, MINIBATCH, ROLLOUTS = 64, 32, 4, 512, 8
 SMOKE = (2, 4, 1, 8, 1)
 PEER, ALONE, FOUR = "Stable-Baselines3", "individual network", "four individual networks"
 US_NET, POLICY, AWN, AS_WIDE = "US-Net", "US-Net (policy)", "any-width network", "individual network, as wide"
@@ -54,7 +54,7 @@ def benchmarks(options: Options) -> list[Benchmark]:
         Ratio(POLICY, FOUR, at_most(1.0)),
         Ratio(AWN, AS_WIDE, at_most(1.2)),
     ]
-    return [Benchmark("agents", cases, ratios, max_rounds=7)]
+    return [Benchmark("agents", cases, ratios, max_rounds=5)]
 
 
 def _train(several: list[RunConfig], options: Options) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from awnlib.layers import SlimmableNetwork
 from awnlib.one_pass import is_any_width
 from awnlib.reinforcement.environments import Games, to_input
-from awnlib.reinforcement.rollout import choose, game_seed
+from awnlib.reinforcement.rollout import choose, game_seeds
 from awnlib.seeding import rng
 
 
@@ -40,7 +40,7 @@ def play(
         Of games and actions.
     """
     games = Games(environment, len(width_mults) * count)
-    seeds = [game_seed(seed, "play", index) for index in range(count)]
+    seeds = game_seeds(seed, "play", count=count)
     games.begin({place: seeds[place % count] for place in range(games.count)})
     generator, device = rng(seed, "play"), next(model.parameters()).device
     returns, over = torch.zeros(games.count), torch.zeros(games.count, dtype=torch.bool)
@@ -79,7 +79,7 @@ def watch(
         channel; the last one is of the end.
     """
     games = Games(environment, 1)
-    games.begin({0: game_seed(seed, "play", 0)})
+    games.begin({0: game_seeds(seed, "play", count=1)[0]})
     model.set_width_mult(width_mult)
     generator, device = rng(seed, "play"), next(model.parameters()).device
     frames, points = [(_picture(games.seen[0], games.is_binary), 0.0)], 0.0

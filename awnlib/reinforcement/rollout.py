@@ -15,6 +15,7 @@ from awnlib.reinforcement.ppo import advantages_of
 from awnlib.seeding import rng
 
 LAST_GAMES = 100
+SEEDS = 2**31 - 1  # the most that every environment takes
 Answer = Callable[[Tensor], Tensor]
 """From what is seen, `[N, *shape]`, the agent's outputs, `[N, actions + 1]`."""
 
@@ -40,7 +41,7 @@ class Arena:
     """
 
     def __init__(self, environment: str, count: int, seed: int) -> None:
-        self.games, self._seed = Games(environment, count), seed
+        self.games, self._seeds = Games(environment, count), game_seeds(seed, "games", count=count)
         self._numbers, self._ages = ([0] * count for _ in range(2))
         self._actions: list[Tensor] = []  # since the longest of the running games began
         self._returns = torch.zeros(count)
@@ -100,12 +101,13 @@ class Arena:
             self._returns[places] = 0.0
 
     def _begin(self, places: range | list[int]) -> None:
-        self.games.begin({index: game_seed(self._seed, "game", index, self._numbers[index]) for index in places})
+        self.games.begin({index: (self._seeds[index] + self._numbers[index]) % SEEDS for index in places})
 
 
-def game_seed(seed: int, *purpose: str | int) -> int:
-    """Return the seed of a game."""
-    return int(torch.randint(2**31 - 1, (), generator=rng(seed, *purpose)))
+def game_seeds(seed: int, *purpose: str | int, count: int) -> list[int]:
+    """Return the seeds of some games; those that follow in their places have the next numbers."""
+    found: list[int] = torch.randint(SEEDS, (count,), generator=rng(seed, *purpose)).tolist()
+    return found
 
 
 def choose(outputs: Tensor, draws: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ TARGETS = {
     "slices": [("at most", 1)] * 6,
     "anytime": [("at most", 0.55)],
     "packing": [("at least", 1.15)],
+    "agents": [("at least", 1), ("at most", 1), ("at most", 1), ("at most", 1.2)],
 }
 
 

@@ -166,7 +166,7 @@ def test_base_that_is_no_name(base):
         ({"us_net": {"label_share": 1.5}}, "methods.us_net.label_share", "less than or equal to 1"),
         ({"us_net": {"label_share": -0.1}}, "methods.us_net.label_share", "greater than or equal to 0"),
         ({"us_net": {"label_share_decay": "linear"}}, "methods.us_net", "needs a label_share above 0"),
-        ({"us_net": {"distance": "l1"}}, "methods.us_net.distance", "'alpha_divergence'"),
+        ({"us_net": {"distance": "l3"}}, "methods.us_net.distance", "'alpha_divergence'"),
         ({"us_net": {"affine": "shared"}}, "methods.us_net", "norm 'switchable', found norm 'recalibrated'"),
         ({"awn": {"affine": "shared"}}, "methods.awn", "norm 'switchable', found norm 'shared'"),
         ({"awn": {"average_inputs": True}}, "methods.awn", "average_inputs is an option of sliced layers"),
