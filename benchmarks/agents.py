@@ -33,7 +33,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 def benchmarks(options: Options) -> list[Benchmark]:
-    """Return the comparison of the same steps, whole updates of roll-out, passes and optimiser."""
+    """Return the comparison of the same trainings from their start: roll-outs, passes, optimiser."""
     missing = [name for name in ("gymnasium", "minatar", "stable_baselines3") if find_spec(name) is None]
     if missing:
         return [Benchmark("agents", skipped=f"no {', '.join(missing)} (pip install 'awnlib[rl,dev]')")]
@@ -99,21 +99,24 @@ def _peer(options: Options) -> Case:
             x = torch.relu(self.conv(seen.movedim(-1, 1)))
             return torch.relu(self.linear(x.flatten(1)))
 
+    def learn() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own, about the type of what is seen
+            agent = stable_baselines3.PPO(
+                "MlpPolicy",
+                make_vec_env(ENVIRONMENT, n_envs=games, seed=0),
+                n_steps=steps,
+                batch_size=minibatch,
+                n_epochs=passes,
+                learning_rate=1e-3,
+                ent_coef=0.01,
+                policy_kwargs={"features_extractor_class": Extractor, "net_arch": []},
+                device=options.device,
+            )
+            agent.learn(games * steps * rollouts)
+
     _register()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own, about the type of what is seen
-        agent = stable_baselines3.PPO(
-            "MlpPolicy",
-            make_vec_env(ENVIRONMENT, n_envs=games, seed=0),
-            n_steps=steps,
-            batch_size=minibatch,
-            n_epochs=passes,
-            learning_rate=1e-3,
-            ent_coef=0.01,
-            policy_kwargs={"features_extractor_class": Extractor, "net_arch": []},
-            device=options.device,
-        )
-    return lambda: agent.learn(games * steps * rollouts)
+    return learn
 
 
 def _register() -> None:
