@@ -124,7 +124,14 @@ def test_a_film_has_a_row_for_each_method_and_width():
 def returns(**scores):
     """Rows of the table of returns from mean and spread at widths 1 and .25 of each method."""
     rows = [
-        {"method": method, "label": method.upper(), "width_mult": width_mult, "score": score, "std": std}
+        {
+            "method": method,
+            "label": method.upper(),
+            "width_mult": width_mult,
+            "score": score,
+            "std": std,
+            "num_seeds": 3,
+        }
         for method, pairs in scores.items()
         for width_mult, (score, std) in zip((1.0, 0.25), pairs, strict=True)
     ]
@@ -138,13 +145,14 @@ def returns(**scores):
         ([(6.0, 0.1), (3.0, 0.1)], "holds in part"),
         ([(4.0, 0.1), (3.0, 0.1)], "does not hold"),
         ([(6.0, 0.1), (4.1, 0.1)], "undecided"),
+        ([(6.0, 2.0), (5.0, 0.1)], "undecided"),
     ],
 )
 def test_a_us_net_against_individual_networks(us_net, verdict):
     found = agents.better_than_individual(returns(i_net=[(5.0, 0.1), (4.0, 0.1)], us_net=us_net), "us_net")
     assert (found.source, found.verdict) == ("Figure 5", verdict)
     assert found.claim == "US_NET outperforms individually trained networks at every width"
-    assert found.numbers.startswith(f"1x {us_net[0][0]:.2f} ± 0.10 against 5.00 ± 0.10; 0.25x")
+    assert found.numbers.startswith(f"1x {us_net[0][0]:.2f} ± {us_net[0][1]:.2f} against 5.00 ± 0.10; 0.25x")
 
 
 @pytest.mark.parametrize(("score", "verdict"), [(5.0, "holds"), (3.0, "does not hold"), (4.05, "undecided")])

@@ -7,7 +7,8 @@ from functools import partial
 
 import pandas as pd
 
-from awnlib.results.findings import Finding, Verdict, above, joined
+from awnlib.results.findings import Finding, joined
+from awnlib.results.means import Mean, above
 from awnlib.results.numbers import with_spread
 
 INDIVIDUAL = "i_net"
@@ -37,12 +38,15 @@ def _compared(rows: pd.DataFrame, method: str, other: str, source: str, claim: s
     widths = sorted(set(one.index) & set(rival.index), reverse=True)
     if not widths:
         return None
-    verdicts: list[Verdict] = [
-        above(one["score"][width] - rival["score"][width], one["std"][width], rival["std"][width]) for width in widths
-    ]
+    verdicts = [above(_mean(one, width), _mean(rival, width)) for width in widths]
     numbers = "; ".join(f"{width:g}x {_text(one, width)} against {_text(rival, width)}" for width in widths)
     words = claim.format(one=one["label"].iloc[0], other=rival["label"].iloc[0])
     return Finding(source, words, joined(verdicts), numbers)
+
+
+def _mean(rows: pd.DataFrame, width: float) -> Mean:
+    """Return the mean over seeds; a single one decides nothing."""
+    return Mean(float(rows["score"][width]), float(rows["std"][width]), int(rows["num_seeds"][width]))
 
 
 def _text(rows: pd.DataFrame, width: float) -> str:
