@@ -23,9 +23,10 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from awnlib.channels import Channels, check_width_mult
+from awnlib.channels import check_width_mult
 from awnlib.deploy.extract import extract
 from awnlib.layers import SlimmableConv2d, SlimmableLinear, SlimmableNetwork, TriangularConv2d
+from awnlib.layers.segments import Axis
 from awnlib.layers.strided import convolve
 from awnlib.model_cost import output_positions
 from awnlib.one_pass import is_any_width
@@ -208,7 +209,7 @@ class _Convolution:
     """
 
     layer: nn.Conv2d
-    channels: Channels
+    channels: Axis
     limits: list[int]
 
     def __call__(self, inputs: Tensor, rows: range) -> Tensor:
@@ -227,7 +228,7 @@ class _Convolution:
         return len(rows) * reads * self.layer.kernel_size[0] * self.layer.kernel_size[1]
 
 
-def _added(channels: Channels, start: float, stop: float) -> range:
+def _added(channels: Axis, start: float, stop: float) -> range:
     """Return the channels that one width has and a smaller one has not; start 0 stands for nothing at all."""
     return range(channels.count(start) if start else 0, channels.count(stop))
 

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.nn.utils import fuse_conv_bn_eval
 
 from awnlib.layers import SharedBatchNorm2d, SlimmableConv2d, SlimmableLinear, SlimmableNetwork, SwitchableBatchNorm2d
+from awnlib.layers.segments import Axis, take
 from awnlib.layers.strided import FEW_INPUTS, is_strided_1x1
 
 _SLIMMABLE = (SlimmableConv2d, SlimmableLinear, SharedBatchNorm2d, SwitchableBatchNorm2d)
@@ -90,11 +91,11 @@ def _plain(layer: nn.Module) -> nn.Module:
 
 def _plain_conv(layer: SlimmableConv2d) -> nn.Module:
     inputs, outputs = layer.channels_in.active, layer.channels_out.active
-    options: dict[str, Any] = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding", "dilation")}
-    groups = outputs if layer.depthwise else 1
+    names = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+    options: dict[str, Any] = {name: getattr(layer, name) for name in names}
     with torch.device("meta"):
-        conv = nn.Conv2d(inputs, outputs, **options, groups=groups, bias=layer.bias is not None)
-    return _filled(conv, weight=layer.active_weight(), bias=_first(layer.bias, outputs))
+        conv = nn.Conv2d(inputs, outputs, **options, groups=layer.active_groups, bias=layer.bias is not None)
+    return _filled(conv, weight=layer.active_weight(), bias=_taken(layer.bias, layer.channels_out))
 
 
 def _plain_linear(layer: SlimmableLinear) -> nn.Module:
@@ -102,7 +103,7 @@ def _plain_linear(layer: SlimmableLinear) -> nn.Module:
     outputs, inputs = weight.shape
     with torch.device("meta"):
         linear = nn.Linear(inputs, outputs, bias=layer.bias is not None)
-    return _filled(linear, weight=weight, bias=_first(layer.bias, outputs))
+    return _filled(linear, weight=weight, bias=_taken(layer.bias, layer.channels_out))
 
 
 def _plain_norm(layer: SharedBatchNorm2d | SwitchableBatchNorm2d) -> nn.Module:
@@ -119,8 +120,8 @@ def _plain_norm(layer: SharedBatchNorm2d | SwitchableBatchNorm2d) -> nn.Module:
     )
 
 
-def _first(vector: Tensor | None, count: int) -> Tensor | None:
-    return None if vector is None else vector[:count]
+def _taken(vector: Tensor | None, axis: Axis) -> Tensor | None:
+    return None if vector is None else take(vector, axis)
 
 
 def _filled(layer: nn.Module, **tensors: Tensor | None) -> nn.Module:

@@ -26,6 +26,7 @@ from awnlib.layers.batchnorm import BetweenSwitches, SharedBatchNorm2d, Switchab
 from awnlib.layers.conv import SlimmableConv2d
 from awnlib.layers.head import PrefixHead
 from awnlib.layers.linear import SlimmableLinear
+from awnlib.layers.segments import parts_of
 from awnlib.settings import check_choice
 
 Norm = SharedBatchNorm2d | SwitchableBatchNorm2d
@@ -242,9 +243,10 @@ class SlimmableNetwork(nn.Module):
         """Raise a ValueError if a layer has channels that no `set_width_mult` reaches."""
         dimensions: list[Channels] = []
         if isinstance(layer, SharedBatchNorm2d | SwitchableBatchNorm2d):
-            dimensions = [layer.channels]
+            dimensions = [part.channels for part in parts_of(layer.channels)]
         elif isinstance(layer, SlimmableConv2d | SlimmableLinear):
-            dimensions = [channels for channels in (layer.channels_in, layer.channels_out) if not channels.fixed]
+            parts = [*parts_of(layer.channels_in), *parts_of(layer.channels_out)]
+            dimensions = [part.channels for part in parts if not part.channels.fixed]
         for channels in dimensions:
             if self.channels.get(channels.name) is not channels:
                 known = ", ".join(self.channels)
