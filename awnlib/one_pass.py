@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from awnlib.layers import (
     SharedBatchNorm2d,
     SlimmableConv2d,
+    SlimmableLayerNorm,
     SlimmableLinear,
     SlimmableNetwork,
     SwitchableBatchNorm2d,
@@ -52,7 +53,7 @@ def _depends_on_width(layer: nn.Module) -> bool:
     if isinstance(layer, SlimmableConv2d | SlimmableLinear):
         alone = isinstance(layer, SlimmableConv2d) and layer.depthwise
         return not (isinstance(layer, Staircase) or layer.channels_in.fixed or alone)
-    return isinstance(layer, SwitchableBatchNorm2d)
+    return isinstance(layer, SwitchableBatchNorm2d | SlimmableLayerNorm)
 
 
 def channel_counts(model: SlimmableNetwork, width_mults: Sequence[float]) -> Tensor:

@@ -25,6 +25,7 @@ from awnlib.channels import Channels, check_apart, check_width_mult, snap_width_
 from awnlib.layers.batchnorm import BetweenSwitches, SharedBatchNorm2d, SwitchableBatchNorm2d
 from awnlib.layers.conv import SlimmableConv2d
 from awnlib.layers.head import PrefixHead
+from awnlib.layers.layernorm import SlimmableLayerNorm
 from awnlib.layers.linear import SlimmableLinear
 from awnlib.layers.segments import parts_of
 from awnlib.settings import check_choice
@@ -242,7 +243,7 @@ class SlimmableNetwork(nn.Module):
     def _check_channels(self, name: str, layer: nn.Module) -> None:
         """Raise a ValueError if a layer has channels that no `set_width_mult` reaches."""
         dimensions: list[Channels] = []
-        if isinstance(layer, SharedBatchNorm2d | SwitchableBatchNorm2d):
+        if isinstance(layer, SharedBatchNorm2d | SwitchableBatchNorm2d | SlimmableLayerNorm):
             dimensions = [part.channels for part in parts_of(layer.channels)]
         elif isinstance(layer, SlimmableConv2d | SlimmableLinear):
             parts = [*parts_of(layer.channels_in), *parts_of(layer.channels_out)]

@@ -107,15 +107,16 @@ class Segments:
         """Return the axis in which every element is `each` neighbouring ones: a flattened feature map."""
         return Segments((part.channels, part.each * each) for part in self.parts)
 
-    def runs(self) -> list[tuple[int, int]]:
-        """Return the stretches that are used as `(start, length)`; neighbours are one, at full width all are."""
+    def runs(self, width_mult: float | None = None) -> list[tuple[int, int]]:
+        """Return the stretches that are used, or would be at a width, as `(start, length)`; neighbours are one."""
         found: list[tuple[int, int]] = []
         start = 0
         for part in self.parts:
+            length = part.active if width_mult is None else part.channels.count(width_mult) * part.each
             if found and sum(found[-1]) == start:
-                found[-1] = (found[-1][0], found[-1][1] + part.active)
+                found[-1] = (found[-1][0], found[-1][1] + length)
             else:
-                found.append((start, part.active))
+                found.append((start, length))
             start += part.full
         return found
 
@@ -138,9 +139,11 @@ def parts_of(axis: Axis) -> list[Segment]:
     return axis.parts if isinstance(axis, Segments) else [Segment(axis)]
 
 
-def runs_of(axis: Axis) -> list[tuple[int, int]]:
-    """Return the stretches of an axis that are used as `(start, length)`."""
-    return axis.runs() if isinstance(axis, Segments) else [(0, axis.active)]
+def runs_of(axis: Axis, width_mult: float | None = None) -> list[tuple[int, int]]:
+    """Return the stretches of an axis that are used, or would be at a width, as `(start, length)`."""
+    if isinstance(axis, Segments):
+        return axis.runs(width_mult)
+    return [(0, axis.active if width_mult is None else axis.count(width_mult))]
 
 
 def take(tensor: Tensor, axis: Axis, dim: int = 0) -> Tensor:
@@ -149,8 +152,9 @@ def take(tensor: Tensor, axis: Axis, dim: int = 0) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim)
 
 
-def put(tensor: Tensor, axis: Axis, values: Tensor) -> None:
+def put(tensor: Tensor | None, axis: Axis, values: Tensor) -> None:
     """Write values to the active elements of a vector, those that `take` returns."""
+    assert tensor is not None
     read = 0
     for start, length in runs_of(axis):
         tensor[start : start + length] = values[read : read + length]

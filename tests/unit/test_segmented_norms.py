@@ -1,0 +1,128 @@
+"""Norms over axes of several dimensions: statistics of every width in their places, means over what is active."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from awnlib.channels import Channels
+from awnlib.layers import Segments, SlimmableLayerNorm, SwitchableBatchNorm2d
+from awnlib.layers.segments import take
+from tests.reference import float64
+
+WIDTHS = [0.25, 0.5, 0.75, 1.0]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _float64():
+    with float64():
+        torch.manual_seed(0)
+        yield
+
+
+def concatenation(width_mult):
+    a, b = Channels(4, name="a"), Channels(6, name="b")
+    axis = Segments([(a, 1), (Channels(1, fixed=True, name="fixed"), 2), (b, 1)])
+    for part in axis.parts:
+        part.channels.set_width_mult(width_mult)
+    return axis
+
+
+def set_width(axis, width_mult):
+    for part in axis.parts:
+        part.channels.set_width_mult(width_mult)
+
+
+def trained_norm(affine="shared"):
+    """A norm of 12 channels with switches .5 and 1, trained on one batch at each; and these batches."""
+    axis = concatenation(1.0)
+    norm = SwitchableBatchNorm2d(axis, [0.5, 1.0], affine=affine)
+    for parameter in norm.parameters():
+        nn.init.normal_(parameter)
+    batches = {}
+    for width_mult in (0.5, 1.0):
+        set_width(axis, width_mult)
+        batches[width_mult] = torch.randn(5, axis.active, 3, 2)
+        norm(batches[width_mult])
+    return norm.eval(), axis, batches
+
+
+def full_statistics(axis, width_mult, batch):
+    """Mean and variance of all channels after one batch, by the rule of BatchNorm2d; 0 and 1 for those that are cut."""
+    set_width(axis, width_mult)
+    where = take(torch.arange(12), axis)
+    mean = torch.zeros(12).index_copy(0, where, 0.1 * batch.mean(dim=(0, 2, 3)))
+    var = torch.ones(12).index_copy(0, where, 0.9 + 0.1 * batch.var(dim=(0, 2, 3)))
+    return mean, var, where
+
+
+def test_statistics_of_a_concatenation_are_kept_where_its_channels_are():
+    norm, axis, batches = trained_norm()
+    assert [layer.num_features for layer in norm.norms] == [12, 12]
+    for width_mult, layer in zip((0.5, 1.0), norm.norms, strict=True):
+        mean, var, _ = full_statistics(axis, width_mult, batches[width_mult])
+        torch.testing.assert_close(layer.running_mean, mean)
+        torch.testing.assert_close(layer.running_var, var)
+        assert layer.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("affine", ["shared", "private"])
+@pytest.mark.parametrize("width_mult", [0.25, 0.5, 0.75, 1.0])
+def test_a_width_uses_its_channels_of_the_next_larger_switch(width_mult, affine):
+    norm, axis, batches = trained_norm(affine)
+    switch = 0.5 if width_mult <= 0.5 else 1.0
+    mean, var, _ = full_statistics(axis, switch, batches[switch])
+    set_width(axis, width_mult)
+    where = take(torch.arange(12), axis)
+    images = torch.randn(2, axis.active, 3, 3)
+    of = norm if affine == "shared" else norm.norms[width_mult > 0.5]
+    expected = F.batch_norm(images, mean[where], var[where], of.weight[where], of.bias[where])
+    torch.testing.assert_close(norm(images), expected)
+
+
+def test_interpolated_statistics_of_a_concatenation():
+    norm, axis, batches = trained_norm()
+    norm.between = "interpolated"
+    few = full_statistics(axis, 0.5, batches[0.5])
+    many = full_statistics(axis, 1.0, batches[1.0])
+    set_width(axis, 0.75)
+    vectors = norm.vectors()
+    for column, channel in enumerate(take(torch.arange(12), axis).tolist()):
+        known = channel in few[2].tolist()
+        for name, small, large in zip(("mean", "var"), few, many, strict=False):
+            expected = (small[channel] + large[channel]) / 2 if known else large[channel]
+            torch.testing.assert_close(getattr(vectors, name)[column], expected)
+
+
+def test_a_width_without_statistics_is_tracked_nowhere():
+    norm, axis, _ = trained_norm()
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    norm.train()
+    set_width(axis, 0.25)
+    images = torch.randn(4, axis.active, 2, 2)
+    where = take(torch.arange(12), axis)
+    expected = F.batch_norm(images, None, None, norm.weight[where], norm.bias[where], training=True)
+    torch.testing.assert_close(norm(images), expected)
+    assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
+
+
+@pytest.mark.parametrize("width_mult", WIDTHS)
+@pytest.mark.parametrize("options", [{}, {"bias": False}, {"elementwise_affine": False}], ids=str)
+def test_layer_norms_are_over_the_active_channels(width_mult, options):
+    axis = concatenation(width_mult)
+    where = take(torch.arange(12), axis)
+    images = torch.randn(2, axis.active, 3, 4)
+    first = SlimmableLayerNorm(axis, channels_first=True, eps=1e-3, **options)
+    for parameter in first.parameters():
+        nn.init.normal_(parameter)
+    expected = (images - images.mean(dim=1, keepdim=True)) / (
+        images.var(dim=1, keepdim=True, unbiased=False) + 1e-3
+    ).sqrt()
+    if first.weight is not None:
+        expected = expected * first.weight[where, None, None]
+    if first.bias is not None:
+        expected = expected + first.bias[where, None, None]
+    torch.testing.assert_close(first(images), expected)
+    last = SlimmableLayerNorm(axis, eps=1e-3, **options)
+    last.load_state_dict(first.state_dict())
+    torch.testing.assert_close(last(images.movedim(1, -1)), expected.movedim(1, -1))
