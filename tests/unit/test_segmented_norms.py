@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from awnlib.channels import Channels
-from awnlib.layers import Segments, SlimmableLayerNorm, SwitchableBatchNorm2d
+from awnlib.evaluation.recalibrate import recalibrate_bn
+from awnlib.layers import Segments, SlimmableConv2d, SlimmableLayerNorm, SlimmableNetwork, SwitchableBatchNorm2d
 from awnlib.layers.segments import take
 from tests.reference import float64
 
@@ -126,3 +127,47 @@ def test_layer_norms_are_over_the_active_channels(width_mult, options):
     last = SlimmableLayerNorm(axis, eps=1e-3, **options)
     last.load_state_dict(first.state_dict())
     torch.testing.assert_close(last(images.movedim(1, -1)), expected.movedim(1, -1))
+
+
+class Concatenated(SlimmableNetwork):
+    """Two convolutions side by side, the image's own channels between them, and a norm of all."""
+
+    def __init__(self):
+        a, b = Channels(4, name="a"), Channels(6, name="b")
+        fixed = Channels(1, fixed=True, name="fixed")
+        super().__init__({"a": a, "b": b, "fixed": fixed}, (2, 5, 5))
+        self.left, self.right = SlimmableConv2d(2, a, 1), SlimmableConv2d(2, b, 3, padding=1)
+        self.norm = SwitchableBatchNorm2d(Segments([(a, 1), (fixed, 2), (b, 1)]), [1.0], affine="shared")
+        self.of_image = SwitchableBatchNorm2d(Segments([(fixed, 2)]), [1.0], affine="shared")
+
+    def forward(self, images):
+        images = self.of_image(images)
+        return self.norm(torch.cat([self.left(images), images, self.right(images)], dim=1)).sum(dim=(1, 2, 3))
+
+
+@pytest.mark.parametrize("widths", [[0.5, 1.0], {"a": 0.5, "b": 1.0}], ids=str)
+def test_norms_of_fixed_and_concatenated_channels_are_recalibrated(widths):
+    torch.manual_seed(1)
+    network = Concatenated()
+    images = torch.randn(8, 2, 5, 5)
+    recalibrate_bn(network, [images], widths)
+    for width in [widths] if isinstance(widths, dict) else widths:
+        network.set_width(width)
+        network.train()
+        expected = network(images).detach()  # normalised by the batch
+        network.eval()
+        biased = (8 * 25 - 1) / (8 * 25)
+        for norm in (norm for _, norm in network.norms()):
+            norm.statistics.running_var *= biased
+        torch.testing.assert_close(network(images), expected)
+
+
+def test_width_vectors_name_what_is_not_fixed():
+    network = Concatenated()
+    network.set_widths({"a": 0.5, "b": 0.75})
+    assert [channels.width_mult for channels in network.channels.values()] == [0.5, 0.75, 0.75]
+    network.set_widths({"a": 0.5, "b": 0.75, "fixed": 1.0})
+    assert network.channels["fixed"].width_mult == 1.0
+    for wrong in ({"a": 0.5}, {"a": 0.5, "b": 0.5, "c": 0.5}):
+        with pytest.raises(ValueError, match="a width vector names a, b, found a"):
+            network.set_widths(wrong)
