@@ -82,6 +82,7 @@ LEVELS = [
     ["tasks"],
     ["model_cost", "one_pass", "budget"],
     ["models"],
+    ["convert"],
     ["data"],
     ["layers"],
     ["jobs"],
