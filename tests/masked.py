@@ -40,5 +40,6 @@ def shake(network, seed=0):
             nn.init.normal_(layer.running_mean, 0.0, 0.2)
         if isinstance(layer, nn.BatchNorm2d | nn.LayerNorm) and layer.weight is not None:
             nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias, 0.0, 0.2)
+            if layer.bias is not None:
+                nn.init.normal_(layer.bias, 0.0, 0.2)
     return network.eval()

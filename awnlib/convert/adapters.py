@@ -48,13 +48,13 @@ class ConvertedBatchNorm2d(SwitchableBatchNorm2d):
 
     Attributes
     ----------
-    plain_type
-        The class of the norm.
+    plain_type, affine
+        The class of the norm, and whether it has a scale and shift.
     """
 
     def __init__(self, norm: nn.BatchNorm2d, channels: Axis) -> None:
         super().__init__(channels, [1.0], affine="shared", eps=norm.eps, momentum=norm.momentum)
-        self.plain_type = type(norm)
+        self.plain_type, self.affine = type(norm), norm.affine
         if norm.affine:
             self.weight, self.bias = norm.weight, norm.bias
         else:

@@ -79,6 +79,22 @@ def slice_states(module: nn.Module, axes: Mapping[str, tuple[Axis, int]]) -> Non
     module._sliced_states = dict(axes)  # type: ignore[assignment]
 
 
+def restore(module: nn.Module) -> None:
+    """Give a module of a converted network its own class again, and parameters of their active part, in place."""
+    names: dict[str, Any] = module.__dict__.pop("_sliced_states", {})
+    active = {}
+    for name, (axis, dim) in names.items():
+        state = _state(module, name)
+        values = take(state, axis, dim).detach().clone()
+        active[name] = nn.Parameter(values, state.requires_grad) if isinstance(state, nn.Parameter) else values
+    if isinstance(module, ConvertedNetwork):
+        for name in ("channels", "input_shape", "min_width_mult", "report"):
+            delattr(module, name)
+    module.__class__ = plain_class(module)
+    for name, value in active.items():
+        setattr(module, name, value)
+
+
 def plain_class(module: nn.Module) -> Any:
     """Return the class that a module had before; its own if it is none of this page's."""
     return vars(type(module)).get("_plain_class", type(module))
@@ -126,7 +142,11 @@ def _submodule(module: nn.Module, *, name: str) -> nn.Module | None:
 
 
 def _active_state(module: nn.Module, *, name: str) -> Tensor:
-    state = {**module._buffers, **module._parameters}[name]
     axes: Any = module._sliced_states
+    return take(_state(module, name), *axes[name])
+
+
+def _state(module: nn.Module, name: str) -> Tensor:
+    state = {**module._buffers, **module._parameters}[name]
     assert state is not None
-    return take(state, *axes[name])
+    return state

@@ -68,7 +68,7 @@ def to_slimmable(
     if unknown:
         raise ValueError(f"keep: the network has no modules {', '.join(sorted(unknown))}")
     images = example_input if len(example_input) > 1 else torch.cat([example_input, example_input])
-    still = copy.deepcopy(model).eval()
+    still = copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()}).eval()
     flow = follow(still, (images,), RULES, known=lambda layer: layer is not still and is_known(layer), keep=keep)
     _settle(flow)
     while True:
@@ -177,7 +177,7 @@ def _failures(network: ConvertedNetwork, images: Tensor) -> dict[str, str]:
 
     Sizes that stand in a `forward` as numbers are seen at a narrow width only.
     """
-    network = copy.deepcopy(network).eval()
+    network = network.view().eval()
     narrow = network.min_width_mult
     network.set_width_mult(narrow)
     if not _error(network, images):

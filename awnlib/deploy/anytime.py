@@ -69,7 +69,9 @@ class AnytimeNetwork:
         self._shape, self._min_width_mult = model.input_shape, model.min_width_mult
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._positions = output_positions(model)
-        self._network = extract(model, 1.0, fold_bn=True)
+        network = extract(model, 1.0, fold_bn=True)
+        assert isinstance(network, fx.GraphModule)
+        self._network = network
         head = _linear_head(model, self._network)
         self._channels, self._area = head.channels_in, head.features_per_channel
         self._network.to(memory_format=self._layout)  # type: ignore[call-overload]

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from awnlib.convert.slimmable import to_slimmable
+from awnlib.deploy.extract import extract
 from tests.masked import masked_outputs, shake
 
 WIDTHS = [0.25, 0.5, 0.75]
@@ -109,3 +110,54 @@ def test_counts_are_multiples_of_the_divisor():
         converted.set_width_mult(width_mult)
         counts.append((converted.grouped.channels_out.active, converted.mixed[1].channels_out.active))
     assert counts == [(4, 4), (4, 4), (8, 6), (8, 6)]
+
+
+@torch.no_grad()
+def test_a_width_is_extracted_as_a_network_of_the_users_class():
+    converted = to_slimmable(shake(Block()), IMAGES, divisor=1)
+    converted.set_width_mult(0.5)
+    network = extract(converted, 0.5)
+    assert type(network) is Block
+    assert torch.equal(network(IMAGES), converted(IMAGES))
+    assert list(network.state_dict()) == list(converted.state_dict())
+    assert network.scale.shape == (4, 1, 1)
+    assert not [layer for layer in network.modules() if type(layer).__module__.startswith("awnlib")]
+    assert not {"channels", "report"} & vars(network).keys()
+    assert converted.scale.shape == (4, 1, 1)
+
+
+class NormsOfAllKinds(nn.Module):
+    """Norms of features and maps, without scale, over channels last, and a slope for each channel."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.free = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8, affine=False)
+        self.slope = nn.PReLU(8)
+        self.last = nn.LayerNorm(8, eps=1e-3, bias=False)
+        self.linear, self.flat, self.head = nn.Linear(8, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)
+
+    def forward(self, images):
+        x = self.slope(self.free(self.conv(images))).permute(0, 2, 3, 1)
+        return self.head(self.flat(self.linear(self.last(x)).mean(dim=(1, 2))))
+
+
+@torch.no_grad()
+def test_norms_of_all_kinds_are_extracted():
+    converted = to_slimmable(shake(NormsOfAllKinds()), IMAGES, divisor=1)
+    assert converted.report.free == {"conv": 8, "linear": 6}
+    for width_mult in WIDTHS:
+        converted.set_width_mult(width_mult)
+        network = extract(converted, width_mult)
+        assert torch.equal(network(IMAGES), converted(IMAGES))
+        assert {type(network.flat), type(network.free)} == {nn.BatchNorm1d, nn.BatchNorm2d}
+        assert list(network.state_dict()) == list(converted.state_dict())
+
+
+@torch.no_grad()
+def test_norms_are_folded_where_torch_fx_can_trace():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    converted = to_slimmable(shake(network), IMAGES, divisor=1)
+    converted.set_width_mult(0.5)
+    folded = extract(converted, 0.5, fold_bn=True)
+    assert not [layer for layer in folded.modules() if isinstance(layer, nn.BatchNorm2d)]
+    torch.testing.assert_close(folded(IMAGES), converted(IMAGES))
