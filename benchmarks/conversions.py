@@ -25,19 +25,15 @@ from awnlib.layers import SlimmableConv2d, SlimmableLayerNorm, SlimmableLinear
 from awnlib.layers.segments import Axis, take
 from awnlib.torchvision_shim import import_torchvision
 
-FAMILIES = (
-    "alexnet",
-    "convnext",
-    "densenet",
-    "efficientnet",
-    "googlenet",
-    "inception",
-    "mnasnet",
-    "mobilenet",
-    "regnet",
+FAMILIES: tuple[str, ...] = ("alexnet", "convnext", "densenet", "efficientnet", "googlenet", "inception", "mnasnet")
+FAMILIES += ("mobilenet", "regnet", "resnet", "resnext", "shufflenet", "squeezenet", "vgg", "wide_resnet")
+TIMM: tuple[str, ...] = (
+    "resnet50",
+    "efficientnet_b0",
+    "mobilenetv3_small_100",
+    "mobilenetv4_conv_small",
+    "convnext_atto",
 )
-FAMILIES += ("resnet", "resnext", "shufflenet", "squeezenet", "vgg", "wide_resnet")
-TIMM = ("resnet50", "efficientnet_b0", "mobilenetv3_small_100", "mobilenetv4_conv_small", "convnext_atto")
 TIMM += ("hrnet_w18_small", "repvgg_a0", "mobileone_s0", "densenet121", "regnety_004", "ghostnet_100", "cspresnet50")
 TIMM += ("res2net50_26w_4s", "seresnet50")
 SIZES = {"inception_v3": 96, "alexnet": 64}
@@ -104,7 +100,7 @@ def shaken(network: nn.Module) -> nn.Module:
     """Let no statistic of the norms be trivial."""
     torch.manual_seed(0)
     for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d) and layer.running_var is not None:
+        if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None and layer.running_var is not None:
             nn.init.uniform_(layer.running_var, 0.5, 2.0)
             nn.init.normal_(layer.running_mean, 0.0, 0.2)
     return network
