@@ -59,8 +59,9 @@ class ConvertedBatchNorm2d(SwitchableBatchNorm2d):
             self.weight, self.bias = norm.weight, norm.bias
         else:
             del self.weight, self.bias
-            self.register_buffer("weight", torch.ones(norm.num_features), persistent=False)
-            self.register_buffer("bias", torch.zeros(norm.num_features), persistent=False)
+            assert norm.running_var is not None
+            self.register_buffer("weight", torch.ones_like(norm.running_var), persistent=False)
+            self.register_buffer("bias", torch.zeros_like(norm.running_var), persistent=False)
         self.norms[0].load_state_dict({name: getattr(norm, name) for name in STATISTICS}, assign=True)
         self.register_state_dict_post_hook(_widest_as_its_own)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_its_own_as_widest)  # type: ignore[no-untyped-call]

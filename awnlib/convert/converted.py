@@ -6,7 +6,7 @@ stay: as torch's `fully_shard` does it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
@@ -77,6 +77,13 @@ def slice_states(module: nn.Module, axes: Mapping[str, tuple[Axis, int]]) -> Non
     """
     module.__class__ = _subclass(plain_class(module), tuple(axes), (), None)
     module._sliced_states = dict(axes)  # type: ignore[assignment]
+
+
+def sliced_states(module: nn.Module) -> Iterator[tuple[Tensor, Axis, int]]:
+    """Yield the whole of what `slice_states` named, with its axis and dimension."""
+    axes: dict[str, Any] = module.__dict__.get("_sliced_states", {})
+    for name, (axis, dim) in axes.items():
+        yield _state(module, name), axis, dim
 
 
 def restore(module: nn.Module) -> None:
