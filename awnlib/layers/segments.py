@@ -146,6 +146,11 @@ def runs_of(axis: Axis, width_mult: float | None = None) -> list[tuple[int, int]
     return [(0, axis.active if width_mult is None else axis.count(width_mult))]
 
 
+def indices(axis: Axis, width_mult: float | None = None) -> Tensor:
+    """Return where the elements of an axis are that are used, or would be at a width, rising."""
+    return torch.cat([torch.arange(start, start + length) for start, length in runs_of(axis, width_mult)])
+
+
 def take(tensor: Tensor, axis: Axis, dim: int = 0) -> Tensor:
     """Return the active elements of a tensor along one dimension: a view, but a copy of several stretches."""
     pieces = [tensor.narrow(dim, start, length) for start, length in runs_of(axis)]
