@@ -19,6 +19,7 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from awnlib.convert.converted import ConvertedNetwork
 from awnlib.layers import (
     SharedBatchNorm2d,
     SlimmableConv2d,
@@ -43,7 +44,7 @@ def is_any_width(model: SlimmableNetwork) -> bool:
     inputs at every width, or convolves each channel alone. What else `forward` does must not mix channels.
     """
     head = model.head
-    if head is None:
+    if head is None or isinstance(model, ConvertedNetwork):
         return False
     of_head = set(head.modules()) if isinstance(head, nn.Module) else set()
     return not any(_depends_on_width(layer) for layer in model.modules() if layer not in of_head)

@@ -37,7 +37,7 @@ def sort_channels(model: ConvertedNetwork) -> None:
     for channels in model.channels.values():
         if not channels.fixed:
             order = _importance(model, channels).argsort(descending=True, stable=True)
-            for tensor, axis, dim in _tensors(model):
+            for tensor, axis, dim in channel_tensors(model):
                 index = _permuted(axis, channels, order.to(tensor.device))
                 tensor.copy_(tensor.index_select(dim, index))
 
@@ -53,7 +53,7 @@ def _importance(model: nn.Module, channels: Channels) -> Tensor:
     return importance
 
 
-def _tensors(model: nn.Module) -> Iterator[tuple[Tensor, Axis, int]]:
+def channel_tensors(model: nn.Module) -> Iterator[tuple[Tensor, Axis, int]]:
     """Yield everything that has channels with its axis and the dimension along which it has them."""
     for layer in model.modules():
         if isinstance(layer, SlimmableConv2d | SlimmableLinear):
