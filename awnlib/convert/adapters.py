@@ -90,12 +90,15 @@ class ConvertedLayerNorm(SlimmableLayerNorm):
         self.weight, self.bias = norm.weight, norm.bias
 
 
-def is_known(layer: nn.Module) -> bool:
-    """Whether a layer can be made slimmable: its class is in the table, and it has no hooks, which would be lost."""
-    hooked = layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks
+def why_unknown(layer: nn.Module) -> str:
+    """Return why a layer cannot be made slimmable; empty if it can."""
+    if _class_name(layer) not in ADAPTERS:
+        return f"{type(layer).__name__} is no class that is known"
+    if layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks:
+        return "it has hooks, which would be lost"
     if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d) and not layer.track_running_stats:
-        return False
-    return _class_name(layer) in ADAPTERS and not hooked
+        return "it has no statistics of its own"
+    return ""
 
 
 def slimmable(layer: nn.Module, inputs: Axis, outputs: Axis) -> nn.Module:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from awnlib.channels import Channels
-from awnlib.convert.adapters import is_known, slimmable
+from awnlib.convert.adapters import slimmable, why_unknown
 from awnlib.convert.converted import ConvertedNetwork, Report, adopt, check_names, slice_states
 from awnlib.convert.dimensions import AxisPieces, Dimension
 from awnlib.convert.graph import Flow, follow
@@ -60,16 +60,17 @@ def to_slimmable(
     Raises
     ------
     ValueError
-        If no dimension can follow the width, layers are not used in evaluation, `keep` names no module, or the model
-        has attributes with names of `awnlib.SlimmableNetwork`.
+        If no dimension can follow the width, layers are not used in evaluation or share parameters, `keep` names no
+        module, or the model has attributes with names of `awnlib.SlimmableNetwork`.
     """
     check_names(model)
+    _check_shared(model)
     unknown = set(keep) - dict(model.named_modules()).keys()
     if unknown:
         raise ValueError(f"keep: the network has no modules {', '.join(sorted(unknown))}")
     images = example_input if len(example_input) > 1 else torch.cat([example_input, example_input])
     still = copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()}).eval()
-    flow = follow(still, (images,), RULES, known=lambda layer: layer is not still and is_known(layer), keep=keep)
+    flow = follow(still, (images,), RULES, known=lambda layer: layer is not still and not why_unknown(layer), keep=keep)
     _settle(flow)
     while True:
         builder = _Builder(flow, min_width_mult, divisor)
@@ -79,6 +80,16 @@ def to_slimmable(
             return network
         for dimension, channels in builder.channels.items():
             dimension.reason = failures.get(channels.name, "")
+
+
+def _check_shared(model: nn.Module) -> None:
+    """Raise a ValueError if two layers share a parameter; a layer may be called twice."""
+    owners: dict[int, dict[nn.Module, str]] = {}
+    for owner, module in model.named_modules():
+        for name, parameter in module._parameters.items():
+            owners.setdefault(id(parameter), {})[module] = f"{owner}.{name}"
+    for shared in (names for parameter, names in owners.items() if parameter != id(None) and len(names) > 1):
+        raise ValueError(f"{' and '.join(shared.values())} are one parameter; call one layer twice instead")
 
 
 class _Builder:
@@ -141,7 +152,7 @@ class _Builder:
         for name, module in model.named_modules():
             states = {f"{name}.{own}".removeprefix(".") for own in module._parameters}
             if name not in self.flow.layers and not states <= self.flow.states.keys():
-                fixed[name] = f"{type(module).__name__} is no class that is known; it stays as it is"
+                fixed[name] = f"{why_unknown(module)}; it stays as it is"
         return Report({channels.name: channels.full for channels in self.channels.values()}, fixed)
 
 

@@ -2,13 +2,17 @@
 
 import copy
 import pickle
+from collections import OrderedDict
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from awnlib.convert.slimmable import to_slimmable
 from awnlib.deploy.extract import extract
+from awnlib.layers import SlimmableConv2d
+from awnlib.one_pass import is_any_width
 from tests.masked import masked_outputs, shake
 
 WIDTHS = [0.25, 0.5, 0.75]
@@ -161,3 +165,116 @@ def test_norms_are_folded_where_torch_fx_can_trace():
     folded = extract(converted, 0.5, fold_bn=True)
     assert not [layer for layer in folded.modules() if isinstance(layer, nn.BatchNorm2d)]
     torch.testing.assert_close(folded(IMAGES), converted(IMAGES))
+
+
+def small(**layers):
+    """A network of four convolutions, some replaced."""
+    defaults = {"start": nn.Conv2d(3, 6, 1), "first": nn.Conv2d(6, 8, 3)}
+    defaults |= {"second": nn.Conv2d(8, 8, 3), "third": nn.Conv2d(8, 4, 1)}
+    return shake(nn.Sequential(OrderedDict({**defaults, **layers})))
+
+
+FIXED = {
+    "a norm over groups": ({"second": nn.GroupNorm(2, 8)}, "first", "no rule for the operation group_norm in second"),
+    "an unknown class": (
+        {"second": nn.ConvTranspose2d(8, 8, 2)},
+        "second",
+        "ConvTranspose2d is no class that is known",
+    ),
+    "a shuffle": ({"second": nn.ChannelShuffle(2)}, "first", "no rule for the operation channel_shuffle in second"),
+    "a softmax": ({"second": nn.Softmax(dim=1)}, "first", "it runs over the channels: softmax in second"),
+    "sizes as numbers": (
+        {"second": nn.Sequential(nn.Unflatten(1, (8, 1)), nn.Flatten(1, 2))},
+        "first",
+        "the network fails where it is narrow: RuntimeError",
+    ),
+    "an output": ({}, "third", "an output of the network"),
+}
+
+
+@pytest.mark.parametrize("case", FIXED)
+def test_what_is_not_understood_is_fixed_with_its_reason(case):
+    layers, name, reason = FIXED[case]
+    converted = check(small(**layers))
+    assert reason in converted.report.fixed[name]
+    assert reason in str(converted.report)
+    assert "start" in converted.report.free
+
+
+def test_layers_with_hooks_stay():
+    network = small()
+    network.second.register_forward_hook(lambda layer, inputs, output: output * 2)
+    converted = check(network)
+    assert converted.report.fixed["second"] == "it has hooks, which would be lost; it stays as it is"
+    assert list(converted.report.free) == ["start"]
+
+
+def test_modules_are_kept_at_full_width_as_asked():
+    converted = check(small(), keep=["first"])
+    assert converted.report.free == {"start": 6, "second": 8}
+    assert converted.report.fixed["first"] == "kept as asked"
+    with pytest.raises(ValueError, match="keep: the network has no modules fourth"):
+        to_slimmable(small(), IMAGES, keep=["fourth"])
+
+
+def test_modes_and_frozen_parameters_stay():
+    network = small().train()
+    network.first.weight.requires_grad_(False)
+    converted = to_slimmable(network, IMAGES)
+    assert converted.training
+    assert converted.second.training
+    assert [parameter.requires_grad for parameter in converted.parameters()] == [
+        name != "first.weight" for name, _ in converted.named_parameters()
+    ]
+
+
+class OwnNames(nn.Module):
+    """A method `features` and a layer `head`: names that other networks of the library use for something else."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 2, 1)
+
+    def features(self, images):
+        return F.relu(self.conv(images))
+
+    def forward(self, images):
+        return self.head(self.features(images))
+
+
+def test_a_networks_own_features_and_head_stay():
+    converted = check(OwnNames())
+    assert converted.features(IMAGES).shape[1] == 8
+    assert isinstance(converted.head, SlimmableConv2d)
+    assert not is_any_width(converted)
+
+
+def test_names_that_stand_for_something_else_are_refused():
+    network = OwnNames()
+    network.channels = 8
+    with pytest.raises(
+        ValueError, match=r"OwnNames has names .*: channels; rename them, or convert .*Sequential\(model\)"
+    ):
+        to_slimmable(network, IMAGES)
+    assert to_slimmable(nn.Sequential(network), IMAGES).report.free == {"0.conv": 8}
+
+
+def test_networks_without_a_free_dimension_are_refused():
+    with pytest.raises(ValueError, match=r"no dimension of Sequential can follow the width: [^:]*0: an output of the"):
+        to_slimmable(nn.Sequential(nn.Conv2d(3, 4, 1)), IMAGES)
+
+
+def test_parameters_of_two_layers_are_refused():
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1, bias=False), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 4, 1))
+    network[2].weight = network[1].weight
+    with pytest.raises(ValueError, match=r"1\.weight and 2\.weight are one parameter; call one layer twice instead"):
+        to_slimmable(network, IMAGES)
+
+
+def test_what_fails_at_full_width_is_no_matter_of_channels():
+    with pytest.raises(RuntimeError, match="channels"):
+        to_slimmable(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(4, 4, 1)), IMAGES)
+
+
+def test_one_example_image_is_enough():
+    assert to_slimmable(small(), IMAGES[:1]).report == to_slimmable(small(), IMAGES).report
