@@ -79,11 +79,12 @@ def layer_norm(flow: Flow, node: fx.Node) -> Label:
 def elementwise(flow: Flow, node: fx.Node) -> Label:
     """All operands have the same channels, unless one has a single one that serves all."""
     ndim = len(shape(node))
-    found = [(read, flow.label(read)) for read in tensors(node)]
-    placed = [(label.dim + ndim - len(shape(read)), read) for read, label in found if label is not None]
+    reads = sorted(tensors(node), key=lambda read: read in flow.state_names)  # a dimension has the name of a layer
+    found = [(read, flow.label(read)) for read in reads]
+    placed = [label.dim + ndim - len(shape(read)) for read, label in found if label is not None]
     if not placed:
         return None
-    dim, _ = min(placed, key=lambda item: item[1] in flow.state_names)  # rather a value's than a parameter's
+    dim = placed[0]
     axes = []
     for read, label in found:
         at = dim - ndim + len(shape(read))
