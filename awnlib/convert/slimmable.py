@@ -14,6 +14,7 @@ from awnlib.convert.adapters import slimmable, why_unknown
 from awnlib.convert.converted import ConvertedNetwork, Report, adopt, check_names, slice_states
 from awnlib.convert.dimensions import AxisPieces, Dimension
 from awnlib.convert.graph import Flow, follow
+from awnlib.convert.narrow import failures
 from awnlib.convert.rules import RULES
 from awnlib.layers import Segments
 
@@ -75,11 +76,11 @@ def to_slimmable(
     while True:
         builder = _Builder(flow, min_width_mult, divisor)
         network = builder.build(copy.deepcopy(model), images.shape[1:])
-        failures = _failures(network, images)
-        if not failures:
+        wrong = failures(network, still, images)
+        if not wrong:
             return network
         for dimension, channels in builder.channels.items():
-            dimension.reason = failures.get(channels.name, "")
+            dimension.reason = wrong.get(channels.name, "")
 
 
 def _check_shared(model: nn.Module) -> None:
@@ -180,38 +181,6 @@ def _free_dimensions(flow: Flow) -> dict[Dimension, int]:
             if not dimension.reason:
                 free[dimension] = min(each, free.get(dimension, each))
     return free
-
-
-@torch.no_grad()
-def _failures(network: ConvertedNetwork, images: Tensor) -> dict[str, str]:
-    """Return the dimensions without which a network runs at its smallest width, and what it says with them.
-
-    Sizes that stand in a `forward` as numbers are seen at a narrow width only.
-    """
-    network = network.view().eval()
-    narrow = network.min_width_mult
-    network.set_width_mult(narrow)
-    if not _error(network, images):
-        return {}
-    network.set_width_mult(1.0)
-    network(images)  # what fails at full width is no matter of channels
-    failures = {}
-    for name, channels in network.channels.items():
-        channels.set_width_mult(narrow)
-        error = _error(network, images)
-        if error:
-            failures[name] = f"the network fails where it is narrow: {error}"
-            channels.set_width_mult(1.0)
-    return failures
-
-
-def _error(network: nn.Module, images: Tensor) -> str:
-    """Return what goes wrong in a pass; empty if nothing does."""
-    try:
-        network(images)
-    except Exception as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    return ""
 
 
 def _unused(name: str, used: Iterable[str]) -> str:

@@ -201,6 +201,24 @@ def test_what_is_not_understood_is_fixed_with_its_reason(case):
     assert "start" in converted.report.free
 
 
+class ByNumberOfChannels(nn.Module):
+    """What is divided by the root of how many channels there are, as attention does it."""
+
+    def __init__(self):
+        super().__init__()
+        self.start, self.conv, self.head = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 8, 3), nn.Conv2d(8, 4, 1)
+
+    def forward(self, images):
+        x = self.conv(self.start(images))
+        return self.head(x / x.shape[1] ** 0.5)
+
+
+def test_numbers_of_channels_in_a_forward_are_found_out():
+    converted = check(ByNumberOfChannels())
+    assert converted.report.free == {"start": 6}
+    assert "computes something else where it is narrow" in converted.report.fixed["conv"]
+
+
 def test_layers_with_hooks_stay():
     network = small()
     network.second.register_forward_hook(lambda layer, inputs, output: output * 2)
