@@ -23,7 +23,7 @@ def convolution(flow: Flow, node: fx.Node) -> Label:
     read, weight, *rest = node.args
     bias = rest[0] if rest else None
     name = flow.owner(weight, bias)
-    if name is None:
+    if name is None or len(shape(node)) != 4:
         return _refuse(flow, node, "the weight is computed, or its layer is of no class that is known,")
     axis = flow.axis(_node(read), 1, name)
     size_out, size_in = shape(_node(weight))[:2]
@@ -174,7 +174,10 @@ def expand(flow: Flow, node: fx.Node) -> Label:
     label = channelwise(flow, node)
     if label is None:
         return None
-    return Labelled(label.dim + len(shape(node)) - len(shape(_node(node.args[0]))), label.axis)
+    dim = label.dim + len(shape(node)) - len(shape(_node(node.args[0])))
+    if shape(node)[dim] != label.axis.length:
+        return _refuse(flow, node, "one channel becomes several")
+    return Labelled(dim, label.axis)
 
 
 def reduction(flow: Flow, node: fx.Node) -> Label:
@@ -183,7 +186,8 @@ def reduction(flow: Flow, node: fx.Node) -> Label:
     if label is None:
         return None
     ndim = len(shape(_node(node.args[0])))
-    dims = {dim % ndim for dim in _sequence(node.args[1] if len(node.args) > 1 else node.kwargs.get("dim"))}
+    over = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    dims = set() if isinstance(over, bool) else {dim % ndim for dim in _sequence(over)}
     if not dims or label.dim in dims:
         return _refuse(flow, node, "it runs over the channels")
     keeps = len(shape(node)) == ndim
@@ -228,7 +232,7 @@ def pad(flow: Flow, node: fx.Node) -> Label:
     label = channelwise(flow, node)
     if label is None:
         return None
-    widths = [int(str(width)) for width in _sequence(node.args[1])]
+    widths = [int(width) for width in _sequence(node.args[1])]
     index = 2 * (len(shape(node)) - 1 - label.dim)
     around = widths[index : index + 2]
     if not any(around):
@@ -293,11 +297,11 @@ RULES: dict[str, Rule] = _table(
     (linear, "linear"),
     (batch_norm, "batch_norm"),
     (layer_norm, "layer_norm"),
-    (elementwise, "add sub rsub mul div maximum minimum pow where eq ne lt le gt ge logical_and logical_or"),
+    (elementwise, "add sub rsub mul div maximum minimum pow where eq ne lt le gt ge logical_and logical_or clamp"),
     (
         channelwise,
         "relu relu6 hardtanh hardswish hardsigmoid silu gelu sigmoid tanh elu celu selu leaky_relu softplus mish "
-        "logsigmoid log_sigmoid abs neg exp log sqrt rsqrt square reciprocal erf clamp clamp_min clamp_max threshold "
+        "logsigmoid log_sigmoid abs neg exp log sqrt rsqrt square reciprocal erf threshold "
         "dropout feature_dropout alpha_dropout alias clone contiguous detach to _to_copy lift_fresh zeros_like "
         "ones_like full_like softsign tanhshrink hardshrink softshrink logit floor ceil round sign sin cos",
     ),

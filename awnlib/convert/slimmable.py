@@ -89,8 +89,10 @@ def _check_shared(model: nn.Module) -> None:
     for owner, module in model.named_modules():
         for name, parameter in module._parameters.items():
             owners.setdefault(id(parameter), {})[module] = f"{owner}.{name}"
-    for shared in (names for parameter, names in owners.items() if parameter != id(None) and len(names) > 1):
-        raise ValueError(f"{' and '.join(shared.values())} are one parameter; call one layer twice instead")
+    owners.pop(id(None), None)
+    shared = next((names.values() for names in owners.values() if len(names) > 1), None)
+    if shared:
+        raise ValueError(f"{' and '.join(shared)} are one parameter; call one layer twice instead")
 
 
 class _Builder:
@@ -153,7 +155,7 @@ class _Builder:
         for name, module in model.named_modules():
             states = {f"{name}.{own}".removeprefix(".") for own in module._parameters}
             if name not in self.flow.layers and not states <= self.flow.states.keys():
-                fixed[name] = f"{why_unknown(module)}; it stays as it is"
+                fixed[name] = f"{why_unknown(module) or 'it was not met'}; it stays as it is"
         return Report({channels.name: channels.full for channels in self.channels.values()}, fixed)
 
 

@@ -13,6 +13,7 @@ from awnlib.convert.slimmable import to_slimmable
 from awnlib.deploy.extract import extract
 from awnlib.layers import SlimmableConv2d
 from awnlib.one_pass import is_any_width
+from awnlib.torchvision_shim import import_torchvision
 from tests.masked import masked_outputs, shake
 
 WIDTHS = [0.25, 0.5, 0.75]
@@ -211,6 +212,75 @@ class ByNumberOfChannels(nn.Module):
     def forward(self, images):
         x = self.conv(self.start(images))
         return self.head(x / x.shape[1] ** 0.5)
+
+
+class Between(nn.Module):
+    """Two convolutions with something between them."""
+
+    def __init__(self, between, count=8, read=8, layer=None):
+        super().__init__()
+        self.start, self.conv, self.head = nn.Conv2d(3, 6, 1), nn.Conv2d(6, count, 1), nn.Conv2d(read, 4, 1)
+        self.between, self.layer = between, layer
+
+    def forward(self, images):
+        return self.head(self.between(self.conv(self.start(images)), self.layer))
+
+
+FOLLOWS = {
+    "deviation of a map": lambda x, _: x / x.std(dim=(2, 3), keepdim=True),
+    "deviation of a map of channels last": lambda x, _: (
+        x.permute(0, 2, 3, 1) / x.std(dim=(2, 3))[:, None, None]
+    ).permute(0, 3, 1, 2),
+    "limits by a tensor": lambda x, _: torch.clamp(x, x.mean(dim=(2, 3), keepdim=True) - 0.1, x.amax((2, 3), True) / 2),
+    "softmax over a map": lambda x, _: torch.softmax(x.flatten(2), dim=-1).unflatten(2, (16, 16)),
+    "a part of a map": lambda x, _: F.pad(x[:, :, 2:-2, ::2], (4, 4, 2, 2)),
+    "one row": lambda x, _: x[:, :, 0][:, :, None] + x,
+    "a choice": lambda x, _: torch.where(x > 0, x, 0.1 * x),
+    "interpolated": lambda x, _: F.interpolate(F.avg_pool2d(x, 2), scale_factor=2.0, mode="bilinear"),
+    "parts of a map": lambda x, _: torch.cat([part * 2 for part in x.split(8, dim=2)], dim=2),
+    "halves of a map": lambda x, _: sum(x.chunk(2, dim=3)),
+}
+
+
+@pytest.mark.parametrize("case", FOLLOWS)
+def test_what_is_understood_follows(case):
+    assert check(Between(FOLLOWS[case])).report.free == {"start": 6, "conv": 8}
+
+
+STAYS = {
+    "one channel expanded": (lambda x, _: x.expand(-1, 8, -1, -1), 1, 8),
+    "deviation of everything": (lambda x, _: x / x.std(), 8, 8),
+    "reversed channels": (lambda x, _: x.flip(1), 8, 8),
+    "repeated channels": (lambda x, _: x.repeat(1, 2, 1, 1), 8, 16),
+    "pixels out of channels": (lambda x, _: F.pixel_shuffle(x, 2), 8, 2),
+    "a mean over channels": (lambda x, _: x - x.mean(dim=1, keepdim=True), 8, 8),
+    "the largest channel": (lambda x, _: x * (x.argmax(dim=1, keepdim=True) > 3), 8, 8),
+    "one of the channels": (lambda x, _: x * x[:, 3:4], 8, 8),
+    "channels added to rows": (lambda x, _: x + x.mean(dim=(2, 3))[:, None, :, None].repeat(1, 1, 2, 1), 8, 8),
+    "attention": (
+        lambda x, _: (x.flatten(2) @ x.flatten(2).transpose(1, 2) @ x.flatten(2)).unflatten(2, (16, 16)),
+        8,
+        8,
+    ),
+    "written to": (lambda x, _: x.clone().index_fill_(1, torch.tensor([0]), 0.0), 8, 8),
+}
+
+
+@pytest.mark.parametrize("case", STAYS)
+def test_what_is_not_understood_stays(case):
+    converted = check(Between(*STAYS[case]))
+    assert converted.report.free == {"start": 6}
+    assert converted.report.fixed["conv"]
+    assert "computes something else" not in converted.report.fixed["conv"]
+
+
+def test_frozen_norms_follow_by_their_buffers():
+    norm = import_torchvision().ops.FrozenBatchNorm2d(8)
+    nn.init.uniform_(norm.weight)
+    converted = check(Between(lambda x, layer: layer(x), layer=norm))
+    assert converted.report.free == {"start": 6, "conv": 8}
+    converted.set_width_mult(0.5)
+    assert extract(converted, 0.5).layer.running_var.shape == (4,)
 
 
 def test_numbers_of_channels_in_a_forward_are_found_out():
