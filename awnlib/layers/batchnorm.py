@@ -193,7 +193,7 @@ class SwitchableBatchNorm2d(nn.Module):
         """Return what is applied at the active width in evaluation."""
         width_mult = self.channels.width_mult
         larger = _active(self.statistics, self._affine, self.channels)
-        smaller = max((switch for switch in self.width_mults if switch < width_mult), default=width_mult)
+        smaller = max([switch for switch in self.width_mults if switch < width_mult], default=width_mult)
         if self.between == "next_larger" or width_mult in (smaller, self.switch_width_mult):
             return larger
         norm = self._norm(smaller)

@@ -135,3 +135,17 @@ def test_width_vectors_and_views():
     recalibrate_bn(converted, [IMAGES], {"stem.0": 0.5, "mixed.1": 1.0})
     assert converted.switch_width_mults
     assert not torch.equal(before["mixed.0.running_mean"], converted.state_dict()["mixed.0.running_mean"])
+
+
+@pytest.mark.parametrize("kind", [Block, NormsOfAllKinds])
+def test_converted_networks_are_one_graph_for_the_compiler(kind):
+    """So that scales of layers, concatenations and switches break none; also what `torch.export` makes of them."""
+    converted = converted_of(kind)
+    recalibrate_bn(converted, [IMAGES], [0.5, 1.0])
+    for training, width_mult in ((False, 0.4), (True, 0.5)):
+        converted.train(training).set_width_mult(width_mult)
+        torch._dynamo.reset()
+        compiled = torch.compile(converted, backend="eager", fullgraph=True)
+        assert torch.equal(compiled(IMAGES), converted(IMAGES))
+    exported = torch.export.export(converted.eval(), (IMAGES,))
+    assert torch.equal(exported.module()(IMAGES), converted(IMAGES))
