@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -65,6 +65,25 @@ class ConvertedBatchNorm2d(SwitchableBatchNorm2d):
         self.norms[0].load_state_dict({name: getattr(norm, name) for name in STATISTICS}, assign=True)
         self.register_state_dict_post_hook(_widest_as_its_own)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_its_own_as_widest)  # type: ignore[no-untyped-call]
+
+    @property
+    def names_of_widest(self) -> tuple[str, ...]:
+        """What the widest switch has under the names of an ordinary norm."""
+        return (*STATISTICS, "weight", "bias") if self.private else STATISTICS
+
+    def set_private_switches(self, width_mults: Sequence[float]) -> None:
+        """Give widths their own scale, shift and statistics, which begin as those of the widest one before.
+
+        A norm without scale and shift has statistics of its own for each width.
+        """
+        before = {name: value.clone() for name, value in self.norms[-1].state_dict().items()}
+        if self.affine and not self.private:
+            before |= {"weight": self.weight.detach().clone(), "bias": self.bias.detach().clone()}
+            del self.weight, self.bias
+            self.private = True
+        self._create(width_mults)
+        for norm in self.norms:
+            norm.load_state_dict(before)
 
 
 class ConvertedNormAct2d(ConvertedBatchNorm2d):
@@ -153,14 +172,14 @@ def _class_name(layer: nn.Module) -> str:
 
 
 def _widest_as_its_own(norm: nn.Module, state: State, prefix: str, _: Any) -> None:
-    """Rename the statistics of the widest switch to those of an ordinary norm."""
+    """Give what the widest switch has the names of an ordinary norm."""
     assert isinstance(norm, ConvertedBatchNorm2d)
-    for name in STATISTICS:
+    for name in norm.names_of_widest:
         state[prefix + name] = state.pop(f"{prefix}norms.{len(norm.norms) - 1}.{name}")
 
 
 def _its_own_as_widest(norm: nn.Module, state: State, prefix: str, *_: Any) -> None:
     assert isinstance(norm, ConvertedBatchNorm2d)
-    for name in STATISTICS:
+    for name in norm.names_of_widest:
         if prefix + name in state:
             state[f"{prefix}norms.{len(norm.norms) - 1}.{name}"] = state.pop(prefix + name)

@@ -13,7 +13,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from awnlib.channels import Channels
+from awnlib.channels import Channels, check_apart, check_width_mult
+from awnlib.convert.adapters import ConvertedBatchNorm2d
 from awnlib.layers import SlimmableNetwork
 from awnlib.layers.segments import Axis, take
 
@@ -53,6 +54,28 @@ class ConvertedNetwork(SlimmableNetwork):
     """
 
     report: Report
+
+    def set_private_switches(self, width_mults: Sequence[float]) -> None:
+        """Give each of some widths a scale, shift and statistics of its own, as S-Nets have, to be trained.
+
+        They begin as those of the widest one before. Without this call all widths share the scale and shift, as in
+        US-Nets, and `awnlib.recalibrate_bn` chooses those with statistics.
+
+        Raises
+        ------
+        ValueError
+            If 1 is not among the widths, one is outside the range, or two differ by rounding only.
+        """
+        check_apart(width_mults)
+        for width_mult in width_mults:
+            check_width_mult(width_mult, self.min_width_mult)
+        if self.snap(max(width_mults, default=0.0)) != 1.0:
+            raise ValueError(f"width 1 must have statistics, found {list(width_mults)}")
+        for _, norm in self.norms():
+            assert isinstance(norm, ConvertedBatchNorm2d)
+            norm.set_private_switches(width_mults)
+        for channels in self.channels.values():
+            channels.trained = tuple(sorted(self.snap(width_mult) for width_mult in width_mults))
 
 
 def adopt(model: nn.Module, channels: Mapping[str, Channels], input_shape: Sequence[int], report: Report) -> None:
@@ -110,7 +133,7 @@ def plain_class(module: nn.Module) -> Any:
 def check_names(model: nn.Module) -> None:
     """Raise a ValueError if a network has a name of its own for something that the width protocol needs."""
     needed = {name for name in vars(SlimmableNetwork) if not name.startswith("__")} - {"extra_repr", *MAY_STAND_TWICE}
-    needed |= {"channels", "input_shape", "min_width_mult", "report"}
+    needed |= {"set_private_switches", "channels", "input_shape", "min_width_mult", "report"}
     own = {name for base in type(model).__mro__ if base not in (nn.Module, object) for name in vars(base)}
     own |= {*vars(model), *model._modules, *model._parameters, *model._buffers}
     if needed & own:

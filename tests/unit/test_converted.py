@@ -149,3 +149,41 @@ def test_converted_networks_are_one_graph_for_the_compiler(kind):
         assert torch.equal(compiled(IMAGES), converted(IMAGES))
     exported = torch.export.export(converted.eval(), (IMAGES,))
     assert torch.equal(exported.module()(IMAGES), converted(IMAGES))
+
+
+@KINDS
+def test_an_s_net_has_private_scales_of_each_width(kind):
+    converted = converted_of(kind)
+    full = converted(IMAGES)
+    converted.set_private_switches([1.0, 0.5, 0.25])
+    assert converted.switch_width_mults == [0.25, 0.5, 1.0]
+    torch.testing.assert_close(converted(IMAGES), full)
+    names = set(kind().state_dict())
+    assert names < set(converted.state_dict())
+    optimizer = torch.optim.SGD(converted.train().parameters(), lr=0.01)
+    backward_widths(converted, IMAGES, LABELS, [0.5])
+    optimizer.step()
+    converted.eval().set_width_mult(1.0)
+    other = converted_of(kind)
+    other.set_private_switches([0.25, 0.5, 1.0])
+    other.load_state_dict(converted.state_dict())
+    for width_mult in (0.25, 0.5, 1.0):
+        converted.set_width_mult(width_mult)
+        other.set_width_mult(width_mult)
+        torch.testing.assert_close(other(IMAGES), converted(IMAGES))
+        torch.testing.assert_close(extract(converted, width_mult)(IMAGES), converted(IMAGES))
+    norm = dict(converted.norms())["stem.1" if kind is not NormsOfAllKinds else "flat"]
+    trained = [not torch.equal(layer.weight, norm.norms[0].weight) for layer in norm.norms]
+    assert trained == [False, True, False]
+
+
+def test_an_s_net_needs_the_full_width():
+    converted = converted_of(Block)
+    for widths, message in [
+        ([0.5], r"width 1 must have statistics, found \[0.5\]"),
+        ([0.1, 1.0], "must be in"),
+        ([], "width 1"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            converted.set_private_switches(widths)
+    assert converted.switch_width_mults == [1.0]
