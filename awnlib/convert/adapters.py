@@ -21,6 +21,7 @@ class ConvertedConv2d(SlimmableConv2d):
     """A convolution with the parameters of an ordinary one, that computes the same bits at full width.
 
     Strided 1x1 convolutions read only pixels that count (`awnlib.layers.strided`) where they have few inputs.
+    `plain_type` is the class of the ordinary one.
     """
 
     def __init__(self, conv: nn.Conv2d, inputs: Axis, outputs: Axis) -> None:
@@ -29,11 +30,37 @@ class ConvertedConv2d(SlimmableConv2d):
         with torch.device("meta"):
             super().__init__(inputs, outputs, **options, bias=conv.bias is not None)
         self.weight, self.bias = conv.weight, conv.bias
+        self.plain_type = type(conv)
 
     def _convolve(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.fan_in < FEW_INPUTS or self.padding_mode != "zeros":
             return super()._convolve(input, weight, bias)
         return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation, self.active_groups)
+
+
+class ConvertedConv2dSame(ConvertedConv2d):
+    """A convolution with as many outputs as strides fit into its input (timm's `Conv2dSame`, TensorFlow's padding)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pad by what the kernel needs at the ends, a half on each side, and convolve."""
+        height, width = (
+            max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+            for size, kernel, stride, dilation in zip(
+                input.shape[-2:], self.kernel_size, self.stride, self.dilation, strict=True
+            )
+        )
+        around = (width // 2, width - width // 2, height // 2, height - height // 2)
+        return super().forward(F.pad(input, around))
+
+
+class ConvertedLinear(SlimmableLinear):
+    """A linear layer with the parameters of an ordinary one; `plain_type` is the class of that."""
+
+    def __init__(self, linear: nn.Linear, inputs: Axis, outputs: Axis) -> None:
+        with torch.device("meta"):
+            super().__init__(inputs, outputs, bias=linear.bias is not None)
+        self.weight, self.bias = linear.weight, linear.bias
+        self.plain_type = type(linear)
 
 
 class ConvertedBatchNorm2d(SwitchableBatchNorm2d):
@@ -129,11 +156,12 @@ def _conv(layer: Any, inputs: Axis, outputs: Axis) -> nn.Module:
     return ConvertedConv2d(layer, inputs, outputs)
 
 
+def _conv_same(layer: Any, inputs: Axis, outputs: Axis) -> nn.Module:
+    return ConvertedConv2dSame(layer, inputs, outputs)
+
+
 def _linear(layer: Any, inputs: Axis, outputs: Axis) -> nn.Module:
-    with torch.device("meta"):
-        linear = SlimmableLinear(inputs, outputs, bias=layer.bias is not None)
-    linear.weight, linear.bias = layer.weight, layer.bias
-    return linear
+    return ConvertedLinear(layer, inputs, outputs)
 
 
 def _norm(layer: Any, channels: Axis, _: Axis) -> nn.Module:
@@ -159,6 +187,7 @@ ADAPTERS: dict[str, Callable[[Any, Axis, Axis], nn.Module]] = {
     "torch.nn.modules.batchnorm.BatchNorm2d": _norm,
     "torch.nn.modules.normalization.LayerNorm": _layer_norm,
     "torchvision.models.convnext.LayerNorm2d": _layer_norm_first,
+    "timm.layers.conv2d_same.Conv2dSame": _conv_same,
     "timm.layers.linear.Linear": _linear,
     "timm.layers.norm.LayerNorm": _layer_norm,
     "timm.layers.norm.LayerNorm2d": _layer_norm_first,

@@ -19,7 +19,13 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils import fuse_conv_bn_eval
 
-from awnlib.convert.adapters import ConvertedBatchNorm2d, ConvertedLayerNorm, ConvertedNormAct2d
+from awnlib.convert.adapters import (
+    ConvertedBatchNorm2d,
+    ConvertedConv2d,
+    ConvertedLayerNorm,
+    ConvertedLinear,
+    ConvertedNormAct2d,
+)
 from awnlib.convert.converted import ConvertedNetwork, restore
 from awnlib.layers import (
     SharedBatchNorm2d,
@@ -121,18 +127,21 @@ def _plain(layer: nn.Module) -> nn.Module:
 
 def _plain_conv(layer: SlimmableConv2d) -> nn.Module:
     inputs, outputs = layer.channels_in.active, layer.channels_out.active
-    names = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
-    options: dict[str, Any] = {name: getattr(layer, name) for name in names}
+    made: Any = layer.plain_type if isinstance(layer, ConvertedConv2d) else nn.Conv2d
+    options = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding", "dilation")}
+    if layer.padding_mode != "zeros":
+        options["padding_mode"] = layer.padding_mode
     with torch.device("meta"):
-        conv = nn.Conv2d(inputs, outputs, **options, groups=layer.active_groups, bias=layer.bias is not None)
+        conv = made(inputs, outputs, **options, groups=layer.active_groups, bias=layer.bias is not None)
     return _filled(conv, weight=layer.active_weight(), bias=_taken(layer.bias, layer.channels_out))
 
 
 def _plain_linear(layer: SlimmableLinear) -> nn.Module:
     weight = layer.active_weight()
     outputs, inputs = weight.shape
+    made: Any = layer.plain_type if isinstance(layer, ConvertedLinear) else nn.Linear
     with torch.device("meta"):
-        linear = nn.Linear(inputs, outputs, bias=layer.bias is not None)
+        linear = made(inputs, outputs, bias=layer.bias is not None)
     return _filled(linear, weight=weight, bias=_taken(layer.bias, layer.channels_out))
 
 
