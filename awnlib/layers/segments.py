@@ -153,7 +153,9 @@ def indices(axis: Axis, width_mult: float | None = None) -> Tensor:
 
 def take(tensor: Tensor, axis: Axis, dim: int = 0) -> Tensor:
     """Return the active elements of a tensor along one dimension: a view, but a copy of several stretches."""
-    pieces = [tensor.narrow(dim, start, length) for start, length in runs_of(axis)]
+    if not isinstance(axis, Segments):
+        return tensor.narrow(dim, 0, axis.active)
+    pieces = [tensor.narrow(dim, start, length) for start, length in axis.runs()]
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim)
 
 
