@@ -10,7 +10,7 @@ from awnlib.torchvision_shim import import_torchvision
 from tests.masked import masked_outputs, shake
 
 import_torchvision()
-timm_layers = pytest.importorskip("timm.layers", reason="an extra of developers: awnlib[peers]")
+timm_layers = pytest.importorskip("timm.layers", reason="for developers: awnlib[dev]")
 WIDTHS = [0.25, 0.5, 0.75]
 
 

@@ -10,7 +10,7 @@ from awnlib.convert.slimmable import to_slimmable
 from awnlib.torchvision_shim import import_torchvision
 from tests.masked import shake
 
-torch_pruning = pytest.importorskip("torch_pruning", reason="an extra of developers: awnlib[peers]")
+torch_pruning = pytest.importorskip("torch_pruning", reason="for developers: awnlib[dev]")
 models = import_torchvision().models
 
 
