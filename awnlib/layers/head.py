@@ -22,7 +22,10 @@ class PrefixHead(Protocol):
         The dimension of the features; `channels_in.count(width_mult)` is how many of them a width has.
     """
 
-    channels_in: Axis
+    @property
+    def channels_in(self) -> Axis:
+        """The dimension of the features."""
+        ...
 
     def __call__(self, features: Tensor) -> Tensor:
         """Return the outputs at the active width, `[N, ...]`."""
