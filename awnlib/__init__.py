@@ -12,6 +12,9 @@ from awnlib.lazy import lazy_names, names_for_types
 
 if TYPE_CHECKING:
     from awnlib.channels import Channels as Channels
+    from awnlib.convert.converted import ConvertedNetwork as ConvertedNetwork
+    from awnlib.convert.slimmable import to_slimmable as to_slimmable
+    from awnlib.convert.sort_channels import sort_channels as sort_channels
     from awnlib.data import load_dataset as load_dataset
     from awnlib.data import prepare_dataset as prepare_dataset
     from awnlib.deploy.anytime import AnytimeNetwork as AnytimeNetwork
@@ -21,8 +24,10 @@ if TYPE_CHECKING:
     from awnlib.evaluation.recalibrate import recalibrate_bn as recalibrate_bn
     from awnlib.evaluation.sweep import sweep_widths as sweep_widths
     from awnlib.layers import PrefixHead as PrefixHead
+    from awnlib.layers import Segments as Segments
     from awnlib.layers import SharedBatchNorm2d as SharedBatchNorm2d
     from awnlib.layers import SlimmableConv2d as SlimmableConv2d
+    from awnlib.layers import SlimmableLayerNorm as SlimmableLayerNorm
     from awnlib.layers import SlimmableLinear as SlimmableLinear
     from awnlib.layers import SlimmableNetwork as SlimmableNetwork
     from awnlib.layers import SwitchableBatchNorm2d as SwitchableBatchNorm2d

@@ -19,9 +19,11 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from awnlib.convert.converted import ConvertedNetwork
 from awnlib.layers import (
     SharedBatchNorm2d,
     SlimmableConv2d,
+    SlimmableLayerNorm,
     SlimmableLinear,
     SlimmableNetwork,
     SwitchableBatchNorm2d,
@@ -42,7 +44,7 @@ def is_any_width(model: SlimmableNetwork) -> bool:
     inputs at every width, or convolves each channel alone. What else `forward` does must not mix channels.
     """
     head = model.head
-    if head is None:
+    if head is None or isinstance(model, ConvertedNetwork):
         return False
     of_head = set(head.modules()) if isinstance(head, nn.Module) else set()
     return not any(_depends_on_width(layer) for layer in model.modules() if layer not in of_head)
@@ -52,7 +54,7 @@ def _depends_on_width(layer: nn.Module) -> bool:
     if isinstance(layer, SlimmableConv2d | SlimmableLinear):
         alone = isinstance(layer, SlimmableConv2d) and layer.depthwise
         return not (isinstance(layer, Staircase) or layer.channels_in.fixed or alone)
-    return isinstance(layer, SwitchableBatchNorm2d)
+    return isinstance(layer, SwitchableBatchNorm2d | SlimmableLayerNorm)
 
 
 def channel_counts(model: SlimmableNetwork, width_mults: Sequence[float]) -> Tensor:

@@ -23,9 +23,10 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from awnlib.channels import Channels, check_width_mult
+from awnlib.channels import check_width_mult
 from awnlib.deploy.extract import extract
 from awnlib.layers import SlimmableConv2d, SlimmableLinear, SlimmableNetwork, TriangularConv2d, TriangularLinear
+from awnlib.layers.segments import Axis
 from awnlib.layers.strided import convolve
 from awnlib.model_cost import output_positions
 from awnlib.one_pass import is_any_width
@@ -68,7 +69,9 @@ class AnytimeNetwork:
         self._shape, self._min_width_mult = model.input_shape, model.min_width_mult
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._positions = output_positions(model)
-        self._network = extract(model, 1.0, fold_bn=True)
+        network = extract(model, 1.0, fold_bn=True)
+        assert isinstance(network, fx.GraphModule)
+        self._network = network
         head = _linear_head(model, self._network)
         self._channels, self._area = head.channels_in, head.features_per_channel
         self._network.to(memory_format=self._layout)  # type: ignore[call-overload]
@@ -208,7 +211,7 @@ class _Convolution:
     """
 
     layer: nn.Conv2d
-    channels: Channels
+    channels: Axis
     limits: list[int]
 
     def __call__(self, inputs: Tensor, rows: range) -> Tensor:
@@ -235,7 +238,7 @@ class _Linear:
     """
 
     layer: nn.Linear
-    channels: Channels
+    channels: Axis
     limits: list[int]
     features: int
 
@@ -249,7 +252,7 @@ class _Linear:
         return len(rows) * self.limits[rows[-1]] * self.features if rows else 0
 
 
-def _added(channels: Channels, start: float, stop: float) -> range:
+def _added(channels: Axis, start: float, stop: float) -> range:
     """Return the channels that one width has and a smaller one has not; start 0 stands for nothing at all."""
     return range(channels.count(start) if start else 0, channels.count(stop))
 

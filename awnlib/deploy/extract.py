@@ -19,13 +19,29 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils import fuse_conv_bn_eval
 
-from awnlib.layers import SharedBatchNorm2d, SlimmableConv2d, SlimmableLinear, SlimmableNetwork, SwitchableBatchNorm2d
+from awnlib.convert.adapters import (
+    ConvertedBatchNorm2d,
+    ConvertedConv2d,
+    ConvertedLayerNorm,
+    ConvertedLinear,
+    ConvertedNormAct2d,
+)
+from awnlib.convert.converted import ConvertedNetwork, restore
+from awnlib.layers import (
+    SharedBatchNorm2d,
+    SlimmableConv2d,
+    SlimmableLayerNorm,
+    SlimmableLinear,
+    SlimmableNetwork,
+    SwitchableBatchNorm2d,
+)
+from awnlib.layers.segments import Axis, take
 from awnlib.layers.strided import FEW_INPUTS, is_strided_1x1
 
-_SLIMMABLE = (SlimmableConv2d, SlimmableLinear, SharedBatchNorm2d, SwitchableBatchNorm2d)
+_SLIMMABLE = (SlimmableConv2d, SlimmableLinear, SharedBatchNorm2d, SwitchableBatchNorm2d, SlimmableLayerNorm)
 
 
-def extract(model: SlimmableNetwork, width: float | Mapping[str, float], *, fold_bn: bool = False) -> fx.GraphModule:
+def extract(model: SlimmableNetwork, width: float | Mapping[str, float], *, fold_bn: bool = False) -> nn.Module:
     """Return one width of a model as a plain network, which costs what any network of its channel counts costs.
 
     Parameters
@@ -45,15 +61,24 @@ def extract(model: SlimmableNetwork, width: float | Mapping[str, float], *, fold
         evaluation. A strided 1x1 convolution of fewer than 16 channels is a pooling of 1x1 and a convolution of stride
         1, so that the network can be trained on any CPU (`awnlib.layers.strided`). It can be pickled, saved whole,
         scripted, traced and exported.
+    torch.nn.Module
+        Of the user's own class, if the model was made by `awnlib.to_slimmable` and norms are not folded. Its strided
+        convolutions are as they are.
 
     Raises
     ------
     ValueError
         If the width is outside the model's range, or larger than every one with BN statistics; with `fold_bn`, if
-        the input of a norm is not the output of one convolution that nothing else reads.
+        the input of a norm is not the output of one convolution that nothing else reads, or `torch.fx` cannot trace the
+        network that was made slimmable.
     """
-    root = copy.deepcopy(model).eval()
+    root: nn.Module = copy.deepcopy(model).eval()
+    assert isinstance(root, SlimmableNetwork)
     root.set_width(width)
+    if isinstance(root, ConvertedNetwork):
+        _restore(root)
+        if not fold_bn:
+            return root
     graph = _Tracer().trace(root)
     for name in _calls(graph):
         root.set_submodule(name, _plain(root.get_submodule(name)))
@@ -63,6 +88,16 @@ def extract(model: SlimmableNetwork, width: float | Mapping[str, float], *, fold
     for node in graph.nodes:
         node.type = None  # the annotations of `forward`, which are strings; pickle and torch.jit.script read the code
     return fx.GraphModule(root, graph, type(model).__name__).eval()
+
+
+def _restore(root: nn.Module) -> None:
+    """Make a converted network one of the class that it was converted from, in place."""
+    modules = list(root.modules())
+    plain = {module: _plain(module) for module in modules}
+    for module in modules:
+        for name, child in module._modules.items():
+            module._modules[name] = plain.get(child, child) if child is not None else None
+        restore(module)
 
 
 class _Tracer(fx.Tracer):
@@ -85,42 +120,63 @@ def _plain(layer: nn.Module) -> nn.Module:
         return _plain_linear(layer)
     if isinstance(layer, SharedBatchNorm2d | SwitchableBatchNorm2d):
         return _plain_norm(layer)
+    if isinstance(layer, SlimmableLayerNorm):
+        return _plain_layer_norm(layer)
     return layer
 
 
 def _plain_conv(layer: SlimmableConv2d) -> nn.Module:
     inputs, outputs = layer.channels_in.active, layer.channels_out.active
-    options: dict[str, Any] = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding", "dilation")}
-    groups = outputs if layer.depthwise else 1
+    made: Any = layer.plain_type if isinstance(layer, ConvertedConv2d) else nn.Conv2d
+    options = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding", "dilation")}
+    if layer.padding_mode != "zeros":
+        options["padding_mode"] = layer.padding_mode
     with torch.device("meta"):
-        conv = nn.Conv2d(inputs, outputs, **options, groups=groups, bias=layer.bias is not None)
-    return _filled(conv, weight=layer.active_weight(), bias=_first(layer.bias, outputs))
+        conv = made(inputs, outputs, **options, groups=layer.active_groups, bias=layer.bias is not None)
+    return _filled(conv, weight=layer.active_weight(), bias=_taken(layer.bias, layer.channels_out))
 
 
 def _plain_linear(layer: SlimmableLinear) -> nn.Module:
     weight = layer.active_weight()
     outputs, inputs = weight.shape
+    made: Any = layer.plain_type if isinstance(layer, ConvertedLinear) else nn.Linear
     with torch.device("meta"):
-        linear = nn.Linear(inputs, outputs, bias=layer.bias is not None)
-    return _filled(linear, weight=weight, bias=_first(layer.bias, outputs))
+        linear = made(inputs, outputs, bias=layer.bias is not None)
+    return _filled(linear, weight=weight, bias=_taken(layer.bias, layer.channels_out))
 
 
 def _plain_norm(layer: SharedBatchNorm2d | SwitchableBatchNorm2d) -> nn.Module:
     statistics, vectors = layer.statistics, layer.vectors()
+    made: Any = layer.plain_type if isinstance(layer, ConvertedBatchNorm2d) else nn.BatchNorm2d
+    plain = isinstance(layer, ConvertedBatchNorm2d) and not layer.affine
+    affine = {} if plain else {"weight": vectors.weight, "bias": vectors.bias}
     with torch.device("meta"):
-        norm = nn.BatchNorm2d(layer.channels.active, eps=statistics.eps, momentum=statistics.momentum)
-    return _filled(
+        norm: nn.Module = made(
+            layer.channels.active, eps=statistics.eps, momentum=statistics.momentum, affine=bool(affine)
+        )
+    _filled(
         norm,
-        weight=vectors.weight,
-        bias=vectors.bias,
+        **affine,
         running_mean=vectors.mean,
         running_var=vectors.var,
         num_batches_tracked=statistics.num_batches_tracked,
     )
+    if isinstance(layer, ConvertedNormAct2d):
+        norm.drop, norm.act = layer.drop, layer.act
+    return norm
 
 
-def _first(vector: Tensor | None, count: int) -> Tensor | None:
-    return None if vector is None else vector[:count]
+def _plain_layer_norm(layer: SlimmableLayerNorm) -> nn.Module:
+    made: Any = layer.plain_type if isinstance(layer, ConvertedLayerNorm) else nn.LayerNorm
+    weight, bias = layer.active_affine()
+    options = {} if bias is not None else {"elementwise_affine": weight is not None, "bias": False}
+    with torch.device("meta"):
+        norm = made(layer.channels.active, eps=layer.eps, **options)
+    return _filled(norm, weight=weight, bias=bias)
+
+
+def _taken(vector: Tensor | None, axis: Axis) -> Tensor | None:
+    return None if vector is None else take(vector, axis)
 
 
 def _filled(layer: nn.Module, **tensors: Tensor | None) -> nn.Module:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from awnlib.channels import check_apart
 from awnlib.layers import SlimmableNetwork
+from awnlib.layers.segments import indices
 
 EPS = 1e-5  # that of the norm layers: a channel that is constant has no scale of its own
 
@@ -60,8 +61,9 @@ def bn_drift(model: SlimmableNetwork, batches: Sequence[Tensor], width_mults: Se
     rows: list[dict[str, Any]] = []
     for layer, norm in model.norms():
         values = [moments[width_mult][layer] for width_mult in width_mults]
-        mean, square = (_mean_over_widths([value[i] for value in values], norm.channels.full) for i in (0, 1))
-        drifts = [_distance(value, (mean, square)) for value in values]
+        kept = [indices(norm.channels, width_mult) for width_mult in width_mults]
+        mean, square = (_mean_over_widths([value[i] for value in values], kept, norm.channels.full) for i in (0, 1))
+        drifts = [_distance(value, (mean[where], square[where])) for value, where in zip(values, kept, strict=True)]
         rows += [
             {"layer": layer, "width_mult": width_mult, "drift": drift}
             for width_mult, drift in [*zip(width_mults, drifts, strict=True), (None, max(drifts))]
@@ -84,7 +86,8 @@ def layer_moments(model: SlimmableNetwork, batches: Sequence[Tensor], width_mult
 
     def add(layer: str, x: Tensor) -> None:
         x = x.double()
-        batch = torch.stack([x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))]) * len(x)
+        others = [dim for dim in range(x.ndim) if dim != 1]
+        batch = torch.stack([x.mean(dim=others), x.square().mean(dim=others)]) * len(x)
         sums[layer] = sums.get(layer, 0) + batch
 
     for layer, norm in model.norms():
@@ -99,18 +102,17 @@ def layer_moments(model: SlimmableNetwork, batches: Sequence[Tensor], width_mult
     return {layer: (total[0] / num_images, total[1] / num_images) for layer, total in sums.items()}
 
 
-def _mean_over_widths(values: list[Tensor], full: int) -> Tensor:
+def _mean_over_widths(values: list[Tensor], kept: list[Tensor], full: int) -> Tensor:
     """Return the mean of each channel over the widths that keep it."""
     padded = torch.full((len(values), full), torch.nan, dtype=torch.float64)
-    for row, value in zip(padded, values, strict=True):
-        row[: len(value)] = value
+    for row, value, where in zip(padded, values, kept, strict=True):
+        row[where] = value.cpu()
     return padded.nanmean(dim=0)
 
 
 def _distance(moments: Moments, pooled: Moments) -> float:
-    active = len(moments[0])
     mean, deviation = _mean_and_deviation(moments)
-    pooled_mean, pooled_deviation = _mean_and_deviation((pooled[0][:active], pooled[1][:active]))
+    pooled_mean, pooled_deviation = _mean_and_deviation(pooled)
     squares = ((mean - pooled_mean) ** 2 + (deviation - pooled_deviation) ** 2) / (pooled_deviation**2 + EPS)
     return float(squares.mean().sqrt())
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from awnlib.channels import check_apart
 from awnlib.layers import SharedBatchNorm2d, SlimmableNetwork, SwitchableBatchNorm2d
-from awnlib.layers.batchnorm import running_statistics
+from awnlib.layers.batchnorm import active_statistics
 from awnlib.settings import check_choice
 
 Averaging = Literal["exact", "moving"]
@@ -133,7 +133,7 @@ def _renewed_statistics(model: SlimmableNetwork) -> Iterator[list[nn.BatchNorm2d
 def _check(model: SlimmableNetwork, width: float | Mapping[str, float]) -> None:
     """Refuse statistics that are still those of the reset: a model that never updates them fails silently else."""
     for name, norm in model.norms():
-        mean, var = running_statistics(norm.statistics, norm.channels.active)
+        mean, var = active_statistics(norm.statistics, norm.channels)
         if not (mean.isfinite().all() and var.isfinite().all()):
             raise RecalibrationError(f"the statistics of {name} at width {width} are not finite")
         if not mean.any() and bool((var == 1).all()):

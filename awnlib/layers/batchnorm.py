@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from awnlib.channels import Channels, check_apart, check_width_mult
 from awnlib.layers.padding import pad_last
+from awnlib.layers.segments import Axis, Segments, put, runs_of, take
 from awnlib.settings import check_choice
 
 BetweenSwitches = Literal["next_larger", "interpolated"]
@@ -73,7 +74,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         """Normalise at the active width; in training mode update the statistics of the active channels."""
         if self.training and self.updates is not None:
             return self._normalise_with_updates(input, self.updates)
-        return _normalise(input, statistics=self, affine=self)
+        return _normalise(input, self.channels, statistics=self, affine=self)
 
     def _normalise_with_updates(self, input: Tensor, updates: Tensor) -> Tensor:
         """Update each channel's statistics c times with the same batch: weight 1 - (1 - momentum)^c for the batch."""
@@ -101,7 +102,8 @@ class SwitchableBatchNorm2d(nn.Module):
     Parameters
     ----------
     channels
-        The dimension that is normalised.
+        The dimension that is normalised, or `Segments` of several. Then the statistics of every width have an entry for
+        every channel, used or not: the channels of a narrower width are not the first ones of a wider one.
     width_mults
         The widths that have statistics of their own; they become the `trained` widths of `channels`.
     affine
@@ -127,7 +129,7 @@ class SwitchableBatchNorm2d(nn.Module):
 
     def __init__(
         self,
-        channels: Channels,
+        channels: Axis,
         width_mults: Sequence[float],
         *,
         affine: Affine = "private",
@@ -189,16 +191,28 @@ class SwitchableBatchNorm2d(nn.Module):
 
     def vectors(self) -> Vectors:
         """Return what is applied at the active width in evaluation."""
-        width_mult, active = self.channels.width_mult, self.channels.active
-        larger = _first(self.statistics, self._affine, active)
-        smaller = max((switch for switch in self.width_mults if switch < width_mult), default=width_mult)
+        width_mult = self.channels.width_mult
+        larger = _active(self.statistics, self._affine, self.channels)
+        smaller = max([switch for switch in self.width_mults if switch < width_mult], default=width_mult)
         if self.between == "next_larger" or width_mult in (smaller, self.switch_width_mult):
             return larger
         norm = self._norm(smaller)
-        kept = norm.num_features
         share = (width_mult - smaller) / (self.switch_width_mult - smaller)
-        pairs = zip(_first(norm, norm if self.private else self, kept), larger, strict=True)
+        affine = norm if self.private else self
+        if isinstance(self.channels, Segments):
+            known = self._known(smaller, larger.mean.device)
+            pairs = zip(_active(norm, affine, self.channels), larger, strict=True)
+            return Vectors(*(torch.where(known, torch.lerp(*pair, share), pair[1]) for pair in pairs))
+        kept = norm.num_features
+        pairs = zip(_first(norm, affine, kept), larger, strict=True)
         return Vectors(*(torch.cat([torch.lerp(few, many[:kept], share), many[kept:]]) for few, many in pairs))
+
+    def _known(self, width_mult: float, device: torch.device) -> Tensor:
+        """Return which of the active channels a smaller width has."""
+        known = torch.zeros(self.channels.full, dtype=torch.bool, device=device)
+        for start, length in runs_of(self.channels, width_mult):
+            known[start : start + length] = True
+        return take(known, self.channels)
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise at the active width with the statistics of its switch."""
@@ -207,7 +221,7 @@ class SwitchableBatchNorm2d(nn.Module):
             return F.batch_norm(input, mean, var, weight, bias, eps=self.eps)
         if self.channels.width_mult not in self.width_mults:
             return F.batch_norm(input, None, None, *self._affine_of_batch(), training=True, eps=self.eps)
-        return _normalise(input, statistics=self.statistics, affine=self._affine)
+        return _normalise(input, self.channels, statistics=self.statistics, affine=self._affine)
 
     def extra_repr(self) -> str:
         """Say which widths have statistics."""
@@ -222,7 +236,8 @@ class SwitchableBatchNorm2d(nn.Module):
         self.width_mults = sorted(self.channels.snap(width_mult) for width_mult in width_mults)
         self.channels.trained = tuple(self.width_mults)
         like = next(self.buffers()) if self.norms else torch.empty(0)
-        counts = [self.channels.count(width_mult) for width_mult in self.width_mults]
+        whole = isinstance(self.channels, Segments)
+        counts = [self.channels.full if whole else self.channels.count(width_mult) for width_mult in self.width_mults]
         self.norms = nn.ModuleList(
             nn.BatchNorm2d(count, self.eps, self.momentum, affine=self.private, device=like.device, dtype=like.dtype)
             for count in counts
@@ -240,7 +255,7 @@ class SwitchableBatchNorm2d(nn.Module):
 
     def _affine_of_batch(self) -> tuple[Tensor, Tensor]:
         source = self._affine
-        return source.weight[: self.channels.active], source.bias[: self.channels.active]
+        return take(source.weight, self.channels), take(source.bias, self.channels)
 
 
 def running_statistics(norm: nn.BatchNorm2d, count: int) -> tuple[Tensor, Tensor]:
@@ -260,6 +275,17 @@ def _first(statistics: nn.BatchNorm2d, affine: nn.BatchNorm2d | SwitchableBatchN
     return Vectors(*running_statistics(statistics, count), affine.weight[:count], affine.bias[:count])
 
 
+def active_statistics(norm: nn.BatchNorm2d, axis: Axis) -> tuple[Tensor, Tensor]:
+    """Return the stored mean and variance of the active channels: views, but copies of several stretches."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return take(norm.running_mean, axis), take(norm.running_var, axis)
+
+
+def _active(statistics: nn.BatchNorm2d, affine: nn.BatchNorm2d | SwitchableBatchNorm2d, axis: Axis) -> Vectors:
+    return Vectors(*active_statistics(statistics, axis), take(affine.weight, axis), take(affine.bias, axis))
+
+
 def next_larger(width_mult: float, width_mults: Sequence[float]) -> float:
     """Return the smallest of `width_mults` that is not below `width_mult`.
 
@@ -274,21 +300,19 @@ def next_larger(width_mult: float, width_mults: Sequence[float]) -> float:
     return min(larger)
 
 
-def _normalise(input: Tensor, *, statistics: nn.BatchNorm2d, affine: nn.BatchNorm2d | SwitchableBatchNorm2d) -> Tensor:
-    """`F.batch_norm` with the first entries of all vectors; the momentum rule is that of `torch.nn.BatchNorm2d`."""
-    active = input.shape[1]
+def _normalise(
+    input: Tensor, axis: Axis, *, statistics: nn.BatchNorm2d, affine: nn.BatchNorm2d | SwitchableBatchNorm2d
+) -> Tensor:
+    """`F.batch_norm` with the active entries of all vectors; the momentum rule is that of `torch.nn.BatchNorm2d`."""
     momentum = statistics.momentum
     if statistics.training:
         assert statistics.num_batches_tracked is not None
         statistics.num_batches_tracked.add_(1)
         if momentum is None:
             momentum = 1.0 / float(statistics.num_batches_tracked)
-    return F.batch_norm(
-        input,
-        *running_statistics(statistics, active),
-        affine.weight[:active],
-        affine.bias[:active],
-        statistics.training,
-        momentum or 0.0,
-        statistics.eps,
-    )
+    mean, var, weight, bias = _active(statistics, affine, axis)
+    output = F.batch_norm(input, mean, var, weight, bias, statistics.training, momentum or 0.0, statistics.eps)
+    if statistics.training and len(runs_of(axis)) > 1:  # what was updated are copies
+        put(statistics.running_mean, axis, mean)
+        put(statistics.running_var, axis, var)
+    return output

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from awnlib.channels import Channels, staircase
 from awnlib.layers.padding import pad_last
+from awnlib.layers.segments import Axis, axis_of, parts_of, take
 from awnlib.layers.skip_zeros import block_conv2d, can_skip, pays_to_skip, row_blocks
 from awnlib.layers.strided import convolve
 from awnlib.layers.triangle import Staircase, count_connections, mask_weight
+
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 
 class SlimmableConv2d(nn.Conv2d):
@@ -23,12 +28,13 @@ class SlimmableConv2d(nn.Conv2d):
     Parameters
     ----------
     in_channels, out_channels
-        `Channels` that follow the width, or a number for a fixed dimension.
-    kernel_size, stride, padding, bias
+        `Channels` that follow the width, `Segments` of several, or a number for a fixed dimension.
+    kernel_size, stride, padding, dilation, bias, padding_mode
         As in `torch.nn.Conv2d`.
     groups
         1, or the full number of channels for a depthwise convolution, whose input and output are the same
-        `Channels` object.
+        `Channels` object; with `Segments` any number: they hold whole groups, of the same dimensions in the input and
+        in the output, and a narrower layer has fewer groups of the same size.
     average_inputs
         Multiply the sum over the inputs by their full number over their active one: a mean, times what it is at full
         width (US-Nets, section 6, in place of a private scale for each width). A depthwise convolution has one input at
@@ -47,43 +53,65 @@ class SlimmableConv2d(nn.Conv2d):
 
     def __init__(
         self,
-        in_channels: Channels | int,
-        out_channels: Channels | int,
-        kernel_size: int,
+        in_channels: Axis | int,
+        out_channels: Axis | int,
+        kernel_size: int | tuple[int, int],
         *,
-        stride: int = 1,
-        padding: int = 0,
+        stride: int | tuple[int, int] = 1,
+        padding: str | int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
         average_inputs: bool = False,
     ) -> None:
-        self_in, self_out = Channels.of(in_channels), Channels.of(out_channels)
-        if groups != 1 and not (groups == self_in.full and in_channels is out_channels):
+        self_in, self_out = axis_of(in_channels), axis_of(out_channels)
+        if groups != 1 and not has_whole_groups(self_in, self_out, groups):
             raise ValueError(
-                f"groups must be 1, or {self_in.full} with one Channels object for input and output, found {groups}"
+                f"groups must be 1, or {self_in.full} with one Channels object for input and output, found {groups}; "
+                "Segments may hold whole groups of the same dimensions"
             )
         super().__init__(
-            self_in.full, self_out.full, kernel_size, stride=stride, padding=padding, groups=groups, bias=bias
+            self_in.full,
+            self_out.full,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            bias=bias,
+            padding_mode=padding_mode,
         )
         self.channels_in, self.channels_out = self_in, self_out
         self.average_inputs = average_inputs
 
     @property
     def depthwise(self) -> bool:
-        """Whether every channel is convolved alone."""
+        """Whether every channel, or every group, is convolved alone."""
         return self.groups > 1
 
+    @property
+    def active_groups(self) -> int:
+        """How many groups are in use, empty channels included; the size of a group is the same at every width."""
+        size = self.weight.shape[1]
+        return (self.channels_in.active + self.channels_in.padding) // size if self.depthwise else 1
+
+    @property
+    def fan_in(self) -> int:
+        """How many channels an output reads at the active width."""
+        return self.weight.shape[1] if self.depthwise else self.channels_in.active
+
     def active_weight(self) -> Tensor:
-        """Return the weights in use, `[out active, in active (depthwise: 1), k, k]`, averaged if the layer averages."""
-        fan_in = 1 if self.depthwise else self.channels_in.active
-        weight = self.weight[: self.channels_out.active, :fan_in]
-        averages = self.average_inputs and fan_in < self.weight.shape[1]
-        return weight * (self.weight.shape[1] / fan_in) if averages else weight
+        """Return the weights in use, `[out active, fan_in, k, k]`, averaged if the layer averages."""
+        weight = take(self.weight, self.channels_out)
+        if not self.depthwise:
+            weight = take(weight, self.channels_in, dim=1)
+        averages = self.average_inputs and self.fan_in < self.weight.shape[1]
+        return weight * (self.weight.shape[1] / self.fan_in) if averages else weight
 
     def dense_connections(self) -> int:
         """Return the number of weights in use, those above a staircase included; each costs one MAC at a position."""
-        fan_in = 1 if self.depthwise else self.channels_in.active
-        return self.channels_out.active * fan_in * self.kernel_size[0] * self.kernel_size[1]
+        return self.channels_out.active * self.fan_in * self.kernel_size[0] * self.kernel_size[1]
 
     def active_connections(self) -> int:
         """Return the number of weights that an output position needs; each costs one MAC."""
@@ -92,7 +120,7 @@ class SlimmableConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Convolve at the active width."""
         rows = self.channels_out.padding
-        bias = None if self.bias is None else pad_last(self.bias[: self.channels_out.active], rows)
+        bias = None if self.bias is None else pad_last(take(self.bias, self.channels_out), rows)
         weight = self.active_weight()
         if rows or self.channels_in.padding:
             columns = 0 if self.depthwise else self.channels_in.padding
@@ -100,12 +128,26 @@ class SlimmableConv2d(nn.Conv2d):
         return self._convolve(input, weight, bias)
 
     def _convolve(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        groups = self.channels_out.active + self.channels_out.padding if self.depthwise else 1
-        return convolve(self, input, weight, bias, groups)
+        return convolve(self, input, weight, bias, self.active_groups)
 
     def extra_repr(self) -> str:
         """Say how many inputs and outputs are active, and of which convolution."""
         return f"active {self.channels_in.active}, {self.channels_out.active} of {super().extra_repr()}"  # type: ignore[no-untyped-call]
+
+
+def has_whole_groups(inputs: Axis, outputs: Axis, groups: int) -> bool:
+    """Whether both axes consist of the same dimensions in whole groups, as many in the input as in the output."""
+    size_in, size_out = inputs.full // groups, outputs.full // groups
+    pairs = list(zip(parts_of(inputs), parts_of(outputs), strict=False))
+    whole = all(
+        (a.channels is b.channels or (a.channels.fixed and b.channels.fixed))
+        and a.full * size_out == b.full * size_in
+        and (a.full if a.channels.fixed else a.each) % size_in == 0
+        for a, b in pairs
+    )
+    return (
+        whole and len(parts_of(inputs)) == len(parts_of(outputs)) and inputs.full % groups == outputs.full % groups == 0
+    )
 
 
 class TriangularConv2d(Staircase, SlimmableConv2d):
@@ -145,12 +187,11 @@ class TriangularConv2d(Staircase, SlimmableConv2d):
         bias: bool = True,
         dense_base: bool = False,
     ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride=stride, padding=padding, groups=groups, bias=bias
-        )
+        inputs, outputs = Channels.of(in_channels), Channels.of(out_channels)
+        super().__init__(inputs, outputs, kernel_size, stride=stride, padding=padding, groups=groups, bias=bias)
         self.limits = []
         if not self.depthwise:
-            self._set_staircase(staircase(self.channels_in, self.channels_out, dense_base=dense_base))
+            self._set_staircase(staircase(inputs, outputs, dense_base=dense_base))
 
     def active_weight(self) -> Tensor:
         """Return the weights in use, zero above the staircase."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from awnlib.channels import Channels
+from awnlib.layers.segments import Axis
 
 
 class PrefixHead(Protocol):
@@ -22,7 +22,10 @@ class PrefixHead(Protocol):
         The dimension of the features; `channels_in.count(width_mult)` is how many of them a width has.
     """
 
-    channels_in: Channels
+    @property
+    def channels_in(self) -> Axis:
+        """The dimension of the features."""
+        ...
 
     def __call__(self, features: Tensor) -> Tensor:
         """Return the outputs at the active width, `[N, ...]`."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from awnlib.channels import Channels, staircase
+from awnlib.layers.segments import Axis, Segments, axis_of, take
 from awnlib.layers.triangle import Staircase, count_connections, mask_weight
 
 
@@ -20,7 +21,7 @@ class SlimmableLinear(nn.Linear):
     Parameters
     ----------
     in_features, out_features
-        `Channels` that follow the width, or a number for a fixed dimension (the classes).
+        `Channels` that follow the width, `Segments` of several, or a number for a fixed dimension (the classes).
     features_per_channel
         Inputs that belong to one channel, when a feature map [channel, height, width] was flattened.
 
@@ -31,20 +32,23 @@ class SlimmableLinear(nn.Linear):
 
     def __init__(
         self,
-        in_features: Channels | int,
-        out_features: Channels | int,
+        in_features: Axis | int,
+        out_features: Axis | int,
         *,
         bias: bool = True,
         features_per_channel: int = 1,
     ) -> None:
-        self_in, self_out = Channels.of(in_features), Channels.of(out_features)
+        self_in, self_out = axis_of(in_features), axis_of(out_features)
         super().__init__(self_in.full * features_per_channel, self_out.full, bias=bias)
         self.channels_in, self.channels_out = self_in, self_out
         self.features_per_channel = features_per_channel
 
     def active_weight(self) -> Tensor:
         """Return the weights in use, `[out active, in active * features_per_channel]`."""
-        return self.weight[: self.channels_out.active, : self.channels_in.active * self.features_per_channel]
+        weight = take(self.weight, self.channels_out)
+        if isinstance(self.channels_in, Segments):
+            return take(weight, self.channels_in.times(self.features_per_channel), dim=1)
+        return weight[:, : self.channels_in.active * self.features_per_channel]
 
     def dense_connections(self) -> int:
         """Return the number of weights in use, those above a staircase included; each costs one MAC."""
@@ -56,7 +60,7 @@ class SlimmableLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer at the active width."""
-        bias = None if self.bias is None else self.bias[: self.channels_out.active]
+        bias = None if self.bias is None else take(self.bias, self.channels_out)
         return F.linear(input, self.active_weight(), bias)
 
     def prefix_outputs(self, features: Tensor, counts: Tensor) -> Tensor:
@@ -133,8 +137,9 @@ class TriangularLinear(Staircase, SlimmableLinear):
         features_per_channel: int = 1,
         dense_base: bool = False,
     ) -> None:
-        super().__init__(in_features, out_features, bias=bias, features_per_channel=features_per_channel)
-        limits = staircase(self.channels_in, self.channels_out, dense_base=dense_base)
+        inputs, outputs = Channels.of(in_features), Channels.of(out_features)
+        super().__init__(inputs, outputs, bias=bias, features_per_channel=features_per_channel)
+        limits = staircase(inputs, outputs, dense_base=dense_base)
         self._set_staircase(limits, features_per_channel)
 
     def active_weight(self) -> Tensor:

@@ -25,7 +25,9 @@ from awnlib.channels import Channels, check_apart, check_width_mult, snap_width_
 from awnlib.layers.batchnorm import BetweenSwitches, SharedBatchNorm2d, SwitchableBatchNorm2d
 from awnlib.layers.conv import SlimmableConv2d
 from awnlib.layers.head import PrefixHead
+from awnlib.layers.layernorm import SlimmableLayerNorm
 from awnlib.layers.linear import SlimmableLinear
+from awnlib.layers.segments import parts_of
 from awnlib.settings import check_choice
 
 Norm = SharedBatchNorm2d | SwitchableBatchNorm2d
@@ -39,7 +41,8 @@ class SlimmableNetwork(nn.Module):
     Parameters
     ----------
     channels
-        The dimensions that follow the width by name, in the order of the layers. Those that have no name get it.
+        The dimensions that follow the width by name, in the order of the layers. Those that have no name get it. A
+        fixed one is told the width, too, for norms that keep statistics of each width; width vectors need not name it.
     input_shape
         Shape of one input without the batch, such as `(3, 224, 224)`: what costs are counted for.
 
@@ -58,6 +61,9 @@ class SlimmableNetwork(nn.Module):
 
     def __init__(self, channels: Mapping[str, Channels], input_shape: Sequence[int]) -> None:
         super().__init__()
+        self._set_channels(channels, input_shape)
+
+    def _set_channels(self, channels: Mapping[str, Channels], input_shape: Sequence[int]) -> None:
         if not channels:
             raise ValueError(f"{type(self).__name__} needs channels that follow the width, found none")
         for name, dimension in channels.items():
@@ -109,7 +115,7 @@ class SlimmableNetwork(nn.Module):
         ValueError
             If a dimension is missing or unknown, or a multiplier is outside the range; nothing is changed then.
         """
-        self._check_names(width_mults)
+        width_mults = self._with_fixed(width_mults)
         for name, width_mult in width_mults.items():
             check_width_mult(width_mult, self.channels[name].min_width_mult)
         for name, width_mult in width_mults.items():
@@ -218,14 +224,15 @@ class SlimmableNetwork(nn.Module):
             raise ValueError("only a network whose norms are switchable has switches")
         switches = self._switches_by_name(width_mults)
         for norm in switchable:
-            norm.set_switches(switches[norm.channels.name])
+            of_parts = [switches[part.channels.name] for part in parts_of(norm.channels)]
+            norm.set_switches(max(of_parts))
         for name, channels in self.channels.items():
             channels.trained = tuple(switches[name])
 
     def _switches_by_name(self, width_mults: Sequence[float] | Mapping[str, float]) -> dict[str, list[float]]:
         """Return for each dimension the rising widths that are to have statistics, if they are in the range."""
         if isinstance(width_mults, Mapping):
-            self._check_names(width_mults)
+            width_mults = self._with_fixed(width_mults)
             for name, width_mult in width_mults.items():
                 check_width_mult(width_mult, self.channels[name].min_width_mult)
             return {name: [channels.snap(width_mults[name])] for name, channels in self.channels.items()}
@@ -234,17 +241,25 @@ class SlimmableNetwork(nn.Module):
         check_apart(width_mults)
         return dict.fromkeys(self.channels, sorted(self.snap(width_mult) for width_mult in width_mults))
 
-    def _check_names(self, names: Mapping[str, float]) -> None:
-        if set(names) != set(self.channels):
-            raise ValueError(f"a width vector names {', '.join(self.channels)}, found {', '.join(names) or 'nothing'}")
+    def _with_fixed(self, width_mults: Mapping[str, float]) -> dict[str, float]:
+        """Return a width vector with its largest width for fixed dimensions that it does not name.
+
+        A ValueError if it names others, or not all that follow the width.
+        """
+        free = [name for name, channels in self.channels.items() if not channels.fixed]
+        if not set(free) <= set(width_mults) <= set(self.channels):
+            raise ValueError(f"a width vector names {', '.join(free)}, found {', '.join(width_mults) or 'nothing'}")
+        largest = max(width_mults.values(), default=1.0)
+        return {name: width_mults.get(name, largest) for name in self.channels}
 
     def _check_channels(self, name: str, layer: nn.Module) -> None:
         """Raise a ValueError if a layer has channels that no `set_width_mult` reaches."""
         dimensions: list[Channels] = []
-        if isinstance(layer, SharedBatchNorm2d | SwitchableBatchNorm2d):
-            dimensions = [layer.channels]
+        if isinstance(layer, SharedBatchNorm2d | SwitchableBatchNorm2d | SlimmableLayerNorm):
+            dimensions = [part.channels for part in parts_of(layer.channels)]
         elif isinstance(layer, SlimmableConv2d | SlimmableLinear):
-            dimensions = [channels for channels in (layer.channels_in, layer.channels_out) if not channels.fixed]
+            parts = [*parts_of(layer.channels_in), *parts_of(layer.channels_out)]
+            dimensions = [part.channels for part in parts if not part.channels.fixed]
         for channels in dimensions:
             if self.channels.get(channels.name) is not channels:
                 known = ", ".join(self.channels)

@@ -22,12 +22,15 @@ def convolve(layer: nn.Conv2d, input: Tensor, weight: Tensor, bias: Tensor | Non
     Parameters
     ----------
     layer
-        Gives kernel size, stride and padding; its dilation is 1.
+        Gives kernel size, stride, padding with its mode, and dilation.
     input, weight, bias, groups
         As in `torch.nn.functional.conv2d`: `[N, in, H, W]`, `[out, in / groups, k, k]`, `[out]`.
     """
-    input, stride = read_pixels(input, layer.kernel_size, layer.stride, layer.padding)
-    return F.conv2d(input, weight, bias, stride, layer.padding, groups=groups)
+    padding: str | tuple[int, ...] = layer.padding
+    if layer.padding_mode != "zeros":
+        input, padding = F.pad(input, layer._reversed_padding_repeated_twice, layer.padding_mode), (0, 0)
+    input, stride = read_pixels(input, layer.kernel_size, layer.stride, padding)
+    return F.conv2d(input, weight, bias, stride, padding, layer.dilation, groups)
 
 
 def read_pixels(

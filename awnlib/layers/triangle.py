@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from awnlib.channels import Channels
+from awnlib.layers.segments import Axis
 
 NORMALISED = "parametrizations.weight.original1"
 """Where torch keeps the directions of a normalised layer (`awnlib.layers.weight_norm`): the rows before their norm."""
@@ -79,6 +79,6 @@ def mask_weight(weight: Tensor, mask: Tensor) -> Tensor:
     return weight * mask[: weight.shape[0], : weight.shape[1]]
 
 
-def count_connections(limits: Sequence[int], channels_in: Channels, channels_out: Channels) -> int:
+def count_connections(limits: Sequence[int], channels_in: Axis, channels_out: Axis) -> int:
     """Return how many (input, output) channel pairs are connected at the active width."""
     return sum(min(limit, channels_in.active) for limit in limits[: channels_out.active])

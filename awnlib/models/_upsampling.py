@@ -44,6 +44,8 @@ class UpsamplingHead(nn.Module):
     Yu et al., Wide Activation for Efficient and Accurate Image Super-Resolution, 2018, section 3.2.
     """
 
+    channels_in: Channels
+
     def __init__(self, colours: int, trunk: Channels, scale: int, skip: Skip) -> None:
         super().__init__()
         self.colours, self.scale = colours, scale

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from awnlib.evaluation.drift import layer_moments
 from awnlib.layers import SlimmableNetwork
-from awnlib.layers.batchnorm import running_statistics
+from awnlib.layers.batchnorm import active_statistics
+from awnlib.layers.segments import indices
 
 COLUMNS = ("batch_mean", "batch_var", "running_mean", "running_var")
 
@@ -55,8 +56,8 @@ class StatisticsTracker:
         self.norm = norms.get(self.layer)
         self.steps = steps
         self.width_mults = list(width_mults)
-        self.kept = self.norm.channels.count(min(width_mults)) if self.norm else 0
-        shape = (len(steps), len(width_mults), self.kept, len(COLUMNS))
+        self.kept = indices(self.norm.channels, min(width_mults)).tolist() if self.norm else []
+        shape = (len(steps), len(width_mults), len(self.kept), len(COLUMNS))
         device = next(model.parameters()).device
         self.values = torch.zeros(shape, dtype=torch.float64, device=device)
 
@@ -68,9 +69,11 @@ class StatisticsTracker:
         width_before = self.norm.channels.width_mult
         for values, width_mult in zip(self.values[self.steps.index(step)], self.width_mults, strict=True):
             moments = layer_moments(self.model, [images], width_mult)[self.layer]
-            mean, square = (moment[: self.kept] for moment in moments)
+            where = indices(self.norm.channels, width_mult).tolist()
+            kept = [where.index(channel) for channel in self.kept]
+            mean, square = (moment[kept] for moment in moments)
             self.model.set_width_mult(width_mult)
-            stored = running_statistics(self.norm.statistics, self.kept)
+            stored = (moment[kept] for moment in active_statistics(self.norm.statistics, self.norm.channels))
             values.copy_(torch.stack([mean, square - mean**2, *stored], dim=1))
         self.model.set_width_mult(width_before)
 
@@ -80,7 +83,7 @@ class StatisticsTracker:
         Its keys are `layer`, `step`, `width_mult`, `channel`, `batch_mean`, `batch_var` (over the batch),
         `running_mean`, `running_var` (stored).
         """
-        keys = itertools.product(self.steps, self.width_mults, range(self.kept))
+        keys = itertools.product(self.steps, self.width_mults, self.kept)
         return [
             {"layer": self.layer, "step": step, "width_mult": width_mult, "channel": channel}
             | dict(zip(COLUMNS, values, strict=True))

@@ -83,6 +83,7 @@ LEVELS = [
     ["reinforcement"],
     ["model_cost", "one_pass", "budget"],
     ["models"],
+    ["convert"],
     ["data"],
     ["layers"],
     ["jobs"],

@@ -9,6 +9,8 @@ from functools import partial
 import pytest
 import torch
 
+from awnlib.convert.slimmable import to_slimmable
+from awnlib.convert.sort_channels import sort_channels
 from awnlib.deploy.anytime import AnytimeNetwork
 from awnlib.deploy.extract import extract
 from awnlib.evaluation.recalibrate import recalibrate_bn
@@ -19,7 +21,9 @@ from awnlib.seeding import rng
 from awnlib.tasks.classification import backward_one_pass, backward_widths
 from awnlib.training import engine as module
 from awnlib.training.engine import train
+from tests.masked import shake
 from tests.reference import float64, scores, shake_norm, small_lenet, wide
+from tests.unit.test_to_slimmable import Block
 
 WIDTHS = [1.0, 0.75, 0.5, 0.35]
 EXACT = 1e-10  # of the norm; summed in another order by each algorithm of cuDNN
@@ -103,6 +107,26 @@ def test_an_extracted_width_and_a_widened_one_answer_as_the_model_does(model, ba
         expected = model(images)
         assert_exact(extract(model, width_mult, fold_bn=fold_bn)(images), expected)
         assert_exact(anytime.logits(width_mult), expected)
+
+
+@on_devices
+def test_a_network_converted_on_a_device_is_that_of_the_cpu(device):
+    torch.manual_seed(0)
+    network = shake(Block()).double()
+    images = torch.randn(6, 3, 16, 16, dtype=torch.float64, generator=rng(0, "images"))
+    labels = torch.randint(5, (6,), generator=rng(0, "labels"))
+    answers = []
+    for place in ("cpu", device):
+        converted = to_slimmable(network.to(place), images.to(place), divisor=1).train()
+        sort_channels(converted)
+        recalibrate_bn(converted, [images.to(place)], [1.0, 0.5])
+        backward_widths(converted, images.to(place), labels.to(place), [1.0, 0.5, 0.25])
+        gradients = flat(parameter.grad for parameter in converted.parameters())
+        converted.eval().set_between_switches("interpolated")
+        converted.set_width_mult(0.75)
+        assert_exact(extract(converted, 0.75)(images.to(place)), converted(images.to(place)))
+        answers.append(torch.cat([gradients, converted(images.to(place)).flatten()]).detach().cpu())
+    assert_exact(answers[1], answers[0])
 
 
 @on_devices
