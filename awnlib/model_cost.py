@@ -133,9 +133,8 @@ def _has_affine(norm: nn.Module) -> bool:
 
 def _other_params(model: SlimmableNetwork) -> int:
     """Return the parameters in use of layer norms, and of all that is neither a weighted layer nor one of `norms`."""
-    counted = {layer for _, layer in _weighted_layers(model)} | {
-        part for _, norm in model.norms() for part in norm.modules()
-    }
+    layers = [layer for _, layer in [*_weighted_layers(model), *model.norms()]]
+    counted = {part for layer in layers for part in layer.modules()}  # a weight may be parametrised by a part
     total = 0
     for module in set(model.modules()) - counted:
         if isinstance(module, SlimmableLayerNorm):

@@ -102,7 +102,12 @@ def test_resources_of_searches_follow_from_their_settings(repository):
     data["transfer"]["train"] |= {"num_processes": 2, "num_workers": 1}
     table = transfer.jobs(parse_transfer_study(data))
     found = {(job.cell.optimizer, job.threads, job.mem_mb, job.gpus) for job in table["search_widths"].values()}
-    assert found == {("morphnet", 3, 6000, 1), ("autoslim", 3, 6000, 1), ("dmcp", 6, 9000, 1)}
+    assert found == {
+        ("morphnet", 3, 6000, 1),
+        ("autoslim", 3, 6000, 1),
+        ("dmcp", 6, 9000, 1),
+        ("dmcp_null", 3, 6000, 1),
+    }
     assert {(job.threads, job.mem_mb, job.gpus) for job in table["transfer_widths"].values()} == {(1, 4000, 0)}
     assert {(job.threads, job.mem_mb, job.gpus) for job in table["train_transferred"].values()} == {(4, 10000, 2)}
 

@@ -154,7 +154,7 @@ TABLE = {
     # code
     "job of training": (edit("studies/widths/jobs", "DRIFT_IMAGES = 512", "DRIFT_IMAGES = 8"), TRAINED),
     "job of recalibration": (
-        edit("studies/widths/jobs", "(run.widths[-1], run.widths[0], ", "(run.widths[-1], 1 * run.widths[0], "),
+        edit("studies/widths/jobs", "run.widths[0], points)", "1 * run.widths[0], points)"),
         EVALUATED,
     ),
     "job of sweeps": (
