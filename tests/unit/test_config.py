@@ -324,7 +324,7 @@ def test_an_old_study_is_told_what_to_write(study_data):
     study_data |= {"tables": {"table2": shown}, "figures": {"figure5": shown, "figure99": shown}}
     assert problems(study_data) == [
         "tables.table2: write it below `exhibits`, as any_width_networks.table2 or us_nets.table2",
-        "figures.figure5: write it below `exhibits`, as any_width_networks.figure5",
+        "figures.figure5: write it below `exhibits`, as any_width_networks.figure5 or us_nets.figure5",
         "figures.figure99: write it below `exhibits`, as a full name",
     ]
 
