@@ -16,6 +16,7 @@ from awnlib.results.blocks import markdown
 from awnlib.results.columns import TABLES
 from awnlib.results.renderers import over_all_widths
 from awnlib.results.schemas import read_table, write_table, write_table_files
+from awnlib.settings import read_yaml
 from awnlib.studies.base import study_yaml
 from awnlib.studies.widths.cells import evaluations, runs
 from awnlib.studies.widths.collect import run_record
@@ -347,6 +348,13 @@ def test_departures_name_every_setting_that_has_an_effect_and_its_cells():
         f"`recalibration.num_images` 64 instead of 1024: {panel} (US-Net)",
         "not in the paper: LeNet-3C1L, digits (AWN-all)",
     ]
+
+
+def test_departures_of_a_study_without_data_sets(repository):
+    ours, paper = "configs/reinforcement_small.yaml", "awnlib/papers/us_nets/setting_reinforcement.yaml"
+    found = departures(*(parse_study(read_yaml(repository / path)) for path in (ours, paper)))
+    games = "`task.environment` MinAtar/Breakout-v1 instead of BreakoutNoFrameskip-v4"
+    assert f"{games}: Nature CNN, breakout (I-Net, US-Net)" in found
 
 
 def test_the_papers_own_setting_departs_in_nothing():

@@ -61,8 +61,9 @@ def _settings(study: StudyConfig, cell: Cell) -> dict[str, Any]:
     keys = {"model": model, "dataset": dataset, "method": name}
     train = effective(study.train_settings(**keys))
     method = study.resolved_methods()[name]
+    images = study.datasets.get(dataset)  # a task may make its own batches
     parts = {
-        "dataset": study.datasets[dataset].model_dump(exclude={"path", "download", "stream", "test_paths"}),
+        "dataset": images.model_dump(exclude={"path", "download", "stream", "test_paths"}) if images else {},
         "task": study.task_settings.model_dump(),
         "model": study.models.get(model, ModelConfig()).model_dump(),
         "method": method.model_dump(exclude=FOR_READERS),
