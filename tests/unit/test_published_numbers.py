@@ -13,7 +13,7 @@ from awnlib.results.paper_values import paper_values
 from awnlib.results.schemas import read_table
 
 WIDTHS = ["all_widths", "awn_on_transferred_widths", "awn_short", "fashion_mnist", "fashion_mnist_sampling"]
-STUDIES = [*WIDTHS, "us_nets_small", "width_transfer_small"]
+STUDIES = [*WIDTHS, "reinforcement_small", "us_nets_small", "width_transfer_small"]
 PAPER = paper_values("any_width_networks")
 
 
@@ -243,6 +243,22 @@ def similar(read, optimizer, target):
     return between["cosine"].mean(), pairs[pairs["relation"] == "uniform"]["cosine"].mean()
 
 
+def notes_of_reinforcement_small(read):
+    sweep = read("reinforcement_small", "sweep").set_index("metric")
+    assert set(sweep.loc["games", "score"]) == {128}
+    highest = sweep.loc["return_error", "score"].max()
+    yield f"at most {np.ceil(100 * highest) / 100:.2f} points"
+    table = read("reinforcement_small", "us_nets.figure5_returns").dropna(subset="width_mult")
+    returns = table.pivot_table(index="method", columns="width_mult", values="score")
+    gains = returns - returns.loc["i_net"]
+    policy, plain, any_width = (gains.loc[name] for name in ("us_net_policy", "us_net", "awn"))
+    yield f"by {policy.min():.2f} to {policy.max():.2f} points"
+    yield f"is not: {plain.min():+.2f} to {plain.max():+.2f}"
+    assert (any_width.drop(0.25) > 0).all()
+    yield f"without distillation is {-any_width[0.25]:.2f} points below"
+    yield f"it is {gains.loc['awn_policy', 0.25]:.2f} above there"
+
+
 def notes_of_us_nets_small(read):
     def errors(table):
         rows = read("us_nets_small", f"us_nets.{table}")
@@ -266,7 +282,7 @@ def notes_of_us_nets_small(read):
     yield f"from {us_net:.2f} to {hard:.2f} %"
 
 
-SETTINGS = r"0\.25x|0\.354x|rate of 0\.05"
+SETTINGS = r"0\.25x|0\.354x|rate of 0\.05|difference of 2\.3"
 """Decimals that are no results."""
 
 
