@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from awnlib.results.exhibits import Exhibit
-from awnlib.results.style import canvas, say_empty, theme
+from awnlib.results.pictures import picture_grid, show_picture
+from awnlib.results.style import say_empty, theme
 from awnlib.settings import Settings
 
 NEEDS = ("images",)
@@ -43,11 +40,7 @@ def draw(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> Figure:
     rows = _rows(exhibit, tables["images"])
     widths = sorted({width for *_, pictures in rows for width in pictures["width_mult"]}, reverse=True)
     with theme():
-        figure, grid = canvas(max(len(rows), 1), 2 + len(widths) if rows else 1, SIZE)
-        for axes in (axes for line in grid for axes in line):
-            axes.set(xticks=[], yticks=[])
-        if not rows:
-            say_empty(grid[0][0])
+        figure, grid = picture_grid(len(rows), 2 + len(widths), SIZE)
         for line, (title, pictures) in zip(grid, rows, strict=False):
             _draw_row(line, title, pictures, widths, exhibit.metric.unit)
     return figure
@@ -71,16 +64,11 @@ def _rows(exhibit: Exhibit, images: pd.DataFrame) -> list[tuple[str, pd.DataFram
 def _draw_row(line: list[Axes], title: str, pictures: pd.DataFrame, widths: list[float], unit: str) -> None:
     first = pictures.iloc[0]
     line[0].set_ylabel(title)
-    _show(line[0], first["picture_target"], "original")
-    _show(line[1], first["picture_before"], f"bicubic {first['baseline']:.2f} {unit}")
+    show_picture(line[0], first["picture_target"], "original")
+    show_picture(line[1], first["picture_before"], f"bicubic {first['baseline']:.2f} {unit}")
     by_width = {row["width_mult"]: row for _, row in pictures.iterrows()}
     for axes, width in zip(line[2:], widths, strict=True):
         if width in by_width:
-            _show(axes, by_width[width]["picture"], f"{width:g}x {by_width[width]['score']:.2f} {unit}")
+            show_picture(axes, by_width[width]["picture"], f"{width:g}x {by_width[width]['score']:.2f} {unit}")
         else:
             say_empty(axes)
-
-
-def _show(axes: Axes, picture: Any, words: str) -> None:
-    axes.imshow(np.asarray(Image.open(io.BytesIO(picture))), interpolation="nearest")
-    axes.set_title(words, fontsize=6.5)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from awnlib.results.exhibits import Exhibit
-from awnlib.results.style import canvas, say_empty, theme
+from awnlib.results.pictures import picture_grid, show_picture
+from awnlib.results.style import theme
 from awnlib.settings import Settings
 
 NEEDS = ("images",)
@@ -36,11 +34,7 @@ def draw(exhibit: Exhibit, tables: Mapping[str, pd.DataFrame]) -> Figure:
     rows = _rows(exhibit, tables["images"])
     columns = max((len(pictures) for _, pictures in rows), default=1)
     with theme():
-        figure, grid = canvas(max(len(rows), 1), columns, SIZE)
-        for axes in (axes for line in grid for axes in line):
-            axes.set(xticks=[], yticks=[])
-        if not rows:
-            say_empty(grid[0][0])
+        figure, grid = picture_grid(len(rows), columns, SIZE)
         for line, (title, pictures) in zip(grid, rows, strict=False):
             line[0].set_ylabel(title, fontsize=7)
             _draw_row(line, pictures)
@@ -63,7 +57,6 @@ def _rows(exhibit: Exhibit, images: pd.DataFrame) -> list[tuple[str, pd.DataFram
 
 def _draw_row(line: list[Axes], pictures: pd.DataFrame) -> None:
     for axes, (_, row) in zip(line, pictures.iterrows(), strict=False):
-        axes.imshow(np.asarray(Image.open(io.BytesIO(row["picture"]))), interpolation="nearest")
-        axes.set_title(f"{row['image']}: {row['score']:g}", fontsize=6.5)
+        show_picture(axes, row["picture"], f"{row['image']}: {row['score']:g}")
     for axes in line[len(pictures) :]:
         axes.set_axis_off()
