@@ -57,7 +57,16 @@ class TrainModel(_OfRun):
         return self.cell.train.num_processes
 
 
-class MeasureResiduals(_OfRun):
+class _OfTrained(_OfRun):
+    """What is done to a trained run as a whole."""
+
+    @property
+    def needs(self) -> Mapping[str, AnyJob]:
+        """The training."""
+        return {"trained": TrainModel(self.study, self.cell)}
+
+
+class MeasureResiduals(_OfTrained):
     """Measure the residual errors of a trained run's features."""
 
     stage, folder, doing = "measure_residuals", "residuals", "measuring residual errors of"
@@ -74,13 +83,8 @@ class MeasureResiduals(_OfRun):
         """The task."""
         return (f"tasks.{self.cell.task}",)
 
-    @property
-    def needs(self) -> Mapping[str, AnyJob]:
-        """The training."""
-        return {"trained": TrainModel(self.study, self.cell)}
 
-
-class SlimWidths(_OfRun):
+class SlimWidths(_OfTrained):
     """Slim a trained run, judged by training images that it held out."""
 
     stage, folder, doing = "slim_widths", "slimmed", "slimming"
@@ -91,11 +95,6 @@ class SlimWidths(_OfRun):
     def settings(self) -> dict[str, Any]:
         """How networks are slimmed."""
         return self.study.slimming.chosen()
-
-    @property
-    def needs(self) -> Mapping[str, AnyJob]:
-        """The training."""
-        return {"trained": TrainModel(self.study, self.cell)}
 
 
 class _Evaluate(Job[StudyConfig, Evaluation]):
