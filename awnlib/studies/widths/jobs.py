@@ -120,8 +120,7 @@ def sweep_model(job: SweepWidths, at: Workplace) -> Mapping[str, Any]:
         between_switches=settings.between_switches,
     )
     seconds = time.monotonic() - started
-    if run.individual_width is not None:
-        rows = [{**row, "width_mult": run.individual_width} for row in rows]
+    rows = _at_its_width(run, rows)
     recalibration = {name: read_record(trained).measured.get(name) for name in RECALIBRATION}
     names = {**statistics_columns(evaluation, recalibration), "label": evaluation.label}
     write_table(at.folder / SWEEP, "sweep", [{**row, **names} for row in _named(run, rows)], at.origin)
@@ -168,9 +167,15 @@ def _vector_rows(
 def _write_images(at: Workplace, evaluation: Evaluation, rows: list[dict[str, Any]]) -> None:
     """Leave the table `images` of an evaluation."""
     run, names = evaluation.run, {"variant": evaluation.variant, "label": evaluation.label}
-    if run.individual_width is not None:
-        rows = [{**row, "width_mult": run.individual_width} for row in rows]
-    write_table(at.folder / IMAGE_SCORES, IMAGES, [{**row, **names} for row in _named(run, rows)], at.origin)
+    rows = _named(run, _at_its_width(run, rows))
+    write_table(at.folder / IMAGE_SCORES, IMAGES, [{**row, **names} for row in rows], at.origin)
+
+
+def _at_its_width(run: RunConfig, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what was measured of a network, an individual one's under the width that it stands for."""
+    if run.individual_width is None:
+        return rows
+    return [{**row, "width_mult": run.individual_width} for row in rows]
 
 
 def _trained_widths(run: RunConfig, model: SlimmableModel) -> list[float]:
