@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from awnlib.files import atomic_path, why_unreadable
-from awnlib.results.columns import TABLES, Column, Table, describe
+from awnlib.results.column import Column, Table
+from awnlib.results.columns import TABLES, describe
 
 __all__ = ["arrow_schema", "describe", "read_provenance", "read_table", "write_table", "write_table_files"]
 
