@@ -136,7 +136,7 @@ class SuperResolution(Supervised):
             for pair in pairs:
                 inputs, targets = self._whole(pair)
                 before = self._before(pair)
-                baseline = self.baseline(pair)
+                baseline = self._scores(before, targets)
                 for some, outputs in self.outputs_of_widths(model, inputs, rising):
                     for width_mult, output in zip(rising[some], outputs, strict=True):
                         about = {"width_mult": width_mult, "test_set": test_set, "image": pair.name}
@@ -148,8 +148,11 @@ class SuperResolution(Supervised):
 
     def baseline(self, pair: ImagePair) -> dict[str, float]:
         """Return by metric what the bicubic enlargement of an image's small copy is worth."""
-        scores = self.measure(self.normalised(self._before(pair)), self._whole(pair)[1])
-        return {metric: score.item() for metric, score in scores.items()}
+        return self._scores(self._before(pair), self._whole(pair)[1])
+
+    def _scores(self, pixels: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return by metric what one image, in pixels, is worth."""
+        return {metric: score.item() for metric, score in self.measure(self.normalised(pixels), targets).items()}
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Return pixels, 0 to 255, as networks see them."""
