@@ -337,14 +337,15 @@ class _Training:
         slots: list[tuple[float | None, slice]] = [(width, slice(i, i + 1)) for i, width in enumerate(self.fixed)]
         if len(means[self.task.loss_metric]) > len(self.fixed):
             slots.append((None, slice(len(self.fixed), None)))
-        for width_mult, slot in slots:
-            if width_mult is not None and self.run.individual_width is not None:
-                width_mult = self.run.individual_width
-            about = {"epoch": epoch, "step": self.step, "lr": self.lr, "width_mult": width_mult}
-            names = [metric.name for metric in self.task.metrics if metric.name in means]
-            self.history += [{**about, "metric": name, "score": _mean(means[name][slot])} for name in names]
+        names = [metric.name for metric in self.task.metrics if metric.name in means]
+        rows = [
+            {"width_mult": width_mult, "metric": name, "score": _mean(means[name][slot])}
+            for width_mult, slot in slots
+            for name in names
+        ]
+        rows += self.task.end_epoch(self.model, self.widths)
         about = {"epoch": epoch, "step": self.step, "lr": self.lr}
-        self.history += [about | row | self._individual() for row in self.task.end_epoch(self.model, self.widths)]
+        self.history += [about | row | self._individual() for row in rows]
         self._reset_meters()
 
     def _individual(self) -> dict[str, float]:
