@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from awnlib.channels import check_apart, check_width_mult
 from awnlib.layers import SlimmableConv2d, SlimmableLinear, SlimmableNetwork
+from awnlib.layers.segments import prefix_of
 from awnlib.layers.strided import convolve
 
 Aggregating = SlimmableConv2d | SlimmableLinear
@@ -58,7 +59,8 @@ def residual_errors(
     Raises
     ------
     ValueError
-        If there is no width, a width is outside the model's range, two differ by rounding only, or there is no image.
+        If there is no width, a width is outside the model's range, two differ by rounding only, there is no image, or a
+        layer has `Segments`, as those of converted networks do: a width's inputs are not the first ones there.
 
     References
     ----------
@@ -96,8 +98,9 @@ class _Residuals:
 
     def __init__(self, layer: Aggregating, rising: Sequence[float]) -> None:
         self.layer, self.rising = layer, rising
-        self.counts = [layer.channels_in.count(width_mult) for width_mult in rising]
-        self.num_rows = layer.channels_out.count(rising[0])
+        inputs, features = prefix_of(layer.channels_in), prefix_of(layer.channels_out)
+        self.counts = [inputs.count(width_mult) for width_mult in rising]
+        self.num_rows = features.count(rising[0])
         self.sums = torch.zeros(len(rising), 3, dtype=torch.float64)  # residual, bounded, shrinking
         self.magnitude, self.num_features = 0.0, 0
 

@@ -139,6 +139,13 @@ def parts_of(axis: Axis) -> list[Segment]:
     return axis.parts if isinstance(axis, Segments) else [Segment(axis)]
 
 
+def prefix_of(axis: Axis) -> Channels:
+    """Return the dimension of an axis of which a width has the first elements; a ValueError if it has `Segments`."""
+    if isinstance(axis, Segments):
+        raise ValueError(f"only axes of one dimension are measured, where a width has the first channels, found {axis}")
+    return axis
+
+
 def runs_of(axis: Axis, width_mult: float | None = None) -> list[tuple[int, int]]:
     """Return the stretches of an axis that are used, or would be at a width, as `(start, length)`."""
     if isinstance(axis, Segments):

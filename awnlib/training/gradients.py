@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from awnlib.channels import Channels
 from awnlib.layers import SlimmableNetwork
+from awnlib.layers.segments import Axis, prefix_of
 from awnlib.tasks import LossOfWidth
 
 COLUMNS = ("norm", "other_norm", "cosine")
@@ -106,7 +106,10 @@ class GradientTracker:
 
 
 def gradients(model: SlimmableNetwork, loss: Tensor) -> Gradients:
-    """Return the gradients of a loss of the outputs at the active width; those in the model stay as they are."""
+    """Return the gradients of a loss of the outputs at the active width; those in the model stay as they are.
+
+    A ValueError if a layer has `Segments`, as those of converted networks do: a width's block is not the first one.
+    """
     parameters, blocks = dict(model.named_parameters()), _active_blocks(model)
     found = zip(parameters, torch.autograd.grad(loss, list(parameters.values()), allow_unused=True), strict=True)
     return {name: Gradient(values, blocks[name]) for name, values in found if values is not None}
@@ -145,7 +148,7 @@ def _active_blocks(model: nn.Module) -> dict[str, tuple[int, ...]]:
     for prefix, layer in model.named_modules():
         rows = getattr(layer, "channels_out", getattr(layer, "channels", None))
         followed = (rows, getattr(layer, "channels_in", None))
-        if any(isinstance(channels, Channels) for channels in followed):
+        if any(isinstance(channels, Axis) for channels in followed):
             for name, parameter in layer.named_parameters(prefix):
                 sizes = [_active_size(*pair) for pair in zip(parameter.shape, followed, strict=False)]
                 blocks[name] = (*sizes, *parameter.shape[len(sizes) :])
@@ -154,5 +157,6 @@ def _active_blocks(model: nn.Module) -> dict[str, tuple[int, ...]]:
 
 def _active_size(size: int, channels: Any) -> int:
     """Return how much of a dimension is in use: all, if it does not hold all channels that it may follow."""
-    follows = isinstance(channels, Channels) and size % channels.full == 0
-    return size // channels.full * channels.active if follows else size
+    if not isinstance(channels, Axis) or size % channels.full:
+        return size
+    return size // channels.full * prefix_of(channels).active

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from awnlib.channels import Channels
 from awnlib.evaluation.residual import residual_errors
-from awnlib.layers import SlimmableLinear, SlimmableNetwork
+from awnlib.layers import Segments, SlimmableLinear, SlimmableNetwork
 from awnlib.seeding import rng
+from awnlib.training.gradients import gradients
 from tests.reference import conv2d_slowly, float64, small_lenet, small_model
 
 WIDTHS = [0.25, 0.5, 0.75, 1.0]
@@ -141,3 +142,14 @@ def test_measuring_changes_nothing(options):
 def test_wrong_use(batches, widths, message):
     with pytest.raises(ValueError, match=message):
         residual_errors(Neuron(1.0, 1.0, 1.0, 1.0), batches, widths)
+
+
+def test_concatenations_are_refused():
+    """The inputs of a width are the first of each part, not the first of all."""
+    halves = [Channels(4), Channels(4)]
+    network = SlimmableNetwork(dict(zip(("one", "two"), halves, strict=True)), input_shape=(8,))
+    network.last = SlimmableLinear(Segments([(half, 1) for half in halves]), 1)
+    with pytest.raises(ValueError, match="only axes of one dimension"):
+        residual_errors(network, [torch.rand(2, 8)], WIDTHS)
+    with pytest.raises(ValueError, match="only axes of one dimension"):
+        gradients(network, network.last(torch.rand(2, 8)).sum())
